@@ -1,0 +1,20 @@
+/** What we ask of the other regions' agents directly, beside the store (L6). */
+import type { Epoch, RegionName, Revision, StoreName } from "../core/model/id.ts";
+
+/** "I cannot reach the store. Do you see it? If not, promise not to let anyone claim `dataStore` for a lease from now." */
+export interface PeerQuestion {
+  readonly from: RegionName;
+  readonly dataStore: StoreName;
+  readonly epoch: Epoch;
+  /** The lease's revision as the holder knows it. */
+  readonly revision: Revision;
+}
+
+export type PeerAnswer =
+  | { readonly kind: "promised" }
+  | { readonly kind: "refused"; readonly because: string };
+
+export interface Peers {
+  ask(region: RegionName, question: PeerQuestion, signal: AbortSignal): Promise<PeerAnswer>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,54 @@
+/** What we ask of the control store: get, list, compare-and-swap on a revision, watch from a revision; nothing else. */
+import type { Revision } from "../core/model/id.ts";
+
+export interface StoredRecord {
+  readonly key: string;
+  /** JSON text. */
+  readonly value: string;
+  /** At which it was last written. */
+  readonly revision: Revision;
+}
+
+export type CasOutcome =
+  | { readonly kind: "succeeded"; readonly revision: Revision }
+  /** Certainly not written; `current` is what stands there (null: nothing). */
+  | { readonly kind: "conflict"; readonly current: StoredRecord | null }
+  /** No answer in time, or one that does not say: it may be written now, later or never. */
+  | { readonly kind: "unknown"; readonly because: string };
+
+export type StoreChange =
+  | { readonly kind: "put"; readonly record: StoredRecord }
+  | { readonly kind: "deleted"; readonly key: string; readonly revision: Revision };
+
+export type WatchEvent =
+  /** In the order of revisions, none missing, none doubled. */
+  | { readonly kind: "changes"; readonly changes: readonly StoreChange[]; readonly revision: Revision }
+  /** Nothing new up to `revision`: the watch is alive. At least once a second while the store answers. */
+  | { readonly kind: "progress"; readonly revision: Revision }
+  /** The history up to here is gone: all records anew, as if by `list`; what is not in it does not exist. */
+  | { readonly kind: "snapshot"; readonly records: readonly StoredRecord[]; readonly revision: Revision }
+  /** The store does not answer; the watch goes on by itself when it does. */
+  | { readonly kind: "lost"; readonly because: string };
+
+export interface Store {
+  /** null: no such record. Linearizable. Rejects with `StoreError` when there is no answer before the signal aborts. */
+  get(key: string, signal: AbortSignal): Promise<StoredRecord | null>;
+  /** All records whose key begins with `prefix`, in the order of keys, and the revision that they were read at. */
+  list(
+    prefix: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly records: readonly StoredRecord[]; readonly revision: Revision }>;
+  /**
+   * Writes `value` (null: deletes) if the record's revision is `expect` (0: it does not exist).
+   * Never rejects: what is not known is `unknown`.
+   */
+  compareAndSwap(
+    key: string,
+    expect: Revision,
+    value: string | null,
+    signal: AbortSignal,
+  ): Promise<CasOutcome>;
+  /** Begins with everything after `from` (0: with a snapshot). Ends when the signal aborts; never rejects. */
+  watch(prefix: string, from: Revision, signal: AbortSignal): AsyncIterable<WatchEvent>;
+  close(): Promise<void>;
+}
