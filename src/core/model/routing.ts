@@ -1,7 +1,10 @@
 /** The routing table: who serves what and who may write, computed by the core, applied by every data plane. */
 import type { Epoch, Generation, MemberName, RegionName, ServiceName, StoreName } from "./id.ts";
-import type { SpanMs, WallMs } from "./time.ts";
+import type { ServiceRules } from "./rules.ts";
+import type { WallMs } from "./time.ts";
 import type { Address } from "./topology.ts";
+
+export type { ServiceRules } from "./rules.ts";
 
 /** Kept apart on purpose: a drained region may come back by itself, a forbidden or fenced one may not. */
 export type RegionState = "active" | "standby" | "draining" | "drained" | "forbidden" | "fenced";
@@ -58,21 +61,6 @@ export interface Target {
   readonly healthPath: string;
   /** 0 or more; relative. */
   readonly weight: number;
-}
-
-export interface ServiceRules {
-  /** A held request waits this long at most, then 503 with Retry-After. */
-  readonly holdMaxMs: SpanMs;
-  /** Requests held at once by one edge, at most. */
-  readonly holdMaxCount: number;
-  /** One try, from sending to the head of the response. */
-  readonly tryTimeoutMs: SpanMs;
-  /** Repeats as a share of the requests, 0 to 1 (Envoy: 0.2, at least 3 at once). */
-  readonly retryBudget: number;
-  /** How old content may be that is served when all targets are bad; 0: none. */
-  readonly staleMaxMs: SpanMs;
-  /** TTL in DNS answers. */
-  readonly ttlMs: SpanMs;
 }
 
 /** A table with the Ed25519 signature (base64) of its canonical JSON. */

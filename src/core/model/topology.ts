@@ -1,6 +1,7 @@
 /** What is wanted: regions, data stores, services, edges and objectives, as compiled from `holdfast.yaml`. */
 import type { EdgeName, MemberName, RegionName, ServiceName, StoreName } from "./id.ts";
 import type { LeaseProfile } from "./profile.ts";
+import type { ServiceRules } from "./rules.ts";
 import type { SpanMs } from "./time.ts";
 
 /** `observe`: watch only. `advise`: say what would have been done. `approve`: wait for a person. `auto`: act. */
@@ -98,6 +99,7 @@ export interface Service {
   readonly demandRps: number;
   readonly endpoints: readonly Endpoint[];
   readonly journeys: readonly Journey[];
+  readonly rules: ServiceRules;
 }
 
 export interface Objectives {
