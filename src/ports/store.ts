@@ -52,3 +52,48 @@ export interface Store {
   watch(prefix: string, from: Revision, signal: AbortSignal): AsyncIterable<WatchEvent>;
   close(): Promise<void>;
 }
+
+/** Records are small JSON: what is larger is refused by every adapter, so that none takes what another cannot. */
+export const storeLimits = {
+  /** UTF-8 bytes of a key, at least 1. */
+  keyBytesMax: 1024,
+  /** UTF-8 bytes of a value. etcd takes 1.5 MiB a request by default; a watch event may carry several. */
+  valueBytesMax: 256 * 1024,
+} as const;
+
+export type StoreErrorCode =
+  /** No answer before the caller's deadline. */
+  | "HOLDFAST_STORE_TIMEOUT"
+  /** Too many calls are waiting: nothing was tried. */
+  | "HOLDFAST_STORE_OVERLOADED"
+  /** Called after `close`. */
+  | "HOLDFAST_STORE_CLOSED"
+  /** A key or a value outside `storeLimits`, or text that UTF-8 cannot hold. */
+  | "HOLDFAST_STORE_REFUSED"
+  /** The place holds the records of another topology. */
+  | "HOLDFAST_STORE_OTHER_TOPOLOGY"
+  /** The place was written by another version, or is no control store at all. */
+  | "HOLDFAST_STORE_OTHER_SCHEMA"
+  | "HOLDFAST_STORE_CORRUPT"
+  | "HOLDFAST_STORE_READ_ONLY"
+  | "HOLDFAST_STORE_FULL"
+  /** The file or the endpoints are not there, or not any more. */
+  | "HOLDFAST_STORE_UNREACHABLE"
+  /** Wrong certificate, user name, password or right. */
+  | "HOLDFAST_STORE_DENIED"
+  /** Anything else; `cause` has what is known. */
+  | "HOLDFAST_STORE_FAILED";
+
+/** The message says what was tried, on what, what is known, and what to do next. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly code: StoreErrorCode;
+  /** True: the same call may succeed later, with nobody doing anything. */
+  readonly retryable: boolean;
+
+  constructor(code: StoreErrorCode, retryable: boolean, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.retryable = retryable;
+  }
+}

@@ -1,5 +1,5 @@
 /** What regions share: the records of the control store, small JSON with a schema version each. */
-import type { Epoch, Incarnation, MemberName, RegionName, Revision, StoreName } from "./id.ts";
+import type { Epoch, Generation, Incarnation, MemberName, RegionName, Revision, StoreName } from "./id.ts";
 import type { Lsn } from "./lsn.ts";
 import type { WallMs } from "./time.ts";
 
@@ -74,6 +74,8 @@ export interface AgentRecord {
   readonly members: Readonly<Record<MemberName, MemberReport>>;
   /** Target (`service/region`) -> what this vantage point sees. */
   readonly sees: Readonly<Record<string, "up" | "suspected" | "down">>;
+  /** Generation of the routing table that all data planes of its region go by; 0: none yet. */
+  readonly applied: Generation;
   /** Digest of the topology that it runs with. */
   readonly topology: string;
   /** Why it holds still where one would expect it to act; empty when it does not. */

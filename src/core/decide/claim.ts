@@ -1,0 +1,124 @@
+/**
+ * Verdicts and copies in, one decision out: may this agent claim a data store for the member beside it, now?
+ *
+ * A claim needs all of: a lease that is over (vacant, or expired for a majority of regions at this very revision),
+ * a sealed copy of our own, the proof that it misses no acknowledged write (see `proof.ts`), permission (jurisdiction,
+ * policy mode, promotable), and nobody better placed who is about to claim.
+ */
+import type { Epoch, MemberName, RegionName, Revision } from "../model/id.ts";
+import type { LeaseRecord, MemberReport } from "../model/record.ts";
+import type { InstantMs, SpanMs } from "../model/time.ts";
+import type { DataStore, PolicyMode, Region } from "../model/topology.ts";
+import { prove, type SealedCopy, trustedCopies } from "./proof.ts";
+
+export interface ClaimFacts {
+  readonly lease: LeaseRecord;
+  readonly revision: Revision;
+  readonly basis: Revision;
+  readonly dataStore: DataStore;
+  readonly regions: readonly Region[];
+  readonly mode: PolicyMode;
+  /** The member beside this agent. */
+  readonly member: MemberName;
+  /** Reports of all members, our own among them, as last published or measured. */
+  readonly reports: ReadonlyMap<MemberName, MemberReport>;
+  /** Regions whose agents saw the lease expire at `revision`, our own among them. */
+  readonly votes: ReadonlySet<RegionName>;
+  /** Since when the lease has been over for us. */
+  readonly overSince: InstantMs;
+  readonly now: InstantMs;
+  /** How long the second best waits for the best, and so on. */
+  readonly patienceMs: SpanMs;
+  /** A person has approved this claim (mode `approve`), or accepted loss (break-glass); null: nobody has. */
+  readonly approval: { readonly request: string; readonly allowDataLoss: boolean } | null;
+}
+
+export type ClaimDecision =
+  | { readonly kind: "claim"; readonly epoch: Epoch; readonly because: string }
+  | { readonly kind: "hold"; readonly because: string; readonly until: InstantMs | null };
+
+export function decideClaim(facts: ClaimFacts): ClaimDecision {
+  const { lease, dataStore, member, now } = facts;
+  const hold = (because: string, until: InstantMs | null = null): ClaimDecision => ({
+    kind: "hold",
+    because,
+    until,
+  });
+
+  if (lease.phase !== "vacant") {
+    const needed = Math.floor(facts.regions.length / 2) + 1;
+    if (facts.votes.size < needed)
+      return hold(
+        `${facts.votes.size} of ${facts.regions.length} regions saw the lease of epoch ${lease.epoch} expire, ${needed} are needed`,
+      );
+  }
+  const refusal = whyNotEligible(facts, member);
+  if (refusal) return hold(refusal);
+
+  const copies = trustedCopies(lease, facts.basis, facts.reports);
+  const asynchronous = dataStore.replication === "asynchronous";
+  const proof = prove(lease, copies, member, asynchronous);
+  const forced = facts.approval?.allowDataLoss === true && copies.some((copy) => copy.member === member);
+  if (proof.kind === "unproven" && !forced)
+    return hold(
+      `${proof.because}; a person may accept the loss: holdfast failover ${dataStore.name} --allow-data-loss`,
+    );
+
+  if (facts.mode === "observe") return hold(`mode is observe: ${proof.because}`);
+  if (facts.mode === "advise") return hold(`would have promoted ${member}: ${proof.because}`);
+  if (facts.mode === "approve" && !facts.approval)
+    return hold(`waiting for approval to promote ${member}: holdfast approve ${dataStore.name}`);
+
+  const better = rank(facts, copies).indexOf(member);
+  const turnAt = facts.overSince + better * facts.patienceMs;
+  if (better > 0 && now < turnAt) return hold(`${rank(facts, copies)[0]} is better placed`, turnAt);
+
+  return {
+    kind: "claim",
+    epoch: highestFloor(facts) + 1,
+    because:
+      forced && proof.kind === "unproven"
+        ? `loss accepted by ${facts.approval?.request}: ${proof.because}`
+        : proof.because,
+  };
+}
+
+/** Why `member` may not lead at all; empty when it may. */
+function whyNotEligible(facts: ClaimFacts, name: MemberName): string {
+  const member = facts.dataStore.members.find((candidate) => candidate.name === name);
+  const region = facts.regions.find((candidate) => candidate.name === member?.region);
+  if (!member || !region) return `${name} is not in the topology`;
+  if (!member.promotable) return `${name} is not promotable`;
+  const allowed = facts.dataStore.jurisdictions;
+  if (allowed.length > 0 && !allowed.includes(region.jurisdiction))
+    return `${region.name} is in jurisdiction ${region.jurisdiction}; ${facts.dataStore.name} may only be in ${allowed.join(", ")}`;
+  return "";
+}
+
+/**
+ * Members that could claim, best first: whom a handover names, then the furthest copy, then the order of the topology.
+ * The last primary comes last where a copy of the same worth exists: it has just failed.
+ */
+function rank(facts: ClaimFacts, copies: readonly SealedCopy[]): MemberName[] {
+  const order = facts.dataStore.members.map((member) => member.name);
+  const named = facts.lease.handover?.to;
+  const claims = (copy: SealedCopy) =>
+    whyNotEligible(facts, copy.member) === "" &&
+    prove(facts.lease, copies, copy.member, facts.dataStore.replication === "asynchronous").kind === "proven";
+  const score = (copy: SealedCopy) =>
+    copy.member === named ? 0 : copy.member === facts.lease.primary?.member ? 2 : 1;
+  const able = copies.filter((copy) => copy.member === facts.member || claims(copy));
+  return able
+    .sort(
+      (a, b) =>
+        score(a) - score(b) || b.position - a.position || order.indexOf(a.member) - order.indexOf(b.member),
+    )
+    .map((copy) => copy.member);
+}
+
+/** S3, also when the store was restored from an older snapshot: the floors on the members' own disks count. */
+function highestFloor(facts: ClaimFacts): Epoch {
+  let highest = facts.lease.epoch;
+  for (const report of facts.reports.values()) highest = Math.max(highest, report.floor);
+  return highest;
+}

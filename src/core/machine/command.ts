@@ -1,0 +1,113 @@
+/**
+ * What an agent is to do: one closed union, performed in the order given.
+ *
+ * The order of effects is a contract: persist, fence, confirm the fence, promote, route, validate, declare.
+ */
+import type { Epoch, MemberName, RegionName, Revision, StoreName } from "../model/id.ts";
+import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
+import type { RoutingTable, SignedTable } from "../model/routing.ts";
+import type { InstantMs, SpanMs } from "../model/time.ts";
+import type { Address } from "../model/topology.ts";
+import type { IncidentRecord } from "../review/incident.ts";
+
+export type Command =
+  /** Compare-and-swap of a record; answered by `write-replied` within `timeoutMs`. */
+  | {
+      readonly kind: "write";
+      readonly id: number;
+      readonly key: string;
+      readonly expect: Revision;
+      readonly record: LeaseRecord | AgentRecord | RequestRecord | IncidentRecord;
+      readonly timeoutMs: SpanMs;
+    }
+  /** The same for the routing table, which the performer signs. */
+  | {
+      readonly kind: "publish";
+      readonly id: number;
+      readonly expect: Revision;
+      readonly table: RoutingTable;
+      readonly timeoutMs: SpanMs;
+    }
+  /** Hand the table to this region's data planes; answered by `table-applied`. */
+  | { readonly kind: "apply-table"; readonly table: SignedTable }
+  | { readonly kind: "pet"; readonly member: MemberName; readonly epoch: Epoch; readonly deadline: InstantMs }
+  | { readonly kind: "disarm"; readonly member: MemberName; readonly epoch: Epoch }
+  | {
+      readonly kind: "gate";
+      readonly member: MemberName;
+      readonly epoch: Epoch;
+      readonly mode: "open" | "hold" | "closed";
+      readonly holdAt: InstantMs;
+      readonly cutAt: InstantMs;
+    }
+  /** One operation on the member; answered by `member-replied` within `timeoutMs`. `end`, `freeze`, `thaw` overtake others. */
+  | {
+      readonly kind: "member";
+      readonly id: number;
+      readonly member: MemberName;
+      readonly op: MemberOp;
+      readonly timeoutMs: SpanMs;
+    }
+  /** Each region answers by `peer-answered`, or not at all. */
+  | {
+      readonly kind: "ask-peers";
+      readonly id: number;
+      readonly regions: readonly RegionName[];
+      readonly dataStore: StoreName;
+      readonly epoch: Epoch;
+      readonly revision: Revision;
+      readonly timeoutMs: SpanMs;
+    }
+  | {
+      readonly kind: "answer-peer";
+      readonly id: number;
+      readonly promised: boolean;
+      readonly because: string;
+    }
+  /** Run the journeys of the services that write to `dataStore`; answered by `validated`. */
+  | {
+      readonly kind: "validate";
+      readonly id: number;
+      readonly dataStore: StoreName;
+      readonly timeoutMs: SpanMs;
+    }
+  /** Tell people and the journal. */
+  | {
+      readonly kind: "note";
+      readonly level: "info" | "warning" | "alarm";
+      readonly subject: string;
+      readonly text: string;
+    };
+
+export type MemberOp =
+  | { readonly kind: "initialize"; readonly epoch: Epoch }
+  | { readonly kind: "rejoin"; readonly upstream: Upstream }
+  | { readonly kind: "start-sealed"; readonly basis: Revision }
+  | { readonly kind: "seal"; readonly basis: Revision }
+  | { readonly kind: "follow"; readonly upstream: Upstream }
+  | {
+      readonly kind: "promote";
+      readonly epoch: Epoch;
+      readonly acknowledgements: number;
+      readonly standbys: readonly MemberName[];
+    }
+  | {
+      readonly kind: "set-quorum";
+      readonly epoch: Epoch;
+      readonly acknowledgements: number;
+      readonly standbys: readonly MemberName[];
+    }
+  | { readonly kind: "freeze" }
+  | { readonly kind: "thaw" }
+  /** Waits until no session of the gate has a transaction open. */
+  | { readonly kind: "drain" }
+  /** What makes the orderly stop that follows quick: a checkpoint. */
+  | { readonly kind: "prepare-stop" }
+  | { readonly kind: "stop-in-order" }
+  | { readonly kind: "end" };
+
+export interface Upstream {
+  readonly member: MemberName;
+  readonly address: Address;
+  readonly epoch: Epoch;
+}

@@ -1,0 +1,245 @@
+/** What an agent knows: plain data, a new value for each event, so that any moment can be kept, compared and replayed. */
+import type { QuorumSet } from "../act/quorum.ts";
+import type { SagaEntry } from "../act/saga.ts";
+import type { SeenLease } from "../lease/lease.ts";
+import type {
+  Epoch,
+  Generation,
+  Incarnation,
+  MemberName,
+  RegionName,
+  Revision,
+  StoreName,
+} from "../model/id.ts";
+import type { Lsn } from "../model/lsn.ts";
+import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
+import type { SignedTable } from "../model/routing.ts";
+import { type InstantMs, NEVER, type SpanMs } from "../model/time.ts";
+import type { DataStore, Topology } from "../model/topology.ts";
+import type { Window } from "../observe/window.ts";
+import type { IncidentRecord } from "../review/incident.ts";
+import type { MemberOp } from "./command.ts";
+import type { MemberSight } from "./event.ts";
+import { type Timing, timing } from "./timing.ts";
+
+export interface AgentState {
+  /** The region that this agent speaks for. */
+  readonly self: RegionName;
+  /** Made anew at each start. */
+  readonly boot: string;
+  readonly topology: Topology;
+  readonly timing: Timing;
+  readonly startedAt: InstantMs;
+  readonly nextId: number;
+  /** When this agent next needs to be told the time; never before it asked. */
+  readonly wakeAt: InstantMs;
+  /** Whether all records have been told at least once. */
+  readonly storeLoaded: boolean;
+  /** When the store last answered (self-awareness: who cannot see accuses nobody). */
+  readonly storeSeenAt: InstantMs;
+  readonly agents: Readonly<Record<RegionName, SeenAgent>>;
+  readonly requests: Readonly<Record<string, SeenRequest>>;
+  readonly windows: Readonly<Record<string, Window>>;
+  readonly own: OwnRecord;
+  readonly routing: Routing;
+  readonly keepers: Readonly<Record<StoreName, Keeper>>;
+}
+
+export interface SeenAgent {
+  readonly record: AgentRecord;
+  readonly revision: Revision;
+  readonly seenAt: InstantMs;
+  /** Since when it has been heard without a pause longer than a lease. */
+  readonly aliveSince: InstantMs;
+}
+
+export interface SeenRequest {
+  readonly record: RequestRecord;
+  readonly revision: Revision;
+}
+
+/** The record of this agent itself, and how its writing stands. */
+export interface OwnRecord {
+  readonly revision: Revision;
+  readonly beat: number;
+  /** Something that others wait for has changed since it was last sent. */
+  readonly dirty: boolean;
+  readonly pending: { readonly id: number; readonly record: AgentRecord } | null;
+  readonly nextBeatAt: InstantMs;
+}
+
+export interface Routing {
+  readonly signed: SignedTable | null;
+  readonly revision: Revision;
+  readonly pending: number;
+  /** Of the table that this region's data planes go by. */
+  readonly applied: Generation;
+  readonly retryAt: InstantMs;
+}
+
+/** One data store, as one agent keeps it. */
+export interface Keeper {
+  readonly dataStore: DataStore;
+  /** The member beside this agent; null in a region that only votes. */
+  readonly member: MemberName | null;
+  readonly lease: SeenLease | null;
+  /** Highest revision heard of the lease's key, also of its deletion (trap 9). */
+  readonly leaseRevision: Revision;
+  /** The one write of the lease that is on its way; what it was for. */
+  readonly write: LeaseWrite | null;
+  readonly tenure: Tenure | null;
+  /** Until when this agent has promised a holder not to call its lease expired (L6). */
+  readonly promisedUntil: InstantMs;
+  /** Revision of the lease that this agent called expired, and tells others so; 0: none. */
+  readonly voted: Revision;
+  /** Since when the lease has been over for this agent. */
+  readonly overSince: InstantMs | null;
+  readonly local: Local;
+  /** Why nothing is done where something might be expected; empty: nothing is expected. */
+  readonly holding: string;
+  readonly wakeAt: InstantMs;
+  readonly incident: OpenIncident | null;
+}
+
+export interface LeaseWrite {
+  readonly id: number;
+  readonly sentAt: InstantMs;
+  readonly record: LeaseRecord;
+  readonly purpose: "bootstrap" | "claim" | "renew" | "commit" | "publish" | "announce" | "vacate";
+}
+
+/** A right to act for an epoch, as its holder keeps it. */
+export interface Tenure {
+  readonly epoch: Epoch;
+  readonly since: InstantMs;
+  /** When the last confirmed renewal was sent (L1); -Infinity after a restart, until the first. */
+  readonly renewedAt: InstantMs;
+  /** When the last question was sent that a majority of peers answered with a promise (L6). */
+  readonly extendedAt: InstantMs;
+  readonly nextRenewAt: InstantMs;
+  readonly frozen: "" | "lease" | "rpo";
+  /** Why it is given up: the member is ended, confirmed, and the lease vacated; never renewed again. Empty: it is not. */
+  readonly over: string;
+  readonly ended: boolean;
+  /** Set by an orderly end: the very last position. */
+  readonly finalPosition: Lsn | null;
+  readonly hungSince: InstantMs | null;
+  readonly promoted: { readonly position: Lsn; readonly incarnation: Incarnation } | null;
+  readonly failures: number;
+  readonly asks: readonly PeerAsk[];
+  readonly configured: QuorumSet;
+  readonly configuredAt: InstantMs;
+  readonly detachedSince: Readonly<Record<MemberName, InstantMs>>;
+  readonly change: PlannedChange | null;
+  readonly gateOpen: boolean;
+  /** Asynchronous only: (instant, position) of the primary, oldest first, bounded. */
+  readonly track: readonly (readonly [InstantMs, Lsn])[];
+}
+
+export interface PeerAsk {
+  readonly id: number;
+  readonly sentAt: InstantMs;
+  readonly promised: readonly RegionName[];
+}
+
+export interface PlannedChange {
+  readonly request: string;
+  readonly to: MemberName;
+  readonly log: readonly SagaEntry[];
+  /** Generation of the table that tells edges to hold; 0: not published yet. */
+  readonly holdGeneration: Generation;
+}
+
+/** The member beside this agent. */
+export interface Local {
+  readonly sight: MemberSight | null;
+  /** When the inspection behind `sight` began. */
+  readonly sightAt: InstantMs;
+  /** When an operation last changed the member: older inspections are dropped. */
+  readonly changedAt: InstantMs;
+  readonly op: RunningOp | null;
+  /** `end`, `freeze` and `thaw` do not wait for the others. */
+  readonly guard: RunningOp | null;
+  readonly retryAt: InstantMs;
+  readonly failures: number;
+  readonly firedEpoch: Epoch;
+  readonly disarmedFor: Epoch;
+  readonly notStreamingSince: InstantMs | null;
+  readonly mustRejoin: boolean;
+}
+
+export interface RunningOp {
+  readonly id: number;
+  readonly op: MemberOp;
+  readonly startedAt: InstantMs;
+}
+
+/** A change of primary that this agent leads and writes down. */
+export interface OpenIncident {
+  readonly record: IncidentRecord;
+  readonly revision: Revision;
+  readonly startedAt: InstantMs;
+  readonly dirty: boolean;
+  readonly pending: number;
+  /** The running `validate`; 0: none. */
+  readonly validating: number;
+  readonly validateAt: InstantMs;
+}
+
+export function initialState(options: {
+  readonly self: RegionName;
+  readonly boot: string;
+  readonly topology: Topology;
+  readonly at: InstantMs;
+  /** How long the store may take to answer; measured, or the profile's renewal span. */
+  readonly storeTimeoutMs?: SpanMs;
+}): AgentState {
+  const { self, boot, topology, at } = options;
+  const keepers: Record<StoreName, Keeper> = {};
+  for (const dataStore of topology.dataStores) {
+    keepers[dataStore.name] = {
+      dataStore,
+      member: dataStore.members.find((member) => member.region === self)?.name ?? null,
+      lease: null,
+      leaseRevision: 0,
+      write: null,
+      tenure: null,
+      promisedUntil: Number.NEGATIVE_INFINITY,
+      voted: 0,
+      overSince: null,
+      local: {
+        sight: null,
+        sightAt: Number.NEGATIVE_INFINITY,
+        changedAt: Number.NEGATIVE_INFINITY,
+        op: null,
+        guard: null,
+        retryAt: Number.NEGATIVE_INFINITY,
+        failures: 0,
+        firedEpoch: 0,
+        disarmedFor: 0,
+        notStreamingSince: null,
+        mustRejoin: false,
+      },
+      holding: "the store has not been read yet",
+      wakeAt: NEVER,
+      incident: null,
+    };
+  }
+  return {
+    self,
+    boot,
+    topology,
+    timing: timing(topology.profile, options.storeTimeoutMs),
+    startedAt: at,
+    nextId: 1,
+    wakeAt: at,
+    storeLoaded: false,
+    storeSeenAt: Number.NEGATIVE_INFINITY,
+    agents: {},
+    requests: {},
+    windows: {},
+    own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at },
+    routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at },
+    keepers,
+  };
+}
