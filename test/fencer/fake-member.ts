@@ -1,0 +1,57 @@
+/** A process tree that looks like a PostgreSQL member: named postgres, at work in its data folder, with children. */
+import { spawn } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findTree } from "../../src/adapters/postgres/process-tree.ts";
+
+export interface FakeMember {
+  readonly folder: string;
+  readonly place: { readonly dataDir: string; readonly pidFile: string };
+  /** Starts postmaster and two children in sessions of their own; resolves when all are there. */
+  start(): Promise<void>;
+  /** How many of its processes live. */
+  count(): number;
+  remove(): void;
+}
+
+export function createFakeMember(): FakeMember {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-fencer-"));
+  const dataDir = join(folder, "data");
+  mkdirSync(dataDir);
+  const place = { dataDir, pidFile: join(dataDir, "postmaster.pid") };
+  const program = join(folder, "postgres");
+  copyFileSync("/bin/sh", program);
+  // The child ignores SIGTERM and hangs on to nothing but its folder: only SIGKILL ends it.
+  const child = `trap "" TERM; while :; do sleep 1000; done`;
+  const script = `echo $$ > postmaster.pid; setsid ${program} -c '${child}' & ${program} -c '${child}' & wait`;
+  writeFileSync(join(folder, "member.sh"), script);
+  const count = () => findTree(place).length;
+  return {
+    folder,
+    place,
+    count,
+    async start() {
+      const started = spawn(program, [join(folder, "member.sh")], {
+        cwd: dataDir,
+        detached: true,
+        stdio: "ignore",
+      });
+      started.unref();
+      // Postmaster, two children, and the sleeps of both: orphans must be found too.
+      await until(() => existsSync(place.pidFile) && 5 <= count(), 5_000, "the fake member started");
+    },
+    remove() {
+      for (const each of findTree(place)) process.kill(each.pid, "SIGKILL");
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function until(holds: () => boolean, withinMs: number, what: string): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (!holds()) {
+    if (end < performance.now()) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await new Promise((wake) => setTimeout(wake, 2));
+  }
+}
