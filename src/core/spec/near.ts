@@ -19,14 +19,6 @@ export function nearest(word: string, known: readonly string[]): string | null {
   return best;
 }
 
-/** `did you mean "eu-west"? ` or nothing, followed by what there is. */
-export function suggest(word: string, known: readonly string[], label: string): string {
-  const near = nearest(word, known);
-  const shown = known.length <= 12 ? known.join(", ") : `${known.slice(0, 12).join(", ")}, ...`;
-  const there = known.length === 0 ? `there is no ${label} yet` : `${label}: ${shown}`;
-  return near === null ? there : `did you mean "${near}"? (${there})`;
-}
-
 /** `data_stores`, `data-stores` and `dataStores` are the same word to a reader. */
 function fold(word: string): string {
   return word.slice(0, lengthMax).toLowerCase().replace(/[-_]/g, "");
