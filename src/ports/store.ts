@@ -33,13 +33,14 @@ export type WatchEvent =
 export interface Store {
   /** null: no such record. Linearizable. Rejects with `StoreError` when there is no answer before the signal aborts. */
   get(key: string, signal: AbortSignal): Promise<StoredRecord | null>;
-  /** All records whose key begins with `prefix`, in the order of keys, and the revision that they were read at. */
+  /** All records whose key begins with `prefix` (empty: all), in the order of the keys' UTF-8 bytes, and the revision that they were read at. */
   list(
     prefix: string,
     signal: AbortSignal,
   ): Promise<{ readonly records: readonly StoredRecord[]; readonly revision: Revision }>;
   /**
-   * Writes `value` (null: deletes) if the record's revision is `expect` (0: it does not exist).
+   * Writes `value` (null: deletes) if the record's revision is `expect` (0: it does not exist). Each write raises the
+   * store's one revision. To delete what does not exist succeeds, writes nothing, and yields the store's revision.
    * Never rejects: what is not known is `unknown`.
    */
   compareAndSwap(
@@ -60,6 +61,18 @@ export const storeLimits = {
   /** UTF-8 bytes of a value. etcd takes 1.5 MiB a request by default; a watch event may carry several. */
   valueBytesMax: 256 * 1024,
 } as const;
+
+/** Why no adapter takes this key or value; null: they all do. Text that is not well-formed would come back changed. */
+export function whyNotStorable(key: string, value: string | null): string | null {
+  const { keyBytesMax, valueBytesMax } = storeLimits;
+  if (key === "") return "the key is empty";
+  if (!key.isWellFormed()) return "the key is not well-formed Unicode";
+  if (keyBytesMax < Buffer.byteLength(key)) return `the key is longer than ${keyBytesMax} bytes`;
+  if (value === null) return null;
+  if (!value.isWellFormed()) return "the value is not well-formed Unicode";
+  if (valueBytesMax < Buffer.byteLength(value)) return `the value is longer than ${valueBytesMax} bytes`;
+  return null;
+}
 
 export type StoreErrorCode =
   /** No answer before the caller's deadline. */
