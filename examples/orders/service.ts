@@ -119,11 +119,17 @@ function readFrom(options: ServiceOptions, database: Database): Record<string, s
   return { "x-read-from": database === options.primary ? "primary" : "nearby" };
 }
 
-/** Never a success that is not known to be one. The edge holds the request and repeats it when the writer is there. */
+/**
+ * Never a success that is not known to be one. The edge holds the request, and repeats it when the writer is there: with
+ * `nothing-done` any request, with `writer-changing` (it may have been applied) only what is safe to repeat.
+ */
 function writerChanging(unavailable: Unavailable): Reply {
   return {
     status: 503,
-    headers: { "x-holdfast-retry": "writer-changing", "retry-after": "1" },
+    headers: {
+      "x-holdfast-retry": unavailable.applied === "no" ? "nothing-done" : "writer-changing",
+      "retry-after": "1",
+    },
     body: { error: "the writer is changing", applied: unavailable.applied, because: unavailable.because },
   };
 }
