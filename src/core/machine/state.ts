@@ -16,7 +16,7 @@ import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts
 import type { SignedTable } from "../model/routing.ts";
 import { type InstantMs, NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore, Topology } from "../model/topology.ts";
-import type { Window } from "../observe/window.ts";
+import type { Sight, Window } from "../observe/window.ts";
 import type { IncidentRecord } from "../review/incident.ts";
 import type { MemberOp } from "./command.ts";
 import type { MemberSight } from "./event.ts";
@@ -40,6 +40,8 @@ export interface AgentState {
   readonly agents: Readonly<Record<RegionName, SeenAgent>>;
   readonly requests: Readonly<Record<string, SeenRequest>>;
   readonly windows: Readonly<Record<string, Window>>;
+  /** What the windows say, as published: a new object only when a sight changes. */
+  readonly sees: Readonly<Record<string, Sight>>;
   readonly own: OwnRecord;
   readonly routing: Routing;
   readonly keepers: Readonly<Record<StoreName, Keeper>>;
@@ -75,6 +77,8 @@ export interface Routing {
   /** Of the table that this region's data planes go by. */
   readonly applied: Generation;
   readonly retryAt: InstantMs;
+  /** Something that the table depends on has changed since it was last compared. */
+  readonly stale: boolean;
 }
 
 /** One data store, as one agent keeps it. */
@@ -92,6 +96,8 @@ export interface Keeper {
   readonly promisedUntil: InstantMs;
   /** Revision of the lease that this agent called expired, and tells others so; 0: none. */
   readonly voted: Revision;
+  /** When a committed primary was last heard of: what a fault cannot have begun before. */
+  readonly heardAt: InstantMs;
   /** Since when the lease has been over for this agent. */
   readonly overSince: InstantMs | null;
   readonly local: Local;
@@ -181,6 +187,8 @@ export interface OpenIncident {
   readonly startedAt: InstantMs;
   readonly dirty: boolean;
   readonly pending: number;
+  /** The request that asked for it; empty: nobody did. */
+  readonly request: string;
   /** The running `validate`; 0: none. */
   readonly validating: number;
   readonly validateAt: InstantMs;
@@ -206,6 +214,7 @@ export function initialState(options: {
       tenure: null,
       promisedUntil: Number.NEGATIVE_INFINITY,
       voted: 0,
+      heardAt: at,
       overSince: null,
       local: {
         sight: null,
@@ -238,8 +247,9 @@ export function initialState(options: {
     agents: {},
     requests: {},
     windows: {},
+    sees: {},
     own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at },
-    routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at },
+    routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at, stale: true },
     keepers,
   };
 }

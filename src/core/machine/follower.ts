@@ -1,0 +1,312 @@
+/**
+ * The keeper of a data store whose lease is held elsewhere, or by nobody: follow a living primary, or else vote, seal, claim.
+ *
+ * F1. A member that is not the holder's never accepts writes: if it runs as a primary it is ended, first of all.
+ * F2. Nobody follows, or rewinds to, a primary that has not committed (trap 10).
+ * F3. Sealed copies stay sealed until the primary that they were sealed against renews, or another one commits.
+ * F4. An agent that does not see the store, or has promised a holder to wait (L6), neither votes nor seals nor claims.
+ */
+import { decideClaim } from "../decide/claim.ts";
+import { basisOf, expiresAt, isExpired, type SeenLease } from "../lease/lease.ts";
+import type { RegionName } from "../model/id.ts";
+import type { CopyRef } from "../model/record.ts";
+import { ownReport, reportsOf, writeRequest } from "./change.ts";
+import type { Upstream } from "./command.ts";
+import type { MemberSight } from "./event.ts";
+import { writeLease } from "./lease-write.ts";
+import { isAlive, type KeeperDraft, note, patchLocal, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
+
+export function advanceFollower(turn: Turn, keeper: KeeperDraft): void {
+  const { lease, local } = keeper;
+  if (!lease) return;
+  if (keeper.tenure) loseTenure(turn, keeper);
+  const over = lease.record.phase === "vacant" || isExpired(lease, turn.state.topology.profile, turn.at);
+  if (!over) {
+    // Strictly later (L1): a microsecond after the last instant at which it still counts.
+    wakeKeeperAt(keeper, expiresAt(lease, turn.state.topology.profile) + 0.001);
+    keeper.overSince = null;
+    keeper.holding = "";
+    if (endIfPrimary(turn, keeper)) return;
+    if (lease.record.phase === "committed") return followPrimary(turn, keeper, lease);
+    keeper.holding = `${lease.record.holder} has claimed epoch ${lease.record.epoch}`;
+    return;
+  }
+  keeper.overSince ??= turn.at;
+  if (endIfPrimary(turn, keeper)) return;
+  const blind = whyBlind(turn, keeper, lease);
+  if (blind) {
+    keeper.holding = blind;
+    return;
+  }
+  if (lease.record.phase !== "vacant" && keeper.voted !== lease.revision) {
+    keeper.voted = lease.revision;
+    turn.state.own = { ...turn.state.own, dirty: true };
+    note(
+      turn,
+      "warning",
+      keeper.dataStore.name,
+      `the lease of epoch ${lease.record.epoch} (${lease.record.holder}) has expired for this region`,
+    );
+  }
+  if (!keeper.member || !local.sight) return;
+  sealOwn(turn, keeper, lease, local.sight);
+  claimIfRight(turn, keeper, lease);
+}
+
+/** F4. */
+function whyBlind(turn: Turn, keeper: KeeperDraft, lease: SeenLease): string {
+  if (turn.at < keeper.promisedUntil) {
+    wakeKeeperAt(keeper, keeper.promisedUntil);
+    return `this agent has promised ${lease.record.holder} to wait another ${Math.ceil(keeper.promisedUntil - turn.at)} ms`;
+  }
+  const unseenMs = turn.at - turn.state.storeSeenAt;
+  if (unseenMs > turn.state.timing.storeLostMs)
+    return `the store has not answered this agent for ${Math.round(unseenMs)} ms`;
+  return "";
+}
+
+/** We held it, and another one does now: whatever runs here is not the primary any more. */
+function loseTenure(turn: Turn, keeper: KeeperDraft): void {
+  const { tenure, member, lease } = keeper;
+  if (!tenure || !member) return;
+  turn.commands.push({
+    kind: "gate",
+    member,
+    epoch: tenure.epoch,
+    mode: "closed",
+    holdAt: turn.at,
+    cutAt: turn.at,
+  });
+  if (lease && lease.record.epoch > tenure.epoch)
+    note(
+      turn,
+      "warning",
+      keeper.dataStore.name,
+      `${member} leads no more: epoch ${lease.record.epoch} belongs to ${lease.record.holder}`,
+    );
+  keeper.tenure = null;
+}
+
+/** F1. */
+function endIfPrimary(turn: Turn, keeper: KeeperDraft): boolean {
+  const { local } = keeper;
+  const state = local.sight?.state;
+  const promoting =
+    local.op?.op.kind === "promote" ||
+    local.op?.op.kind === "initialize" ||
+    local.op?.op.kind === "stop-in-order";
+  if (state !== "primary" && !promoting) return false;
+  if (local.guard?.op.kind === "end") return true;
+  if (turn.at < local.retryAt) {
+    wakeKeeperAt(keeper, local.retryAt);
+    return true;
+  }
+  runOp(turn, keeper, { kind: "end" }, turn.state.timing.endWithinMs);
+  return true;
+}
+
+function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
+  const { local, dataStore, member } = keeper;
+  const sight = local.sight;
+  const { record } = lease;
+  const leader = dataStore.members.find((candidate) => candidate.name === record.holder);
+  if (!member || !sight || !leader || sight.state === "unknown" || local.op || local.guard) return;
+  if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+  const upstream: Upstream = { member: leader.name, address: leader.address, epoch: record.epoch };
+  const { timing } = turn.state;
+
+  switch (sight.state) {
+    case "absent":
+    case "stopped":
+      return rejoin(turn, keeper, upstream);
+    case "hung": {
+      const since = local.notStreamingSince ?? turn.at;
+      patchLocal(keeper, { notStreamingSince: since });
+      if (turn.at - since < timing.rejoinAfterMs) return wakeKeeperAt(keeper, since + timing.rejoinAfterMs);
+      patchLocal(keeper, { notStreamingSince: null });
+      return runOp(turn, keeper, { kind: "end" }, timing.endWithinMs);
+    }
+    case "standby": {
+      if (local.mustRejoin) return rejoin(turn, keeper, upstream);
+      if (sight.epoch !== record.epoch || sight.sealedBasis !== 0) {
+        disarm(turn, keeper, record.epoch);
+        return runOp(turn, keeper, { kind: "follow", upstream }, timing.stopWithinMs);
+      }
+      if (sight.streaming) {
+        if (local.notStreamingSince !== null) patchLocal(keeper, { notStreamingSince: null });
+        return;
+      }
+      const since = local.notStreamingSince ?? turn.at;
+      if (local.notStreamingSince === null) patchLocal(keeper, { notStreamingSince: since });
+      if (turn.at - since < timing.rejoinAfterMs) return wakeKeeperAt(keeper, since + timing.rejoinAfterMs);
+      return rejoin(turn, keeper, upstream);
+    }
+    case "rejoining":
+    case "primary":
+      return;
+    default:
+      return sight.state satisfies never;
+  }
+}
+
+function rejoin(turn: Turn, keeper: KeeperDraft, upstream: Upstream): void {
+  disarm(turn, keeper, upstream.epoch);
+  patchLocal(keeper, { mustRejoin: false, notStreamingSince: null });
+  note(
+    turn,
+    "info",
+    keeper.dataStore.name,
+    `${keeper.member} joins ${upstream.member} (epoch ${upstream.epoch}) as a standby`,
+  );
+  runOp(turn, keeper, { kind: "rejoin", upstream }, turn.state.timing.seedWithinMs);
+}
+
+/** The fencer guards primaries: it must let a member live that comes back as a standby. */
+function disarm(turn: Turn, keeper: KeeperDraft, epoch: number): void {
+  if (!keeper.member || keeper.local.disarmedFor === epoch) return;
+  turn.commands.push({ kind: "disarm", member: keeper.member, epoch });
+  patchLocal(keeper, { disarmedFor: epoch });
+}
+
+function sealOwn(turn: Turn, keeper: KeeperDraft, lease: SeenLease, sight: MemberSight): void {
+  const { local } = keeper;
+  if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+  if (local.guard) return;
+  const basis = basisOf(lease.record, lease.revision);
+  if (sight.state === "standby") {
+    if (sight.sealedBasis === basis) return;
+    // Following the dead one, or trying to: the seal overtakes it.
+    if (local.op && local.op.op.kind !== "follow") return;
+    disarm(turn, keeper, lease.record.epoch);
+    return runOp(turn, keeper, { kind: "seal", basis }, turn.state.timing.endWithinMs);
+  }
+  if (sight.state !== "stopped" || local.op) return;
+  // A stopped member with data can be the proof, when the others are not: but starting one costs the candidates CPU and
+  // disk in the very moment that counts, so it waits until they had their turn, unless nobody else can ever be proven.
+  const alone = lease.record.durable.acknowledgements === 0 && lease.record.primary?.member === keeper.member;
+  const at = (keeper.overSince ?? turn.at) + (alone ? 0 : turn.state.topology.profile.leaseMs);
+  if (turn.at < at) return wakeKeeperAt(keeper, at);
+  disarm(turn, keeper, lease.record.epoch);
+  runOp(turn, keeper, { kind: "start-sealed", basis }, turn.state.timing.stopWithinMs * 10);
+}
+
+function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
+  const { member, local } = keeper;
+  if (!member || keeper.write || local.op || local.guard || local.sight?.state !== "standby") return;
+  const votes = new Set<RegionName>();
+  for (const [region, seen] of Object.entries(turn.state.agents))
+    if (seen.record.expired[keeper.dataStore.name] === lease.revision) votes.add(region);
+  const approval = Object.values(turn.state.requests).find(
+    ({ record }) =>
+      record.dataStore === keeper.dataStore.name &&
+      record.status === "pending" &&
+      (record.kind === "approve" || record.kind === "allow-data-loss") &&
+      (record.ifEpoch === 0 || record.ifEpoch === lease.record.epoch),
+  )?.record;
+  const reports = reportsOf(turn, keeper);
+  const basis = basisOf(lease.record, lease.revision);
+  const decision = decideClaim({
+    lease: lease.record,
+    revision: lease.revision,
+    basis,
+    dataStore: keeper.dataStore,
+    regions: turn.state.topology.regions,
+    mode: turn.state.topology.mode,
+    member,
+    reports,
+    votes,
+    overSince: keeper.overSince ?? turn.at,
+    now: turn.at,
+    patienceMs: turn.state.timing.patienceMs,
+    approval: approval ? { request: approval.id, allowDataLoss: approval.kind === "allow-data-loss" } : null,
+  });
+  if (decision.kind === "hold") {
+    if (decision.because !== keeper.holding)
+      note(turn, "info", keeper.dataStore.name, `holding: ${decision.because}`);
+    keeper.holding = decision.because;
+    if (decision.until !== null) wakeKeeperAt(keeper, decision.until);
+    return;
+  }
+  keeper.holding = "";
+  const seen = approval && turn.state.requests[approval.id];
+  if (seen)
+    writeRequest(
+      turn,
+      seen.record,
+      seen.revision,
+      "succeeded",
+      `epoch ${decision.epoch} is claimed for ${member}`,
+    );
+  note(
+    turn,
+    "alarm",
+    keeper.dataStore.name,
+    `claiming epoch ${decision.epoch} for ${member}: ${decision.because}`,
+  );
+  writeLease(turn, keeper, "claim", {
+    ...lease.record,
+    epoch: decision.epoch,
+    phase: "claimed",
+    holder: member,
+    renewal: 0,
+    basis,
+    because: decision.because,
+  });
+}
+
+/**
+ * The standbys that the new primary waits for from its first commit: published copies beside it, and the old primary if it
+ * ended in order. None is taken on trust: an acknowledgement needs what they flush, and whoever lies below the position of
+ * the promotion proves nothing (D3).
+ */
+export function companions(turn: Turn, keeper: KeeperDraft): CopyRef[] {
+  const { lease, member, dataStore } = keeper;
+  if (!lease) return [];
+  const { durable, primary } = lease.record;
+  const candidates = [...durable.standbys, ...(durable.final && primary ? [primary] : [])];
+  const found: CopyRef[] = [];
+  for (const { member: name, incarnation } of candidates) {
+    const region = dataStore.members.find((candidate) => candidate.name === name)?.region;
+    if (name === member || !region || !isAlive(turn, region)) continue;
+    const report = turn.state.agents[region]?.record.members[name];
+    if (report?.incarnation !== incarnation) continue;
+    if (report.state !== "standby" && name !== primary?.member) continue;
+    if (!found.some((copy) => copy.member === name)) found.push({ member: name, incarnation });
+  }
+  return found;
+}
+
+/** The first primary of a data store that has never had one: all members are there, empty, and this is the first of them. */
+export function bootstrap(turn: Turn, keeper: KeeperDraft): void {
+  const { dataStore, member } = keeper;
+  if (keeper.tenure) loseTenure(turn, keeper);
+  if (endIfPrimary(turn, keeper)) return;
+  keeper.holding = `${dataStore.name} has no primary yet`;
+  const first = dataStore.members.find((candidate) => candidate.promotable);
+  const reports = reportsOf(turn, keeper);
+  for (const candidate of dataStore.members) {
+    const report = candidate.name === member ? ownReport(keeper) : reports.get(candidate.name);
+    if (!report || report.state === "unknown") {
+      keeper.holding = `waiting for the agent of ${candidate.region} to say that ${candidate.name} is empty`;
+      return;
+    }
+    if (report.floor > 0 || report.state !== "absent") {
+      keeper.holding = `the lease of ${dataStore.name} is not in the store, but ${candidate.name} holds data of epoch ${report.floor}: restore the store, or move that data away`;
+      return;
+    }
+  }
+  if (!first || first.name !== member || keeper.write || turn.state.topology.mode === "observe") return;
+  note(turn, "info", dataStore.name, `making ${member} the first primary`);
+  writeLease(turn, keeper, "bootstrap", {
+    schema: 1,
+    epoch: 1,
+    phase: "claimed",
+    holder: member,
+    renewal: 0,
+    basis: 0,
+    primary: null,
+    durable: { acknowledgements: 0, standbys: [], position: 0, final: false },
+    handover: null,
+    because: "first start",
+  });
+}

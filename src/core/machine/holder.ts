@@ -1,0 +1,294 @@
+/**
+ * The keeper of a data store whose lease is held here: claims become a primary, a primary renews, or gives up in order.
+ *
+ * H1. The role that is believed is compared with the real one at each step; where they differ, the lease is given up (trap 2).
+ * H2. Giving up: the gate is closed, the member ended, the end confirmed, and only then the lease is written vacant (L4).
+ * H3. A claim that does not lead to a primary in time is given up (trap 3).
+ * H4. No pet and no order to the gate goes further than the last renewal that was confirmed, or the last promise of a
+ *     majority of peers (L6), allows.
+ */
+import type { QuorumSet } from "../act/quorum.ts";
+import { holderDeadlines, renewed } from "../lease/lease.ts";
+import type { CopyRef, LeaseRecord } from "../model/record.ts";
+import type { InstantMs } from "../model/time.ts";
+import { advanceAsking } from "./asking.ts";
+import { advanceChange } from "./change.ts";
+import { writeLease } from "./lease-write.ts";
+import { advanceQuorum, publishedPosition } from "./redundancy.ts";
+import { touchRouting } from "./routing.ts";
+import type { Tenure } from "./state.ts";
+import { type KeeperDraft, note, patchLocal, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
+
+export function beginTenure(
+  keeper: KeeperDraft,
+  record: LeaseRecord,
+  at: InstantMs,
+  renewedAt: InstantMs,
+  configured: QuorumSet = record.durable,
+): void {
+  keeper.tenure = {
+    epoch: record.epoch,
+    since: at,
+    renewedAt,
+    extendedAt: Number.NEGATIVE_INFINITY,
+    nextRenewAt: at,
+    frozen: "",
+    over: "",
+    ended: false,
+    finalPosition: null,
+    hungSince: null,
+    promoted: null,
+    failures: 0,
+    asks: [],
+    configured: { acknowledgements: configured.acknowledgements, standbys: configured.standbys },
+    configuredAt: at,
+    detachedSince: {},
+    change: null,
+    gateOpen: false,
+    track: [],
+  };
+}
+
+/** Until when the holder may go by its lease (H4). */
+export function confirmedAt(tenure: Tenure): InstantMs {
+  return Math.max(tenure.renewedAt, tenure.extendedAt);
+}
+
+export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
+  const lease = keeper.lease;
+  if (!lease || !keeper.member) return;
+  keeper.overSince = null;
+  if (keeper.tenure?.epoch !== lease.record.epoch) {
+    // We come back to a lease of our own: nothing is confirmed until a renewal is.
+    beginTenure(keeper, lease.record, turn.at, Number.NEGATIVE_INFINITY);
+    touchRouting(turn);
+  }
+
+  watchRole(turn, keeper);
+  watchDeadlines(turn, keeper);
+  if (keeper.tenure?.over) return relinquish(turn, keeper);
+
+  if (lease.record.phase === "claimed") advancePromotion(turn, keeper, lease.record);
+  else advanceLeading(turn, keeper, lease.record);
+}
+
+/** H1. */
+function watchRole(turn: Turn, keeper: KeeperDraft): void {
+  const { tenure, local } = keeper;
+  const lease = keeper.lease;
+  if (!tenure || tenure.over || !lease) return;
+  const giveUp = (over: string) => patchTenure(keeper, { over });
+  if (local.firedEpoch >= tenure.epoch)
+    return giveUp(`the fencer ended ${keeper.member} in epoch ${tenure.epoch}`);
+  const sight = local.sight;
+  if (!sight || sight.state === "unknown" || local.op?.op.kind === "stop-in-order") return;
+  if (lease.record.phase !== "committed") {
+    const gone = sight.state === "stopped" || sight.state === "absent";
+    if (gone && lease.record.primary !== null && !local.op)
+      giveUp(
+        `${keeper.member} is ${sight.state} and cannot be promoted${sight.problem ? ` (${sight.problem})` : ""}`,
+      );
+    return;
+  }
+
+  if (sight.state === "primary") {
+    if (sight.epoch !== tenure.epoch)
+      return giveUp(
+        `${keeper.member} leads epoch ${sight.epoch} by its own disk, the lease is for ${tenure.epoch}`,
+      );
+    if (tenure.hungSince !== null) patchTenure(keeper, { hungSince: null });
+    return;
+  }
+  if (sight.state === "hung" || sight.state === "rejoining") {
+    const since = tenure.hungSince ?? turn.at;
+    if (tenure.hungSince === null) patchTenure(keeper, { hungSince: since });
+    if (turn.at - since >= turn.state.timing.hungMs)
+      return giveUp(`${keeper.member} has not answered for ${Math.round(turn.at - since)} ms`);
+    return wakeKeeperAt(keeper, since + turn.state.timing.hungMs);
+  }
+  giveUp(`PostgreSQL of ${keeper.member} is ${sight.state}${sight.problem ? ` (${sight.problem})` : ""}`);
+}
+
+/** L5: freeze, then stop, by the holder's own clock. The gate and the fencer do the same by theirs (L7). */
+function watchDeadlines(turn: Turn, keeper: KeeperDraft): void {
+  const tenure = keeper.tenure;
+  if (!tenure || tenure.over) return;
+  const confirmed = confirmedAt(tenure);
+  if (confirmed === Number.NEGATIVE_INFINITY) return;
+  const { freezeAt, stopAt } = holderDeadlines(confirmed, turn.state.topology.profile);
+  if (turn.at >= stopAt)
+    return patchTenure(keeper, {
+      over: `the lease of epoch ${tenure.epoch} was not renewed for ${Math.round(turn.at - confirmed)} ms`,
+    });
+  wakeKeeperAt(keeper, stopAt);
+  if (turn.at < freezeAt) return wakeKeeperAt(keeper, freezeAt);
+  freeze(turn, keeper, "lease");
+}
+
+export function freeze(turn: Turn, keeper: KeeperDraft, why: "lease" | "rpo"): void {
+  const tenure = keeper.tenure;
+  if (!tenure || tenure.frozen || keeper.local.guard || keeper.lease?.record.phase !== "committed") return;
+  patchTenure(keeper, { frozen: why });
+  runOp(turn, keeper, { kind: "freeze" }, turn.state.timing.endWithinMs);
+  note(
+    turn,
+    "warning",
+    keeper.dataStore.name,
+    why === "lease"
+      ? "writes are held: the lease could not be renewed"
+      : "writes are held: the standbys are further behind than the RPO allows",
+  );
+}
+
+/** A claim of ours: promote, then commit. */
+function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+  const tenure = keeper.tenure;
+  if (!tenure || !keeper.member) return;
+  const giveUpAt = tenure.since + turn.state.timing.promoteWithinMs;
+  if (turn.at >= giveUpAt) {
+    patchTenure(keeper, {
+      over: `${keeper.member} did not become primary of epoch ${tenure.epoch} within ${turn.state.timing.promoteWithinMs} ms`,
+    });
+    return relinquish(turn, keeper);
+  }
+  wakeKeeperAt(keeper, giveUpAt);
+  const { local } = keeper;
+
+  if (tenure.promoted) {
+    if (keeper.write) return;
+    return writeLease(turn, keeper, "commit", {
+      ...record,
+      phase: "committed",
+      renewal: record.renewal + 1,
+      basis: 0,
+      primary: { member: keeper.member, incarnation: tenure.promoted.incarnation, epoch: tenure.epoch },
+      // Everything before the promotion is below this position; whoever has not caught up to it is not trusted (D3).
+      durable: { ...tenure.configured, position: tenure.promoted.position, final: false },
+      handover: null,
+      because: record.because,
+    });
+  }
+  renewIfDue(turn, keeper);
+  if (tenure.renewedAt === Number.NEGATIVE_INFINITY) return;
+  if (local.op || local.guard || !local.sight || local.sight.state === "unknown") return;
+  if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+  pet(turn, keeper);
+  if (record.primary === null)
+    return runOp(turn, keeper, { kind: "initialize", epoch: tenure.epoch }, 60_000);
+  const wanted = Math.min(
+    keeper.dataStore.replication === "synchronous" ? keeper.dataStore.acknowledgements : 0,
+    tenure.configured.standbys.length,
+  );
+  const set = {
+    acknowledgements: wanted,
+    standbys: wanted > 0 || keeper.dataStore.replication === "asynchronous" ? tenure.configured.standbys : [],
+  };
+  patchTenure(keeper, { configured: set });
+  runOp(
+    turn,
+    keeper,
+    {
+      kind: "promote",
+      epoch: tenure.epoch,
+      acknowledgements: wanted,
+      standbys: wanted > 0 ? names(set.standbys) : [],
+    },
+    giveUpAt - turn.at,
+  );
+}
+
+/** A committed primary of ours: renew, guard, keep copies, serve a planned change. */
+function advanceLeading(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+  const sight = keeper.local.sight;
+  // Not renewed before it is known that there is a primary to renew for (H1).
+  if (!sight || sight.state === "unknown") return;
+  if (sight.state === "primary" || keeper.local.op?.op.kind === "stop-in-order") renewIfDue(turn, keeper);
+  advanceAsking(turn, keeper);
+  const tenure = keeper.tenure;
+  if (!tenure) return;
+  const confirmed = confirmedAt(tenure);
+  const fresh =
+    confirmed !== Number.NEGATIVE_INFINITY && turn.at < confirmed + turn.state.topology.profile.freezeMs;
+  const heldOver = tenure.frozen === "" && sight.frozen && keeper.local.sightAt > tenure.since;
+  if ((tenure.frozen === "lease" || heldOver) && fresh && !keeper.local.guard) {
+    patchTenure(keeper, { frozen: "" });
+    runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
+    note(turn, "info", keeper.dataStore.name, "writes flow again: the lease is renewed");
+  }
+  if (fresh && !tenure.gateOpen) orderGate(turn, keeper);
+  advanceQuorum(turn, keeper, record);
+  advanceChange(turn, keeper, record);
+}
+
+function renewIfDue(turn: Turn, keeper: KeeperDraft): void {
+  const { tenure, lease } = keeper;
+  if (!tenure || !lease) return;
+  if (keeper.write) return;
+  if (turn.at < tenure.nextRenewAt) return wakeKeeperAt(keeper, tenure.nextRenewAt);
+  const nextRenewAt = turn.at + turn.state.topology.profile.renewMs;
+  patchTenure(keeper, { nextRenewAt });
+  writeLease(turn, keeper, "renew", renewed(lease.record, publishedPosition(keeper)));
+  wakeKeeperAt(keeper, nextRenewAt);
+}
+
+/** H4: what a confirmed renewal, or a majority of promises, lets the guards allow. */
+export function petGuards(turn: Turn, keeper: KeeperDraft): void {
+  pet(turn, keeper);
+  if (keeper.lease?.record.phase === "committed" && !keeper.tenure?.over) orderGate(turn, keeper);
+}
+
+function pet(turn: Turn, keeper: KeeperDraft): void {
+  const { tenure, member } = keeper;
+  if (!tenure || !member || tenure.over) return;
+  const deadline = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile).stopAt;
+  if (Number.isFinite(deadline)) turn.commands.push({ kind: "pet", member, epoch: tenure.epoch, deadline });
+}
+
+export function orderGate(turn: Turn, keeper: KeeperDraft, mode?: "open" | "hold" | "closed"): void {
+  const { tenure, member } = keeper;
+  if (!tenure || !member) return;
+  const { freezeAt, stopAt } = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile);
+  if (!Number.isFinite(stopAt) && mode !== "closed") return;
+  const draining = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event === "started");
+  const undone = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event.startsWith("undo"));
+  const wanted = mode ?? (draining && !undone ? "hold" : "open");
+  turn.commands.push({
+    kind: "gate",
+    member,
+    epoch: tenure.epoch,
+    mode: wanted,
+    holdAt: wanted === "closed" ? turn.at : freezeAt,
+    cutAt: wanted === "closed" ? turn.at : stopAt,
+  });
+  if (tenure.gateOpen !== (wanted !== "closed")) patchTenure(keeper, { gateOpen: wanted !== "closed" });
+}
+
+/** H2. */
+function relinquish(turn: Turn, keeper: KeeperDraft): void {
+  const { tenure, lease, member, local } = keeper;
+  if (!tenure || !lease || !member) return;
+  if (tenure.gateOpen) orderGate(turn, keeper, "closed");
+  if (!tenure.ended) {
+    if (local.guard?.op.kind === "end") return;
+    if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+    note(turn, "alarm", keeper.dataStore.name, `giving up epoch ${tenure.epoch}: ${tenure.over}`);
+    return runOp(turn, keeper, { kind: "end" }, turn.state.timing.endWithinMs);
+  }
+  if (keeper.write) return;
+  if (turn.at < tenure.nextRenewAt && tenure.failures > 0) return wakeKeeperAt(keeper, tenure.nextRenewAt);
+  patchTenure(keeper, { nextRenewAt: turn.at + turn.state.timing.askEveryMs, failures: tenure.failures + 1 });
+  const { record } = lease;
+  const final = tenure.finalPosition;
+  writeLease(turn, keeper, "vacate", {
+    ...record,
+    phase: "vacant",
+    renewal: record.renewal + 1,
+    durable: final === null ? record.durable : { ...record.durable, position: final, final: true },
+    because: tenure.over,
+  });
+  if (final === null) patchLocal(keeper, { failures: 0 });
+}
+
+function names(copies: readonly CopyRef[]): string[] {
+  return copies.map((copy) => copy.member);
+}

@@ -1,0 +1,52 @@
+/** The one write of the lease that may be on its way: sending it, and taking its reply. */
+import type { LeaseRecord } from "../model/record.ts";
+import { recordKeys } from "../model/record.ts";
+import type { WriteOutcome } from "./event.ts";
+import type { LeaseWrite } from "./state.ts";
+import { type KeeperDraft, nextId, patchTenure, type Turn, wakeKeeperAt } from "./turn.ts";
+
+/** Sends `record` against the revision that this agent last saw. One write at a time: the caller looked. */
+export function writeLease(
+  turn: Turn,
+  keeper: KeeperDraft,
+  purpose: LeaseWrite["purpose"],
+  record: LeaseRecord,
+): void {
+  const id = nextId(turn);
+  keeper.write = { id, sentAt: turn.at, record, purpose };
+  turn.commands.push({
+    kind: "write",
+    id,
+    key: recordKeys.lease(keeper.dataStore.name),
+    expect: keeper.lease?.revision ?? 0,
+    record,
+    timeoutMs: turn.state.timing.storeTimeoutMs,
+  });
+}
+
+/** What a confirmed write of ours makes true. Everything that a lease write leads to begins here. */
+export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOutcome): LeaseWrite | null {
+  const write = keeper.write;
+  if (!write) return null;
+  keeper.write = null;
+  if (outcome.kind === "unknown") {
+    // It may be written now, later or never. Only a later success proves it dead (trap 8): the next write goes against
+    // the same revision, so that at most one of the two can be.
+    wakeKeeperAt(keeper, turn.at);
+    return null;
+  }
+  if (outcome.kind === "conflict") return null;
+  if (outcome.revision > keeper.leaseRevision) {
+    keeper.lease = { record: write.record, revision: outcome.revision, seenAt: turn.at };
+    keeper.leaseRevision = outcome.revision;
+  }
+  confirmRenewal(keeper, write);
+  return write;
+}
+
+/** L1: the holder counts from before it sent. Any write of ours that stands is a renewal. */
+export function confirmRenewal(keeper: KeeperDraft, write: LeaseWrite): void {
+  const tenure = keeper.tenure;
+  if (tenure && tenure.epoch === write.record.epoch && write.sentAt > tenure.renewedAt)
+    patchTenure(keeper, { renewedAt: write.sentAt });
+}

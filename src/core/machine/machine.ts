@@ -1,0 +1,423 @@
+/**
+ * One event in, new state and commands out: the machine that every agent runs, in production, in a drill and in the simulator.
+ *
+ * M1. Same state and event, same next state and commands: no clock, no chance, no memory of its own.
+ * M2. Commands are performed in the order given. The order of effects is a contract: persist, fence, confirm the fence,
+ *     promote, route, validate, declare.
+ * M3. Knowledge only grows: a record of a lower revision, an inspection begun before the last change, the reply to a
+ *     call that was given up are dropped (trap 9).
+ */
+
+import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
+import { recordKeys, splitKey } from "../model/record.ts";
+import type { SignedTable } from "../model/routing.ts";
+import { NEVER } from "../model/time.ts";
+import { observe, unseen } from "../observe/window.ts";
+import { answerPeer, takePeerAnswer } from "./asking.ts";
+import { takeStepReply } from "./change.ts";
+import { advanceIncident, markStep, openIncident, takeIncidentReply, takeValidation } from "./chronicle.ts";
+import type { Command, MemberOp } from "./command.ts";
+import type { AgentEvent, MemberOutcome, MemberSight, WriteOutcome } from "./event.ts";
+import { advanceFollower, bootstrap, companions } from "./follower.ts";
+import { advanceHolder, beginTenure, petGuards } from "./holder.ts";
+import { takeLeaseReply } from "./lease-write.ts";
+import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
+import { advanceRouting, takeApplied, takeTable, takeTableReply, touchRouting } from "./routing.ts";
+import type { AgentState, Keeper, LeaseWrite } from "./state.ts";
+import { type KeeperDraft, patchLocal, patchTenure, resetWake, type Tools, type Turn } from "./turn.ts";
+
+export interface Step {
+  readonly state: AgentState;
+  readonly commands: readonly Command[];
+}
+
+export function transition(state: AgentState, event: AgentEvent, tools: Tools): Step {
+  const turn: Turn = { at: event.at, wall: event.wall, state: { ...state }, commands: [], tools };
+  absorb(turn, event);
+  advanceRouting(turn);
+  advanceOwnRecord(turn);
+  turn.state.wakeAt = earliest(turn);
+  return { state: turn.state, commands: turn.commands };
+}
+
+function absorb(turn: Turn, event: AgentEvent): void {
+  switch (event.kind) {
+    case "woken":
+      return forAll(turn, () => {});
+    case "store-loaded":
+      turn.state.storeLoaded = true;
+      turn.state.storeSeenAt = turn.at;
+      return forAll(turn, () => {});
+    case "store-seen": {
+      const wasBlind = turn.at - turn.state.storeSeenAt > turn.state.timing.storeLostMs;
+      turn.state.storeSeenAt = turn.at;
+      return wasBlind ? forAll(turn, () => {}) : undefined;
+    }
+    case "record-changed":
+      turn.state.storeSeenAt = turn.at;
+      return takeRecord(turn, event.key, event.revision, event.record);
+    case "write-replied":
+      if (event.outcome.kind !== "unknown") turn.state.storeSeenAt = turn.at;
+      return takeWriteReply(turn, event.id, event.outcome);
+    case "member-inspected":
+      return forMember(turn, event.member, (keeper) => takeSight(turn, keeper, event.seen, event.startedAt));
+    case "member-replied":
+      return forMember(turn, event.member, (keeper) =>
+        takeMemberReply(turn, keeper, event.id, event.outcome),
+      );
+    case "fencer-fired":
+      return forMember(turn, event.member, (keeper) =>
+        patchLocal(keeper, { firedEpoch: Math.max(event.epoch, keeper.local.firedEpoch) }),
+      );
+    case "peer-asked": {
+      const keeper = turn.state.keepers[event.dataStore];
+      if (keeper) return forOne(turn, keeper, (draft) => answerPeer(turn, draft, event));
+      turn.commands.push({
+        kind: "answer-peer",
+        id: event.id,
+        promised: false,
+        because: `no data store ${event.dataStore} in this topology`,
+      });
+      return;
+    }
+    case "peer-answered":
+      return forAll(turn, (keeper) => takePeerAnswer(turn, keeper, event.id, event.from, event.promised));
+    case "probed": {
+      const target = `${event.service}/${event.region}`;
+      const before = turn.state.windows[target] ?? unseen;
+      const window = observe(before, event.ok);
+      turn.state.windows = { ...turn.state.windows, [target]: window };
+      if (turn.state.sees[target] === window.sight) return;
+      turn.state.sees = { ...turn.state.sees, [target]: window.sight };
+      turn.state.own = { ...turn.state.own, dirty: true };
+      return;
+    }
+    case "table-applied":
+      takeApplied(turn, event.generation);
+      return forAll(turn, () => {});
+    case "validated": {
+      const keeper = Object.values(turn.state.keepers).find(
+        (candidate) => candidate.incident?.validating === event.id,
+      );
+      if (keeper) forOne(turn, keeper, (draft) => takeValidation(turn, draft, event.ok, event.because));
+      return;
+    }
+    default:
+      return event satisfies never;
+  }
+}
+
+function takeRecord(turn: Turn, key: string, revision: number, record: unknown): void {
+  const [room, name] = splitKey(key);
+  switch (room) {
+    case "lease": {
+      const keeper = turn.state.keepers[name];
+      if (!keeper || revision <= keeper.leaseRevision) return;
+      return forOne(turn, keeper, (draft) => takeLease(turn, draft, revision, record as LeaseRecord | null));
+    }
+    case "agent": {
+      if (name === turn.state.self && revision > turn.state.own.revision)
+        turn.state.own = { ...turn.state.own, revision };
+      const before = turn.state.agents[name];
+      if (!record || (before && revision <= before.revision)) return;
+      const told = record as AgentRecord;
+      const aliveSince =
+        before && turn.at - before.seenAt <= turn.state.timing.silentMs ? before.aliveSince : turn.at;
+      turn.state.agents = {
+        ...turn.state.agents,
+        [name]: { record: told, revision, seenAt: turn.at, aliveSince },
+      };
+      if (before?.record.sees !== told.sees && (!before || differs(before.record.sees, told.sees)))
+        touchRouting(turn);
+      return forAll(turn, () => {});
+    }
+    case "request": {
+      const before = turn.state.requests[name];
+      if (before && revision <= before.revision) return;
+      const { [name]: _, ...others } = turn.state.requests;
+      turn.state.requests = record
+        ? { ...others, [name]: { record: record as RequestRecord, revision } }
+        : others;
+      return forAll(turn, () => {});
+    }
+    case recordKeys.routing:
+      takeTable(turn, revision, record as SignedTable | null);
+      return forAll(turn, () => {});
+    default:
+      return;
+  }
+}
+
+function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: LeaseRecord | null): void {
+  const before = keeper.lease?.record;
+  keeper.leaseRevision = revision;
+  // L2: a record that vanished is not a lease that expired. What was known of it stays unknown, and nobody claims.
+  keeper.lease = record ? { record, revision, seenAt: turn.at } : null;
+  const write = keeper.write;
+  const standing = write !== null && record !== null && sameWrite(write.record, record);
+  if (!standing) keeper.overSince = null;
+  if (record?.phase === "committed") keeper.heardAt = turn.at;
+  if (
+    before?.epoch !== record?.epoch ||
+    before?.phase !== record?.phase ||
+    before?.handover !== record?.handover
+  )
+    touchRouting(turn);
+  if (standing) takeStanding(turn, keeper, revision, before ?? null);
+}
+
+/** Our own write came back by the watch before, or instead of, its reply: it stands, whatever the reply will say. */
+function takeStanding(turn: Turn, keeper: KeeperDraft, revision: number, before: LeaseRecord | null): void {
+  const write = takeLeaseReply(turn, keeper, { kind: "succeeded", revision });
+  if (write) takeLeaseWritten(turn, keeper, write, before);
+}
+
+function sameWrite(mine: LeaseRecord, theirs: LeaseRecord): boolean {
+  return (
+    mine.epoch === theirs.epoch &&
+    mine.holder === theirs.holder &&
+    mine.phase === theirs.phase &&
+    mine.renewal === theirs.renewal
+  );
+}
+
+function takeWriteReply(turn: Turn, id: number, outcome: WriteOutcome): void {
+  if (turn.state.own.pending?.id === id) {
+    takeOwnReply(turn, outcome);
+    return forAll(turn, () => {});
+  }
+  if (turn.state.routing.pending === id) return takeTableReply(turn, outcome);
+  for (const keeper of Object.values(turn.state.keepers)) {
+    if (keeper.write?.id === id)
+      return forOne(turn, keeper, (draft) => {
+        const before = draft.lease?.record ?? null;
+        const purpose = draft.write?.purpose;
+        const write = takeLeaseReply(turn, draft, outcome);
+        if (write) takeLeaseWritten(turn, draft, write, before);
+        else if (purpose === "announce")
+          takeStepReply(
+            turn,
+            draft,
+            "announce",
+            outcome.kind === "conflict" ? "failed" : "unknown",
+            outcome.kind,
+          );
+      });
+    if (keeper.incident?.pending === id)
+      return forOne(turn, keeper, (draft) => takeIncidentReply(turn, draft, outcome));
+  }
+}
+
+/** A write of the lease of ours that certainly stands. */
+function takeLeaseWritten(
+  turn: Turn,
+  keeper: KeeperDraft,
+  write: LeaseWrite,
+  before: LeaseRecord | null,
+): void {
+  const { record, purpose } = write;
+  switch (purpose) {
+    case "bootstrap":
+    case "claim": {
+      const standbys = purpose === "claim" ? companions(turn, keeper) : [];
+      const acknowledgements = Math.min(keeper.dataStore.acknowledgements, standbys.length);
+      openIncident(turn, keeper, before, record);
+      return beginTenure(keeper, record, turn.at, write.sentAt, { acknowledgements, standbys });
+    }
+    case "commit":
+      markStep(turn, keeper, "commit", "succeeded");
+      touchRouting(turn);
+      break;
+    case "announce":
+      touchRouting(turn);
+      takeStepReply(turn, keeper, "announce", "succeeded", "");
+      break;
+    case "vacate":
+      keeper.tenure = null;
+      return touchRouting(turn);
+    case "renew":
+    case "publish":
+      break;
+    default:
+      return purpose satisfies never;
+  }
+  keeper.heardAt = turn.at;
+  petGuards(turn, keeper);
+}
+
+function takeSight(turn: Turn, keeper: KeeperDraft, seen: MemberSight, startedAt: number): void {
+  const { local } = keeper;
+  if (startedAt < local.changedAt || startedAt < local.sightAt) return;
+  if (isTelling(local.sight, seen)) turn.state.own = { ...turn.state.own, dirty: true };
+  patchLocal(keeper, { sight: seen, sightAt: startedAt });
+}
+
+function takeMemberReply(turn: Turn, keeper: KeeperDraft, id: number, outcome: MemberOutcome): void {
+  const { local } = keeper;
+  const lane = local.op?.id === id ? "op" : local.guard?.id === id ? "guard" : null;
+  if (!lane) return;
+  const running = local[lane];
+  const { timing } = turn.state;
+  const ok = outcome.kind === "succeeded";
+  const failures = ok ? 0 : local.failures + 1;
+  patchLocal(keeper, {
+    [lane]: null,
+    changedAt: turn.at,
+    failures,
+    retryAt: ok
+      ? turn.at
+      : turn.at + Math.min(timing.retryMaxMs, timing.retryMs * 2 ** Math.min(failures - 1, 10)),
+  });
+  if (!running) return;
+  const because = outcome.kind === "succeeded" ? (outcome.detail ?? "") : outcome.because;
+  markStep(turn, keeper, running.op.kind, outcome.kind, because);
+  if (!ok) {
+    turn.commands.push({
+      kind: "note",
+      level: "warning",
+      subject: keeper.dataStore.name,
+      text: `${running.op.kind} of ${keeper.member} ${outcome.kind === "unknown" ? "has an unknown outcome" : "failed"}: ${because}`,
+    });
+  }
+  takeOpEffect(turn, keeper, running.op, outcome, because);
+}
+
+function takeOpEffect(
+  turn: Turn,
+  keeper: KeeperDraft,
+  op: MemberOp,
+  outcome: MemberOutcome,
+  because: string,
+): void {
+  const ok = outcome.kind === "succeeded";
+  const see = (patch: Partial<MemberSight>) => {
+    if (!keeper.local.sight) return;
+    patchLocal(keeper, { sight: { ...keeper.local.sight, ...patch } });
+    turn.state.own = { ...turn.state.own, dirty: true };
+  };
+  switch (op.kind) {
+    case "end":
+      if (!ok) return;
+      see({ state: "stopped", streaming: false, replicas: [], waitsFor: null });
+      return patchTenure(keeper, { ended: true, nextRenewAt: turn.at });
+    case "seal":
+    case "start-sealed":
+      if (ok && outcome.position !== undefined)
+        see({
+          state: "standby",
+          sealedBasis: op.basis,
+          sealedPosition: outcome.position,
+          position: outcome.position,
+          streaming: false,
+          epoch: 0,
+        });
+      return;
+    case "follow":
+      if (ok) return see({ epoch: op.upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
+      if (because.includes("diverged")) patchLocal(keeper, { mustRejoin: true, retryAt: turn.at });
+      return;
+    case "rejoin":
+      if (ok)
+        see({
+          state: "standby",
+          epoch: op.upstream.epoch,
+          sealedBasis: 0,
+          sealedPosition: 0,
+          streaming: true,
+          ...(outcome.incarnation ? { incarnation: outcome.incarnation } : {}),
+        });
+      return;
+    case "initialize":
+    case "promote":
+      if (ok && outcome.position !== undefined && outcome.incarnation !== undefined) {
+        see({
+          state: "primary",
+          epoch: op.epoch,
+          floor: op.epoch,
+          incarnation: outcome.incarnation,
+          position: outcome.position,
+          timeline: outcome.timeline ?? 1,
+          sealedBasis: 0,
+          replicas: [],
+          frozen: false,
+        });
+        return patchTenure(keeper, {
+          promoted: { position: outcome.position, incarnation: outcome.incarnation },
+        });
+      }
+      return patchTenure(keeper, { failures: (keeper.tenure?.failures ?? 0) + 1 });
+    case "set-quorum":
+      if (ok) return patchTenure(keeper, { configuredAt: turn.at });
+      // The old set is in force or the new one; what is published is weaker than both (Q2), so believe no more than that.
+      return patchTenure(keeper, {
+        configured: keeper.lease?.record.durable ?? { acknowledgements: 0, standbys: [] },
+        configuredAt: turn.at,
+      });
+    case "freeze":
+      see({ frozen: ok });
+      if (!ok) patchTenure(keeper, { frozen: "" });
+      return;
+    case "thaw":
+      return see({ frozen: !ok });
+    case "prepare-stop":
+      return takeStepReply(turn, keeper, "prepare", outcome.kind, because);
+    case "drain":
+      return takeStepReply(turn, keeper, "drain", outcome.kind, because);
+    case "stop-in-order":
+      if (ok && outcome.position !== undefined) {
+        see({ state: "stopped", position: outcome.position, streaming: false, replicas: [] });
+        takeStepReply(turn, keeper, "stop", "succeeded", "");
+        return patchTenure(keeper, {
+          over: `handed over to ${keeper.tenure?.change?.to ?? "another"}`,
+          ended: true,
+          finalPosition: outcome.position,
+          nextRenewAt: turn.at,
+        });
+      }
+      return patchTenure(keeper, {
+        over: `the orderly stop of ${keeper.member} did not succeed: ${because}`,
+      });
+    default:
+      return op satisfies never;
+  }
+}
+
+function advanceKeeper(turn: Turn, keeper: KeeperDraft): void {
+  resetWake(keeper);
+  if (!turn.state.storeLoaded) return;
+  const lease = keeper.lease;
+  if (!lease) bootstrap(turn, keeper);
+  else if (keeper.member !== null && lease.record.holder === keeper.member && lease.record.phase !== "vacant")
+    advanceHolder(turn, keeper);
+  else advanceFollower(turn, keeper);
+  advanceIncident(turn, keeper);
+}
+
+function forOne(turn: Turn, keeper: Keeper, take: (draft: KeeperDraft) => void): void {
+  const draft: KeeperDraft = { ...keeper };
+  take(draft);
+  advanceKeeper(turn, draft);
+  turn.state.keepers = { ...turn.state.keepers, [keeper.dataStore.name]: draft };
+}
+
+function forAll(turn: Turn, take: (draft: KeeperDraft) => void): void {
+  for (const keeper of Object.values(turn.state.keepers)) forOne(turn, keeper, take);
+}
+
+function forMember(turn: Turn, member: string, take: (draft: KeeperDraft) => void): void {
+  const keeper = Object.values(turn.state.keepers).find((candidate) => candidate.member === member);
+  if (keeper) forOne(turn, keeper, take);
+}
+
+function earliest(turn: Turn): number {
+  const { own, routing, storeLoaded, keepers } = turn.state;
+  let at = storeLoaded && !own.pending ? own.nextBeatAt : NEVER;
+  if (storeLoaded && routing.stale && routing.pending === 0) at = Math.min(at, routing.retryAt);
+  for (const keeper of Object.values(keepers)) at = Math.min(at, keeper.wakeAt);
+  return Math.max(at, turn.at);
+}
+
+function differs(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(b);
+  return keys.length !== Object.keys(a).length || keys.some((key) => a[key] !== b[key]);
+}

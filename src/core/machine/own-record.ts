@@ -1,0 +1,96 @@
+/** The record of this agent itself: written at each beat, and at once when something changed that others wait for. */
+import type { AgentRecord, MemberReport } from "../model/record.ts";
+import { recordKeys } from "../model/record.ts";
+import { ownReport } from "./change.ts";
+import type { MemberSight, WriteOutcome } from "./event.ts";
+import { nextId, type Turn } from "./turn.ts";
+
+export function advanceOwnRecord(turn: Turn): void {
+  const { own, timing } = turn.state;
+  if (!turn.state.storeLoaded || own.pending) return;
+  if (!own.dirty && turn.at < own.nextBeatAt) return;
+  const id = nextId(turn);
+  const record = describe(turn, own.beat + 1);
+  turn.state.own = {
+    ...own,
+    beat: own.beat + 1,
+    dirty: false,
+    pending: { id, record },
+    nextBeatAt: turn.at + timing.beatMs,
+  };
+  turn.commands.push({
+    kind: "write",
+    id,
+    key: recordKeys.agent(turn.state.self),
+    expect: own.revision,
+    record,
+    timeoutMs: timing.storeTimeoutMs,
+  });
+}
+
+export function takeOwnReply(turn: Turn, outcome: WriteOutcome): void {
+  const { own, self } = turn.state;
+  const written = own.pending?.record;
+  if (outcome.kind === "succeeded" && written) {
+    const revision = Math.max(own.revision, outcome.revision);
+    turn.state.own = { ...own, pending: null, revision };
+    const before = turn.state.agents[self];
+    if (!before || before.revision < outcome.revision)
+      turn.state.agents = {
+        ...turn.state.agents,
+        [self]: {
+          record: written,
+          revision: outcome.revision,
+          seenAt: turn.at,
+          aliveSince: before?.aliveSince ?? turn.at,
+        },
+      };
+    return;
+  }
+  // What was to be told has perhaps not been: tell it again, against what the store says by then.
+  turn.state.own = {
+    ...own,
+    pending: null,
+    dirty: outcome.kind === "conflict",
+    nextBeatAt: Math.min(own.nextBeatAt, turn.at + turn.state.timing.retryMs),
+  };
+}
+
+function describe(turn: Turn, beat: number): AgentRecord {
+  const expired: Record<string, number> = {};
+  const members: Record<string, MemberReport> = {};
+  const holding: Record<string, string> = {};
+  for (const keeper of Object.values(turn.state.keepers)) {
+    const { name } = keeper.dataStore;
+    if (keeper.voted !== 0 && keeper.voted === keeper.lease?.revision) expired[name] = keeper.voted;
+    const report = keeper.member ? ownReport({ ...keeper }) : null;
+    if (report && keeper.member) members[keeper.member] = report;
+    if (keeper.holding) holding[name] = keeper.holding;
+  }
+  return {
+    schema: 1,
+    region: turn.state.self,
+    boot: turn.state.boot,
+    beat,
+    expired,
+    members,
+    sees: turn.state.sees,
+    applied: turn.state.routing.applied,
+    topology: turn.state.topology.digest,
+    holding,
+  };
+}
+
+/** Whether others wait to hear of the difference; the position alone is told with the next beat. */
+export function isTelling(before: MemberSight | null, now: MemberSight): boolean {
+  return (
+    before === null ||
+    before.state !== now.state ||
+    before.incarnation !== now.incarnation ||
+    before.epoch !== now.epoch ||
+    before.floor !== now.floor ||
+    before.streaming !== now.streaming ||
+    before.sealedBasis !== now.sealedBasis ||
+    before.sealedPosition !== now.sealedPosition
+  );
+}

@@ -1,0 +1,167 @@
+/**
+ * The copies of a primary that leads here: which standbys writes wait for, and what is published of them.
+ *
+ * The order of the steps is `act/quorum.ts`; here is what is wanted, and when.
+ */
+import { nextQuorumStep, type QuorumSet, sameSet } from "../act/quorum.ts";
+import type { Lsn } from "../model/lsn.ts";
+import type { CopyRef, LeaseRecord } from "../model/record.ts";
+import { freeze } from "./holder.ts";
+import { writeLease } from "./lease-write.ts";
+import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
+
+export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+  const { tenure, local } = keeper;
+  const sight = local.sight;
+  if (!tenure || tenure.over || tenure.change || sight?.state !== "primary") return;
+  if (keeper.dataStore.replication === "asynchronous") return advanceAsynchronous(turn, keeper, record);
+  if (tenure.frozen || local.guard || sight.frozen) return;
+
+  const wanted = wantedSet(turn, keeper, record);
+  const published: QuorumSet = record.durable;
+  const step = nextQuorumStep(published, tenure.configured, wanted);
+  if (step.kind === "done") {
+    // After a restart of ours, or by somebody's hand, PostgreSQL may wait for others than we believe (drift).
+    const real = sight.waitsFor;
+    const believed = tenure.configured.standbys.map((copy) => copy.member);
+    const differs =
+      real !== null &&
+      local.sightAt > tenure.configuredAt &&
+      (real.acknowledgements !== tenure.configured.acknowledgements ||
+        real.standbys.length !== believed.length ||
+        !real.standbys.every((name) => believed.includes(name)));
+    if (differs && !local.op && turn.at >= local.retryAt) configure(turn, keeper, tenure.configured);
+    return;
+  }
+  if (step.kind === "configure") {
+    if (local.op) return;
+    if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+    return configure(turn, keeper, step.set);
+  }
+  if (keeper.write) return;
+  // What was written before the new set was in force may be on other copies only: whoever is not past it is not trusted.
+  // So the position is one measured after that (D3), or the promise would be for writes that it does not cover.
+  const strengthened = sameSet(step.set, tenure.configured);
+  if (strengthened && local.sightAt <= tenure.configuredAt) return;
+  const position = strengthened ? Math.max(record.durable.position, sight.position) : record.durable.position;
+  const lost = step.set.acknowledgements < keeper.dataStore.acknowledgements;
+  if (lost && step.set.acknowledgements < record.durable.acknowledgements)
+    note(
+      turn,
+      "alarm",
+      keeper.dataStore.name,
+      `redundancy lost: commits wait for ${step.set.acknowledgements} standby(s), ${keeper.dataStore.acknowledgements} are wanted`,
+    );
+  writeLease(turn, keeper, "publish", {
+    ...record,
+    renewal: record.renewal + 1,
+    durable: {
+      acknowledgements: step.set.acknowledgements,
+      standbys: step.set.standbys,
+      position,
+      final: false,
+    },
+  });
+}
+
+function configure(turn: Turn, keeper: KeeperDraft, set: QuorumSet): void {
+  if (!keeper.tenure) return;
+  runOp(
+    turn,
+    keeper,
+    {
+      kind: "set-quorum",
+      epoch: keeper.tenure.epoch,
+      acknowledgements: set.acknowledgements,
+      standbys: set.standbys.map((copy) => copy.member),
+    },
+    turn.state.timing.endWithinMs,
+  );
+  patchTenure(keeper, { configured: set });
+}
+
+/** Who streams counts at once; who stopped streaming is left out only after a while, unless another one can stand in. */
+function wantedSet(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): QuorumSet {
+  const { dataStore, local, tenure } = keeper;
+  const detachedSince: Record<string, number> = {};
+  const standbys: CopyRef[] = [];
+  let attached = 0;
+  for (const member of dataStore.members) {
+    if (member.name === keeper.member) continue;
+    const streaming =
+      local.sight?.replicas.some((replica) => replica.member === member.name && replica.streaming) ?? false;
+    const report = turn.state.agents[member.region]?.record.members[member.name];
+    const counted = record.durable.standbys.find((copy) => copy.member === member.name);
+    if (streaming && report?.incarnation && report.epoch === tenure?.epoch && report.seal === null) {
+      attached++;
+      standbys.push({ member: member.name, incarnation: report.incarnation });
+    } else if (counted) {
+      const since = tenure?.detachedSince[member.name] ?? turn.at;
+      detachedSince[member.name] = since;
+      const until = since + turn.state.timing.redundancyWaitMs;
+      if (turn.at < until) {
+        standbys.push(counted);
+        wakeKeeperAt(keeper, until);
+      }
+    }
+  }
+  patchTenure(keeper, { detachedSince });
+  const acknowledgements = Math.min(dataStore.acknowledgements, standbys.length);
+  if (dataStore.strict && attached < dataStore.acknowledgements)
+    return { acknowledgements: record.durable.acknowledgements, standbys: record.durable.standbys };
+  return acknowledgements === 0 ? { acknowledgements: 0, standbys: [] } : { acknowledgements, standbys };
+}
+
+/** Everything up to here is on as many published standbys as commits wait for; never lower than before (trap 5). */
+export function publishedPosition(keeper: KeeperDraft): Lsn {
+  const durable = keeper.lease?.record.durable;
+  const sight = keeper.local.sight;
+  if (!durable || sight?.state !== "primary") return 0;
+  const count = keeper.dataStore.replication === "asynchronous" ? 1 : durable.acknowledgements;
+  if (count === 0) return sight.position;
+  const flushed = durable.standbys
+    .map((copy) => sight.replicas.find((replica) => replica.member === copy.member)?.flushed ?? 0)
+    .sort((a, b) => b - a);
+  return flushed[count - 1] ?? 0;
+}
+
+/** RPO enforced at the primary (trap 1): it may not run further ahead of the published position than the RPO allows. */
+function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+  const { dataStore, local, tenure } = keeper;
+  if (!tenure || !local.sight) return;
+  const standbys: CopyRef[] = [];
+  for (const member of dataStore.members) {
+    if (member.name === keeper.member) continue;
+    const report = turn.state.agents[member.region]?.record.members[member.name];
+    const streaming = local.sight.replicas.some(
+      (replica) => replica.member === member.name && replica.streaming,
+    );
+    const counted = record.durable.standbys.find((copy) => copy.member === member.name);
+    if (streaming && report?.incarnation && report.epoch === tenure.epoch)
+      standbys.push({ member: member.name, incarnation: report.incarnation });
+    else if (counted) standbys.push(counted);
+  }
+  const wanted: QuorumSet = { acknowledgements: 0, standbys };
+  if (!sameSet(record.durable, wanted) && !keeper.write)
+    writeLease(turn, keeper, "publish", {
+      ...record,
+      renewal: record.renewal + 1,
+      durable: { ...record.durable, ...wanted },
+    });
+  if (standbys.length === 0) return;
+
+  const track = [...tenure.track, [local.sightAt, local.sight.position] as const]
+    .filter(([, lsn], index, all) => index === 0 || lsn > (all[index - 1]?.[1] ?? 0))
+    .slice(-600);
+  const beyond = track.find(([, lsn]) => lsn > record.durable.position);
+  patchTenure(keeper, { track: track.filter(([, lsn]) => lsn > record.durable.position) });
+  const ageMs = beyond ? turn.at - beyond[0] : 0;
+  // Half of the RPO is kept for the time that publishing and freezing take.
+  const limitMs = dataStore.rpoMs / 2;
+  if (ageMs >= limitMs) freeze(turn, keeper, "rpo");
+  else if (beyond) wakeKeeperAt(keeper, beyond[0] + limitMs);
+  if (ageMs < limitMs && tenure.frozen === "rpo" && !local.guard) {
+    patchTenure(keeper, { frozen: "" });
+    runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
+  }
+}

@@ -1,0 +1,111 @@
+/** The routing table as one agent keeps it: who publishes, what it says, and that this region's data planes have it. */
+import { judge, type Vantage } from "../judge/judge.ts";
+import { recordKeys } from "../model/record.ts";
+import type { SignedTable } from "../model/routing.ts";
+import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
+import type { WriteOutcome } from "./event.ts";
+import { isAlive, nextId, type Turn } from "./turn.ts";
+
+export function takeTable(turn: Turn, revision: number, signed: SignedTable | null): void {
+  const { routing } = turn.state;
+  // Never empty, never older (R1): a record that vanished or went back is not obeyed, but written anew.
+  if (revision <= routing.revision) return;
+  const newer = signed !== null && signed.table.generation > (routing.signed?.table.generation ?? 0);
+  turn.state.routing = { ...routing, revision, stale: true, signed: newer ? signed : routing.signed };
+  if (newer) turn.commands.push({ kind: "apply-table", table: signed });
+}
+
+export function takeApplied(turn: Turn, generation: number): void {
+  const { routing, own } = turn.state;
+  if (generation <= routing.applied) return;
+  turn.state.routing = { ...routing, applied: generation };
+  turn.state.own = { ...own, dirty: true };
+}
+
+export function takeTableReply(turn: Turn, outcome: WriteOutcome): void {
+  const { routing, timing } = turn.state;
+  turn.state.routing = {
+    ...routing,
+    pending: 0,
+    stale: outcome.kind !== "succeeded",
+    retryAt: outcome.kind === "unknown" ? turn.at + timing.retryMs : routing.retryAt,
+  };
+}
+
+export function advanceRouting(turn: Turn): void {
+  const { routing, timing } = turn.state;
+  if (!routing.stale || routing.pending !== 0 || !turn.state.storeLoaded || turn.at < routing.retryAt) return;
+  if (!isPublisher(turn)) {
+    turn.state.routing = { ...routing, stale: false };
+    return;
+  }
+  const previous = routing.signed?.table ?? null;
+  const table = compileTable({
+    topology: turn.state.topology,
+    facts: factsOf(turn),
+    previous,
+    issuedAt: turn.wall,
+    issuedBy: turn.state.self,
+    digest: turn.tools.digest,
+  });
+  if (table === previous) {
+    turn.state.routing = { ...routing, stale: false };
+    return;
+  }
+  const id = nextId(turn);
+  turn.state.routing = { ...routing, stale: false, pending: id };
+  turn.commands.push({
+    kind: "publish",
+    id,
+    expect: routing.revision,
+    table,
+    timeoutMs: timing.storeTimeoutMs,
+  });
+}
+
+/** One at a time: the holder of the first data store that has a primary; without data stores, the first living region. */
+function isPublisher(turn: Turn): boolean {
+  const { topology, self, keepers } = turn.state;
+  for (const dataStore of topology.dataStores) {
+    const keeper = keepers[dataStore.name];
+    const record = keeper?.lease?.record;
+    if (record?.phase !== "committed") continue;
+    return record.holder === keeper?.member && keeper.tenure !== null && keeper.tenure.over === "";
+  }
+  if (topology.dataStores.length > 0) return false;
+  return topology.regions.find((region) => isAlive(turn, region.name))?.name === self;
+}
+
+function factsOf(turn: Turn): RoutingFacts {
+  const { topology, keepers, agents } = turn.state;
+  const stores: Record<string, StoreFact> = {};
+  for (const keeper of Object.values(keepers)) {
+    const record = keeper.lease?.record;
+    if (!record) continue;
+    const committed = record.phase === "committed";
+    // While a claim is under way the last writer stays named: it is fenced, and an edge that holds knows for whom.
+    stores[keeper.dataStore.name] = committed
+      ? { epoch: record.epoch, writer: record.holder, changing: record.handover !== null }
+      : { epoch: record.primary?.epoch ?? 0, writer: record.primary?.member ?? null, changing: true };
+  }
+  const vantages: Vantage[] = topology.regions.map((region) => ({
+    region: region.name,
+    fresh: isAlive(turn, region.name) && agents[region.name] !== undefined,
+    sees: agents[region.name]?.record.sees ?? {},
+  }));
+  const health: Record<string, Record<string, "up" | "suspected" | "down">> = {};
+  for (const service of topology.services) {
+    const verdicts: Record<string, "up" | "suspected" | "down"> = {};
+    for (const endpoint of service.endpoints)
+      verdicts[endpoint.region] = judge(`${service.name}/${endpoint.region}`, vantages).kind;
+    health[service.name] = verdicts;
+  }
+  return { stores, regions: {}, health, modes: {} };
+}
+
+/** Tables are compared again when this says so: after each change that they depend on. */
+export function touchRouting(turn: Turn): void {
+  if (!turn.state.routing.stale) turn.state.routing = { ...turn.state.routing, stale: true };
+}
+
+export const routingKey = recordKeys.routing;
