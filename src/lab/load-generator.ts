@@ -87,6 +87,7 @@ export class LoadGenerator {
   /** Sends nothing more; resolves when each request has its end, `deadlineMs` at the latest, and the file is written. */
   async finish(recordFile: string): Promise<{ readonly requests: number; readonly problems: string[] }> {
     this.#stopping = true;
+    const stoppedAt = monotonicMs();
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#inFlight === 0) this.#idle.resolve();
     await this.#idle.promise;
@@ -96,6 +97,7 @@ export class LoadGenerator {
       schema: 1,
       run: this.#config.run,
       startedAt: this.#startedAt,
+      stoppedAt,
       endedAt: monotonicMs(),
       problems,
     });

@@ -51,6 +51,9 @@ export interface LoadHistory {
   /** Prefix of all of its keys and items. */
   readonly run: string;
   readonly startedAt: InstantMs;
+  /** Nothing was sent from then on. */
+  readonly stoppedAt: InstantMs;
+  /** When the last request had its end. */
   readonly endedAt: InstantMs;
   /** What makes the run worth nothing, such as a load that could not keep up; empty: nothing. */
   readonly problems: readonly string[];

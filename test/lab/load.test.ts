@@ -252,7 +252,7 @@ test("a record comes back from its file as it went in", async () => {
   ];
   for (const each of requests) recorder.add(each);
   const file = join(folder, "round-trip.json");
-  const frame = { schema: 1, run: "r", startedAt: 0, endedAt: 9, problems: ["p"] } as const;
+  const frame = { schema: 1, run: "r", startedAt: 0, stoppedAt: 8, endedAt: 9, problems: ["p"] } as const;
   await recorder.write(file, frame);
   assert.deepEqual(readHistory(file), { ...frame, requests });
 });
