@@ -7,7 +7,7 @@
  *     so does not vote. Whoever restarts and forgets its promise observes a full lease first (L2), which outlasts it.
  */
 import type { RegionName } from "../model/id.ts";
-import { confirmedAt, petGuards } from "./holder.ts";
+import { confirmedAt, petGuards } from "./guards.ts";
 import { type KeeperDraft, nextId, patchTenure, type Turn, wakeKeeperAt } from "./turn.ts";
 
 /** As many asks are remembered as fit into a lease; older ones extend nothing any more. */

@@ -6,7 +6,7 @@ import { nextSagaStep, type SagaEntry, type SagaStep } from "../act/saga.ts";
 import { decideSwitchover } from "../decide/switchover.ts";
 import type { LeaseRecord, MemberReport, RequestRecord } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
-import { orderGate } from "./holder.ts";
+import { orderGate } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import {
   isAlive,

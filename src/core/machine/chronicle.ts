@@ -69,7 +69,7 @@ export function markStep(
   because = "",
 ): void {
   const incident = keeper.incident;
-  if (!incident || incident.record.status !== "running") return;
+  if (incident?.record.status !== "running") return;
   patch(keeper, {
     record: withStep(incident.record, { at: turn.at - incident.startedAt, name, outcome, because }),
   });

@@ -4,8 +4,7 @@
  * H1. The role that is believed is compared with the real one at each step; where they differ, the lease is given up (trap 2).
  * H2. Giving up: the gate is closed, the member ended, the end confirmed, and only then the lease is written vacant (L4).
  * H3. A claim that does not lead to a primary in time is given up (trap 3).
- * H4. No pet and no order to the gate goes further than the last renewal that was confirmed, or the last promise of a
- *     majority of peers (L6), allows.
+ * H4. See `guards.ts`.
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { holderDeadlines, renewed } from "../lease/lease.ts";
@@ -13,10 +12,10 @@ import type { CopyRef, LeaseRecord } from "../model/record.ts";
 import type { InstantMs } from "../model/time.ts";
 import { advanceAsking } from "./asking.ts";
 import { advanceChange } from "./change.ts";
+import { confirmedAt, freeze, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { advanceQuorum, publishedPosition } from "./redundancy.ts";
 import { touchRouting } from "./routing.ts";
-import type { Tenure } from "./state.ts";
 import { type KeeperDraft, note, patchLocal, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 export function beginTenure(
@@ -47,11 +46,6 @@ export function beginTenure(
     gateOpen: false,
     track: [],
   };
-}
-
-/** Until when the holder may go by its lease (H4). */
-export function confirmedAt(tenure: Tenure): InstantMs {
-  return Math.max(tenure.renewedAt, tenure.extendedAt);
 }
 
 export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
@@ -123,21 +117,6 @@ function watchDeadlines(turn: Turn, keeper: KeeperDraft): void {
   wakeKeeperAt(keeper, stopAt);
   if (turn.at < freezeAt) return wakeKeeperAt(keeper, freezeAt);
   freeze(turn, keeper, "lease");
-}
-
-export function freeze(turn: Turn, keeper: KeeperDraft, why: "lease" | "rpo"): void {
-  const tenure = keeper.tenure;
-  if (!tenure || tenure.frozen || keeper.local.guard || keeper.lease?.record.phase !== "committed") return;
-  patchTenure(keeper, { frozen: why });
-  runOp(turn, keeper, { kind: "freeze" }, turn.state.timing.endWithinMs);
-  note(
-    turn,
-    "warning",
-    keeper.dataStore.name,
-    why === "lease"
-      ? "writes are held: the lease could not be renewed"
-      : "writes are held: the standbys are further behind than the RPO allows",
-  );
 }
 
 /** A claim of ours: promote, then commit. */
@@ -229,38 +208,6 @@ function renewIfDue(turn: Turn, keeper: KeeperDraft): void {
   patchTenure(keeper, { nextRenewAt });
   writeLease(turn, keeper, "renew", renewed(lease.record, publishedPosition(keeper)));
   wakeKeeperAt(keeper, nextRenewAt);
-}
-
-/** H4: what a confirmed renewal, or a majority of promises, lets the guards allow. */
-export function petGuards(turn: Turn, keeper: KeeperDraft): void {
-  pet(turn, keeper);
-  if (keeper.lease?.record.phase === "committed" && !keeper.tenure?.over) orderGate(turn, keeper);
-}
-
-function pet(turn: Turn, keeper: KeeperDraft): void {
-  const { tenure, member } = keeper;
-  if (!tenure || !member || tenure.over) return;
-  const deadline = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile).stopAt;
-  if (Number.isFinite(deadline)) turn.commands.push({ kind: "pet", member, epoch: tenure.epoch, deadline });
-}
-
-export function orderGate(turn: Turn, keeper: KeeperDraft, mode?: "open" | "hold" | "closed"): void {
-  const { tenure, member } = keeper;
-  if (!tenure || !member) return;
-  const { freezeAt, stopAt } = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile);
-  if (!Number.isFinite(stopAt) && mode !== "closed") return;
-  const draining = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event === "started");
-  const undone = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event.startsWith("undo"));
-  const wanted = mode ?? (draining && !undone ? "hold" : "open");
-  turn.commands.push({
-    kind: "gate",
-    member,
-    epoch: tenure.epoch,
-    mode: wanted,
-    holdAt: wanted === "closed" ? turn.at : freezeAt,
-    cutAt: wanted === "closed" ? turn.at : stopAt,
-  });
-  if (tenure.gateOpen !== (wanted !== "closed")) patchTenure(keeper, { gateOpen: wanted !== "closed" });
 }
 
 /** H2. */

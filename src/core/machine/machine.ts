@@ -19,7 +19,8 @@ import { advanceIncident, markStep, openIncident, takeIncidentReply, takeValidat
 import type { Command, MemberOp } from "./command.ts";
 import type { AgentEvent, MemberOutcome, MemberSight, WriteOutcome } from "./event.ts";
 import { advanceFollower, bootstrap, companions } from "./follower.ts";
-import { advanceHolder, beginTenure, petGuards } from "./holder.ts";
+import { petGuards } from "./guards.ts";
+import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
 import { advanceRouting, takeApplied, takeTable, takeTableReply, touchRouting } from "./routing.ts";

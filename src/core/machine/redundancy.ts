@@ -6,7 +6,7 @@
 import { nextQuorumStep, type QuorumSet, sameSet } from "../act/quorum.ts";
 import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef, LeaseRecord } from "../model/record.ts";
-import { freeze } from "./holder.ts";
+import { freeze } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 

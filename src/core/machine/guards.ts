@@ -1,0 +1,62 @@
+/**
+ * What stands behind the lease of a holder, and how far it may go: the freeze, the fencer's deadline, the gate.
+ *
+ * H4. No pet and no order to the gate goes further than the last renewal that was confirmed, or the last promise of a
+ *     majority of peers (L6), allows.
+ */
+import { holderDeadlines } from "../lease/lease.ts";
+import type { InstantMs } from "../model/time.ts";
+import type { Tenure } from "./state.ts";
+import { type KeeperDraft, note, patchTenure, runOp, type Turn } from "./turn.ts";
+
+/** Until when the holder may go by its lease (H4). */
+export function confirmedAt(tenure: Tenure): InstantMs {
+  return Math.max(tenure.renewedAt, tenure.extendedAt);
+}
+
+export function freeze(turn: Turn, keeper: KeeperDraft, why: "lease" | "rpo"): void {
+  const tenure = keeper.tenure;
+  if (!tenure || tenure.frozen || keeper.local.guard || keeper.lease?.record.phase !== "committed") return;
+  patchTenure(keeper, { frozen: why });
+  runOp(turn, keeper, { kind: "freeze" }, turn.state.timing.endWithinMs);
+  note(
+    turn,
+    "warning",
+    keeper.dataStore.name,
+    why === "lease"
+      ? "writes are held: the lease could not be renewed"
+      : "writes are held: the standbys are further behind than the RPO allows",
+  );
+}
+
+/** H4: what a confirmed renewal, or a majority of promises, lets the guards allow. */
+export function petGuards(turn: Turn, keeper: KeeperDraft): void {
+  pet(turn, keeper);
+  if (keeper.lease?.record.phase === "committed" && !keeper.tenure?.over) orderGate(turn, keeper);
+}
+
+export function pet(turn: Turn, keeper: KeeperDraft): void {
+  const { tenure, member } = keeper;
+  if (!tenure || !member || tenure.over) return;
+  const deadline = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile).stopAt;
+  if (Number.isFinite(deadline)) turn.commands.push({ kind: "pet", member, epoch: tenure.epoch, deadline });
+}
+
+export function orderGate(turn: Turn, keeper: KeeperDraft, mode?: "open" | "hold" | "closed"): void {
+  const { tenure, member } = keeper;
+  if (!tenure || !member) return;
+  const { freezeAt, stopAt } = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile);
+  if (!Number.isFinite(stopAt) && mode !== "closed") return;
+  const draining = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event === "started");
+  const undone = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event.startsWith("undo"));
+  const wanted = mode ?? (draining && !undone ? "hold" : "open");
+  turn.commands.push({
+    kind: "gate",
+    member,
+    epoch: tenure.epoch,
+    mode: wanted,
+    holdAt: wanted === "closed" ? turn.at : freezeAt,
+    cutAt: wanted === "closed" ? turn.at : stopAt,
+  });
+  if (tenure.gateOpen !== (wanted !== "closed")) patchTenure(keeper, { gateOpen: wanted !== "closed" });
+}
