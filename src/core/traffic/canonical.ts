@@ -1,0 +1,22 @@
+/** One text for one value: canonical JSON, so that a digest and a signature mean the same everywhere. */
+import { invariant } from "../model/invariant.ts";
+
+/**
+ * JSON with keys in the order of their UTF-16 code units and no white space, as in RFC 8785.
+ * Keys whose value is `undefined` are left out. Only finite numbers: `NaN` would come back as `null`.
+ */
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number") {
+    invariant(Number.isFinite(value), `no canonical JSON for the number ${value}`);
+    return JSON.stringify(value);
+  }
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  invariant(typeof value === "object", `no canonical JSON for a ${typeof value}`);
+  const record = value as Readonly<Record<string, unknown>>;
+  const fields = Object.keys(record)
+    .filter((key) => record[key] !== undefined)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${canonicalJson(record[key])}`);
+  return `{${fields.join(",")}}`;
+}

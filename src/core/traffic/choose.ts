@@ -1,0 +1,63 @@
+/**
+ * A service's targets in, the order in which to try them out.
+ *
+ * Own region first, then the order of the failover plan. Who is ejected comes last, so that with every target bad the
+ * best is tried anyway (R5). What is drained, forbidden, fenced or has weight 0 is never tried (R6).
+ */
+import type { RegionName } from "../model/id.ts";
+import type { RegionState, RoutingTable, Target } from "../model/routing.ts";
+
+/** Lower is tried first; null: never. */
+const ranks: Readonly<Record<RegionState, number | null>> = {
+  active: 0,
+  // Both may serve, but only when nobody else does.
+  standby: 1,
+  draining: 2,
+  drained: null,
+  forbidden: null,
+  fenced: null,
+};
+
+export function isUsable(table: RoutingTable, target: Target): boolean {
+  const state = table.regions[target.region];
+  return state !== undefined && ranks[state] !== null && target.weight > 0;
+}
+
+export interface ChoiceArguments {
+  readonly table: RoutingTable;
+  readonly targets: readonly Target[];
+  readonly allow: readonly RegionName[];
+  readonly ownRegion: RegionName;
+  readonly isEjected: (target: Target) => boolean;
+}
+
+/** Stable: targets of the same rank keep the order of the table. */
+export function orderTargets(choice: ChoiceArguments): readonly Target[] {
+  const usable = choice.targets.filter(
+    (target) => isUsable(choice.table, target) && choice.allow.includes(target.region),
+  );
+  const rankOf = (target: Target): number => {
+    const state = ranks[choice.table.regions[target.region] as RegionState] as number;
+    const ejected = choice.isEjected(target) ? 100 : 0;
+    const foreign = target.region === choice.ownRegion ? 0 : 10;
+    // A standby of our own region still comes after an active one elsewhere.
+    return ejected + (state === 0 ? foreign : 20 * state + foreign);
+  };
+  return [...usable].sort((a, b) => rankOf(a) - rankOf(b));
+}
+
+/**
+ * Which of the targets at the head of `ordered` that share its region, by weight; `point` is in [0, 1).
+ * Instances of one region share the load; other regions are only reached by a repeat.
+ */
+export function pickByWeight(ordered: readonly Target[], point: number): Target | null {
+  const first = ordered[0];
+  if (!first) return null;
+  const peers = ordered.filter((target) => target.region === first.region);
+  let rest = point * peers.reduce((sum, target) => sum + target.weight, 0);
+  for (const target of peers) {
+    rest -= target.weight;
+    if (rest < 0) return target;
+  }
+  return first;
+}

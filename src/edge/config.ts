@@ -1,0 +1,73 @@
+/** The configuration of one edge process: a JSON file in, checked values out, with errors that name the field. */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+
+const address = z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65535) });
+
+const edgeConfig = z.strictObject({
+  name: z.string().min(1),
+  region: z.string().min(1),
+  http: address,
+  admin: address,
+  /** Data store -> where its clients connect. */
+  tcp: z.record(z.string(), address).default({}),
+  gates: z
+    .array(
+      z.strictObject({
+        member: z.string().min(1),
+        dataStore: z.string().nullable().default(null),
+        listen: address,
+        target: address,
+      }),
+    )
+    .default([]),
+  stateDir: z.string().min(1),
+  /** Key id -> Ed25519 public key (SPKI, DER, base64). */
+  keys: z.record(z.string(), z.string()),
+  adminToken: z.string().min(16).optional(),
+  /** Read once at start; white space around the token is ignored. */
+  adminTokenFile: z.string().optional(),
+  /** How long a TCP client waits for a writer. Shorter: it sees the failover; longer: pools pile up. */
+  tcpHoldMaxMs: z.number().positive().default(15_000),
+  /** How long in-flight requests may take at the end. */
+  graceMs: z.number().nonnegative().default(5000),
+});
+
+export type EdgeConfig = Omit<z.infer<typeof edgeConfig>, "adminToken" | "adminTokenFile"> & {
+  readonly adminToken: string;
+};
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly code = "HOLDFAST_EDGE_CONFIG";
+}
+
+export function readConfig(path: string): EdgeConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new ConfigError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+  const parsed = edgeConfig.safeParse(value);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      (issue) => `${issue.path.join(".") || "file"}: ${issue.message}`,
+    );
+    throw new ConfigError(`${path} does not fit: ${problems.join("; ")}`);
+  }
+  const { adminToken, adminTokenFile, ...rest } = parsed.data;
+  return { ...rest, adminToken: adminToken ?? readToken(path, adminTokenFile) };
+}
+
+function readToken(path: string, file: string | undefined): string {
+  if (file === undefined) throw new ConfigError(`${path} has neither adminToken nor adminTokenFile`);
+  let token: string;
+  try {
+    token = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new ConfigError(`cannot read the admin token: ${(error as Error).message}`, { cause: error });
+  }
+  if (token.length < 16) throw new ConfigError(`the admin token in ${file} has less than 16 characters`);
+  return token;
+}

@@ -1,0 +1,112 @@
+/** One edge: listeners, table and gates put together, and taken apart in order. */
+import type { Address } from "../core/model/topology.ts";
+import { AdminServer } from "./admin.ts";
+import type { EdgeConfig } from "./config.ts";
+import { MemberGate } from "./gate.ts";
+import { HoldRoom } from "./hold-room.ts";
+import { HttpProxy } from "./http-proxy.ts";
+import { Metrics } from "./metrics.ts";
+import { ServicePlans } from "./service-plan.ts";
+import { TableHolder } from "./table-holder.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
+import { TrafficCounters } from "./traffic-counters.ts";
+import { WriterWatch } from "./writer-watch.ts";
+
+export interface RunningEdge {
+  readonly http: Address;
+  readonly admin: Address;
+  readonly tcp: Readonly<Record<string, Address>>;
+  readonly gates: Readonly<Record<string, Address>>;
+  /** Takes no more, lets what is under way finish within the grace, ends everything. */
+  close(): Promise<void>;
+}
+
+export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
+  const metrics = new Metrics();
+  const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
+  const plans = new ServicePlans(config.region, metrics);
+  const room = new HoldRoom(metrics);
+  const writers = new WriterWatch(
+    () => holder.table,
+    () => room.wakeAll(),
+  );
+  const counters = new TrafficCounters(metrics);
+  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters }, () => plans.hasTable);
+  const tcp = Object.entries(config.tcp).map(
+    ([store, listen]) => new TcpProxy({ store, listen, holdMaxMs: config.tcpHoldMaxMs }, metrics),
+  );
+  const gates = new Map(config.gates.map((gate) => [gate.member, new MemberGate(gate, metrics)]));
+
+  const follow = (): void => {
+    const table = holder.table;
+    if (!table) return;
+    // Sessions to an old writer end before any request is let go to the new one (S4).
+    for (const gate of gates.values()) {
+      const store = gate.config.dataStore === null ? undefined : table.stores[gate.config.dataStore];
+      if (store) gate.seeEpoch(store.epoch);
+    }
+    for (const listener of tcp) listener.follow(table);
+    plans.follow(table);
+    room.wakeAll();
+  };
+  holder.onApplied(follow);
+  follow();
+  metrics.gauge("holdfast_edge_table_generation", {}, () => holder.table?.generation ?? 0);
+  metrics.gauge("holdfast_edge_table_epoch", {}, () => holder.table?.epoch ?? 0);
+
+  const state = (): unknown => ({
+    edge: config.name,
+    region: config.region,
+    table: holder.table && {
+      epoch: holder.table.epoch,
+      generation: holder.table.generation,
+      digest: holder.table.digest,
+      because: holder.table.because,
+    },
+    held: room.held,
+    writersFailing: writers.failing,
+    services: [...plans.all].map((plan) => ({
+      name: plan.name,
+      active: plan.active,
+      repeating: plan.repeating,
+    })),
+    upstreams: [...plans.upstreams].map(({ url, region, isEjected }) => ({
+      url,
+      region,
+      ejected: isEjected,
+    })),
+    stores: tcp.map((listener) => ({
+      name: listener.config.store,
+      sessions: listener.sessions,
+      epoch: listener.route?.epoch ?? 0,
+      writer: listener.route?.writer?.member ?? null,
+    })),
+    gates: [...gates.values()].map((gate) => ({ member: gate.config.member, ...gate.state })),
+  });
+  const admin = new AdminServer({ holder, gates, metrics, token: config.adminToken, state });
+
+  const close = async (): Promise<void> => {
+    await proxy.close(config.graceMs);
+    await Promise.all([...tcp, ...gates.values()].map((listener) => listener.close()));
+    await admin.close(500);
+    writers.close();
+    await plans.close();
+  };
+
+  try {
+    return {
+      admin: await admin.listen(config.admin),
+      http: await proxy.listen(config.http),
+      tcp: Object.fromEntries(
+        await Promise.all(tcp.map(async (listener) => [listener.config.store, await listener.listen()])),
+      ),
+      gates: Object.fromEntries(
+        await Promise.all([...gates].map(async ([member, gate]) => [member, await gate.listen()])),
+      ),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

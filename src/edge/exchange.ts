@@ -1,0 +1,328 @@
+/**
+ * One request through the edge: admit, choose, hold, try, repeat elsewhere if that is safe, or fail and say why.
+ *
+ * - E1. The client gets exactly one response, or its connection is ended when a response breaks in mid-body.
+ * - E2. What may have been sent is sent again only if it is safe to repeat (`core/traffic/repeat`).
+ * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
+ */
+import type { ServerResponse } from "node:http";
+import { mayRepeat } from "../core/traffic/budget.ts";
+import { decideHold } from "../core/traffic/hold.ts";
+import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
+import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
+import { Attempt, type AttemptListener, type ResponseHead } from "./attempt.ts";
+import type { HoldRoom, Waiting } from "./hold-room.ts";
+import { monotonicNow } from "./monotonic.ts";
+import { type Problem, problemBody } from "./problem.ts";
+import type { RequestBody } from "./request-body.ts";
+import type { ServicePlan } from "./service-plan.ts";
+import type { TrafficCounters } from "./traffic-counters.ts";
+import type { Upstream } from "./upstream.ts";
+import type { WriterWatch } from "./writer-watch.ts";
+
+/** Envoy's least number of repeats at once. */
+const repeatsAtLeast = 3;
+
+export interface ExchangeRequest {
+  readonly method: string;
+  readonly path: string;
+  /** Names and values in turn, as they go to the upstream. */
+  readonly headers: string[];
+  readonly requestId: string;
+  readonly body: RequestBody;
+  readonly safe: boolean;
+  readonly idempotent: boolean;
+}
+
+export interface ExchangeWorld {
+  readonly edge: string;
+  readonly room: HoldRoom;
+  readonly writers: WriterWatch;
+  readonly counters: TrafficCounters;
+}
+
+export class Exchange implements AttemptListener {
+  readonly #world: ExchangeWorld;
+  readonly #plan: ServicePlan;
+  readonly #request: ExchangeRequest;
+  readonly #response: ServerResponse;
+  readonly #arrivedAt = monotonicNow();
+  /** Since the last pause: each upstream is tried once before anyone waits. */
+  #tried: Upstream[] = [];
+  #tries = 0;
+  #pauses = 0;
+  #heldMs = 0;
+  #attempt: Attempt | null = null;
+  #waiting: Waiting | null = null;
+  /** The try under way is a repeat, and counts against the budget. */
+  #repeating = false;
+  #owesRepeat = false;
+  #isOver = false;
+
+  constructor(world: ExchangeWorld, plan: ServicePlan, request: ExchangeRequest, response: ServerResponse) {
+    this.#world = world;
+    this.#plan = plan;
+    this.#request = request;
+    this.#response = response;
+    plan.active++;
+    response.on("close", () => this.#leave());
+  }
+
+  proceed(): void {
+    this.#waiting = null;
+    if (this.#isOver) return;
+    const { route, table } = this.#plan;
+    const { safe, idempotent } = this.#request;
+    const admission = admitByMode(route.mode, safe);
+    if (admission.kind === "refuse") {
+      this.#fail(unavailable(admission.code, admission.because));
+      return;
+    }
+    const writerFailing = !safe && this.#world.writers.isFailing(route.dataStores);
+    const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
+    if (write.kind === "hold") {
+      this.#hold(write.because);
+      return;
+    }
+    const upstream = this.#plan.choose(this.#tried);
+    if (!upstream) {
+      this.#tried = [];
+      this.#hold("every target failed");
+      return;
+    }
+    if (this.#owesRepeat && !this.#mayRepeat()) {
+      this.#hold("the retry budget is spent");
+      return;
+    }
+    this.#try(upstream);
+  }
+
+  #mayRepeat(): boolean {
+    const budget = { ratio: this.#plan.route.rules.retryBudget, atLeast: repeatsAtLeast };
+    return mayRepeat(budget, this.#plan.active, this.#plan.repeating);
+  }
+
+  #try(upstream: Upstream): void {
+    this.#tries++;
+    this.#tried.push(upstream);
+    if (this.#owesRepeat) {
+      this.#owesRepeat = false;
+      this.#repeating = true;
+      this.#plan.repeating++;
+    }
+    const attempt = new Attempt(upstream, this.#plan.route.rules.tryTimeoutMs, this);
+    this.#attempt = attempt;
+    const { method, path, headers, body } = this.#request;
+    upstream.pool.dispatch(
+      {
+        method: method as "GET",
+        path,
+        headers,
+        body: body.kind === "none" ? null : body.kind === "whole" ? body.bytes : body.readable,
+        idempotent: false,
+      },
+      attempt,
+    );
+  }
+
+  #endTry(): void {
+    this.#attempt = null;
+    if (!this.#repeating) return;
+    this.#repeating = false;
+    this.#plan.repeating--;
+  }
+
+  // --- what the attempt tells ---
+
+  refuses(status: number, hint: RetryHint): boolean {
+    const next = afterTry(this.#repeatable(), { kind: "answered", status, hint });
+    if (next.kind === "hold") return this.#leftMs() > 0;
+    // A status is repeated elsewhere once each: when all say so, it is the answer.
+    return next.kind === "repeat" && this.#plan.choose(this.#tried) !== null;
+  }
+
+  unfit(_attempt: Attempt, because: string): void {
+    this.#endTry();
+    this.#fail({
+      status: 400,
+      code: "HOLDFAST_BAD_REQUEST",
+      title: "Bad request",
+      detail: `It cannot be passed on: ${because}.`,
+      retryAfterS: 0,
+    });
+  }
+
+  ended(attempt: Attempt, end: TryEnd): void {
+    this.#endTry();
+    this.#world.counters.tried(attempt.upstream.region, end);
+    const next = afterTry(this.#repeatable(), end);
+    if (end.kind !== "answered" || next.kind === "repeat") attempt.upstream.failed();
+    if (this.#isOver) return;
+    switch (next.kind) {
+      case "repeat":
+        this.#world.counters.repeated(next.because);
+        this.#owesRepeat = true;
+        this.proceed();
+        return;
+      case "hold":
+        attempt.upstream.succeeded();
+        this.#tried = [];
+        this.#world.writers.reportFailing(this.#plan.route.dataStores);
+        this.#hold(next.because);
+        return;
+      case "fail":
+        this.#fail({
+          status: 502,
+          code: "HOLDFAST_OUTCOME_UNKNOWN",
+          title: "The outcome is unknown",
+          detail: `${next.because}: it may have happened. Ask before sending it again, or send an Idempotency-Key.`,
+          retryAfterS: 0,
+        });
+        return;
+      case "answer":
+        // Only the head of an answer is ever taken as the answer; that comes by `whole` or `head`.
+        return;
+      default:
+        next satisfies never;
+        return;
+    }
+  }
+
+  whole(attempt: Attempt, head: ResponseHead, body: Buffer | null): void {
+    this.#answered(attempt, head);
+    this.#over();
+    if (body === null) this.#response.end();
+    else this.#response.end(body);
+  }
+
+  head(attempt: Attempt, head: ResponseHead): void {
+    this.#answered(attempt, head);
+    this.#response.flushHeaders();
+  }
+
+  chunk(attempt: Attempt, chunk: Buffer): boolean {
+    if (this.#response.write(chunk)) return true;
+    this.#response.once("drain", () => attempt.resume());
+    return false;
+  }
+
+  finished(_attempt: Attempt): void {
+    this.#endTry();
+    this.#over();
+    this.#response.end();
+  }
+
+  broken(attempt: Attempt): void {
+    this.#endTry();
+    attempt.upstream.failed();
+    this.#over();
+    this.#response.destroy();
+  }
+
+  // --- how it ends ---
+
+  #answered(attempt: Attempt, { status, headers }: ResponseHead): void {
+    if (status !== 502 && status !== 504) attempt.upstream.succeeded();
+    const own = headers;
+    own.push(
+      "x-holdfast-region",
+      attempt.upstream.region,
+      "x-holdfast-edge",
+      this.#world.edge,
+      "x-holdfast-generation",
+      String(this.#plan.table.generation),
+      "x-request-id",
+      this.#request.requestId,
+      "x-holdfast-tries",
+      String(this.#tries),
+      "x-holdfast-held-ms",
+      String(Math.round(this.#heldMs)),
+    );
+    this.#response.writeHead(status, own);
+    this.#count(attempt.upstream.region, status);
+  }
+
+  #hold(because: string): void {
+    const now = monotonicNow();
+    const { room, counters } = this.#world;
+    const decision = decideHold(this.#plan.route.rules, {
+      now,
+      arrivedAt: this.#arrivedAt,
+      pauses: this.#pauses,
+      held: room.held,
+    });
+    if (decision.kind === "give-up") {
+      counters.holdRefused();
+      this.#fail(unavailable("HOLDFAST_HOLD_ENDED", `${because}; ${decision.because}`));
+      return;
+    }
+    if (this.#pauses === 0) counters.held(because);
+    this.#pauses++;
+    this.#waiting = room.wait(decision.pauseMs, () => {
+      this.#heldMs += monotonicNow() - now;
+      this.proceed();
+    });
+  }
+
+  #fail(problem: Problem): void {
+    if (this.#isOver) return;
+    const body = problemBody(problem, this.#request.requestId);
+    const head: string[] = [
+      "content-type",
+      "application/problem+json",
+      "content-length",
+      String(Buffer.byteLength(body)),
+      "cache-control",
+      "no-store",
+      "x-request-id",
+      this.#request.requestId,
+      "x-holdfast-edge",
+      this.#world.edge,
+      "x-holdfast-generation",
+      String(this.#plan.table.generation),
+      "x-holdfast-tries",
+      String(this.#tries),
+      "x-holdfast-held-ms",
+      String(Math.round(this.#heldMs)),
+    ];
+    if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
+    // The rest of an upload that nobody will read: the connection cannot be used again.
+    if (this.#request.body.kind === "stream") head.push("connection", "close");
+    this.#count("none", problem.status);
+    this.#over();
+    this.#response.writeHead(problem.status, head);
+    this.#response.end(this.#request.method === "HEAD" ? undefined : body);
+  }
+
+  /** The response is done, or the client went away. */
+  #leave(): void {
+    if (this.#isOver) return;
+    this.#attempt?.abandon();
+    this.#endTry();
+    this.#waiting?.leave();
+    this.#over();
+  }
+
+  #over(): void {
+    this.#endTry();
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#plan.active--;
+  }
+
+  #count(region: string, status: number): void {
+    this.#world.counters.answered(this.#plan.name, region, status, (monotonicNow() - this.#arrivedAt) / 1000);
+  }
+
+  #leftMs(): number {
+    return this.#arrivedAt + this.#plan.route.rules.holdMaxMs - monotonicNow();
+  }
+
+  #repeatable(): { readonly idempotent: boolean; readonly replayable: boolean } {
+    return { idempotent: this.#request.idempotent, replayable: this.#request.body.kind !== "stream" };
+  }
+}
+
+function unavailable(code: string, detail: string): Problem {
+  return { status: 503, code, title: "The service cannot answer now", detail, retryAfterS: 1 };
+}

@@ -1,0 +1,70 @@
+/** The last routing tables on disk: written whole or not at all, read back at start with nobody to ask (R3). */
+import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { SignedTable } from "../core/model/routing.ts";
+
+/** Several, since the newest may be the poison: `slow-poison`, Azure Front Door, October 2025. */
+const keptMax = 5;
+const pattern = /^table-\d{12}-\d{12}\.json$/;
+
+export class KeptTables {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Resolves when a power cut can no longer take it away. */
+  async keep(signed: SignedTable): Promise<void> {
+    const { epoch, generation } = signed.table;
+    await writeWhole(this.#folder, fileName(epoch, generation), JSON.stringify(signed));
+    const surplus = (await this.#names()).slice(0, -keptMax);
+    for (const name of surplus) await unlink(join(this.#folder, name));
+  }
+
+  /** Texts of the kept tables, newest first; what cannot be read is left out. */
+  async newestFirst(): Promise<readonly string[]> {
+    const names = [...(await this.#names())].reverse();
+    const texts = await Promise.all(names.map((name) => readIfThere(join(this.#folder, name))));
+    return texts.filter((text) => text !== null);
+  }
+
+  /** In the order of (epoch, generation). */
+  async #names(): Promise<readonly string[]> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    return (await readdir(this.#folder)).filter((name) => pattern.test(name)).sort();
+  }
+}
+
+function fileName(epoch: number, generation: number): string {
+  return `table-${String(epoch).padStart(12, "0")}-${String(generation).padStart(12, "0")}.json`;
+}
+
+/** Temporary file, fsync, rename, fsync of the folder: after a crash there is the old file or the new one. */
+export async function writeWhole(folder: string, name: string, text: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const temporary = join(folder, `${name}.${process.pid}.tmp`);
+  const file = await open(temporary, "w", 0o600);
+  try {
+    await file.writeFile(text, "utf8");
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, join(folder, name));
+  const directory = await open(folder, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+export async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch {
+    // A kept table that cannot be read is as good as none: the next older one serves.
+    return null;
+  }
+}

@@ -1,0 +1,139 @@
+/** Counters, gauges and histograms of an edge, printed as Prometheus text (exposition format 0.0.4). */
+
+export type Labels = Readonly<Record<string, string | number>>;
+
+/** Seconds; from a local hit to the longest hold. */
+const bucketsS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** A counter that its owner keeps at hand: on the hot path no name is looked up. */
+export class Counter {
+  value = 0;
+
+  add(amount = 1): void {
+    this.value += amount;
+  }
+}
+
+export class Histogram {
+  readonly counts = new Float64Array(bucketsS.length + 1);
+  sum = 0;
+
+  observe(seconds: number): void {
+    this.sum += seconds;
+    let at = 0;
+    while (at < bucketsS.length && (bucketsS[at] as number) < seconds) at++;
+    this.counts[at] = (this.counts[at] as number) + 1;
+  }
+}
+
+interface Family {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly series: Map<string, Counter | Histogram | (() => number)>;
+}
+
+export class Metrics {
+  readonly #families = new Map<string, Family>();
+
+  counter(name: string, labels: Labels = {}): Counter {
+    return this.#series(name, "counter", labels, () => new Counter()) as Counter;
+  }
+
+  histogram(name: string, labels: Labels = {}): Histogram {
+    return this.#series(name, "histogram", labels, () => new Histogram()) as Histogram;
+  }
+
+  /** Read when it is asked for. */
+  gauge(name: string, labels: Labels, read: () => number): void {
+    this.#family(name, "gauge").series.set(labelText(labels), read);
+  }
+
+  /** For what is rare: looks the series up by name. */
+  count(name: string, labels: Labels = {}): void {
+    this.counter(name, labels).add();
+  }
+
+  valueOf(name: string, labels: Labels = {}): number {
+    const found = this.#families.get(name)?.series.get(labelText(labels));
+    if (found instanceof Counter) return found.value;
+    return typeof found === "function" ? found() : 0;
+  }
+
+  text(): string {
+    const lines: string[] = [];
+    for (const [name, family] of this.#families) {
+      if (family.help !== "") lines.push(`# HELP ${name} ${family.help}`);
+      lines.push(`# TYPE ${name} ${family.kind}`);
+      for (const [labels, series] of family.series) {
+        if (series instanceof Histogram) lines.push(...histogramLines(name, labels, series));
+        else lines.push(`${name}${braced(labels)} ${series instanceof Counter ? series.value : series()}`);
+      }
+    }
+    return `${lines.join("\n")}\n`;
+  }
+
+  #series<T>(name: string, kind: Family["kind"], labels: Labels, make: () => T): T {
+    const { series } = this.#family(name, kind);
+    const key = labelText(labels);
+    const found = series.get(key);
+    if (found !== undefined) return found as T;
+    const made = make();
+    series.set(key, made as Counter);
+    return made;
+  }
+
+  #family(name: string, kind: Family["kind"]): Family {
+    let family = this.#families.get(name);
+    if (!family) {
+      family = { kind, help: helpTexts[name] ?? "", series: new Map() };
+      this.#families.set(name, family);
+    }
+    return family;
+  }
+}
+
+const helpTexts: Readonly<Record<string, string>> = {
+  holdfast_edge_requests_total: "Requests answered, by service, upstream region and class of status.",
+  holdfast_edge_request_seconds: "From the head of a request to the end of its response.",
+  holdfast_edge_tries_total: "Tries at an upstream, by how they ended.",
+  holdfast_edge_repeats_total: "Requests repeated, by why.",
+  holdfast_edge_held: "Requests held now.",
+  holdfast_edge_held_total: "Requests that were held, by why.",
+  holdfast_edge_hold_refused_total: "Requests that could not be held any longer, or at all.",
+  holdfast_edge_breaker_open: "1: the upstream is ejected.",
+  holdfast_edge_tables_total: "Routing tables offered; every refusal is an alarm.",
+  holdfast_edge_table_generation: "Generation of the routing table that is served.",
+  holdfast_edge_table_epoch: "Epoch of the routing table that is served.",
+  holdfast_edge_tcp_sessions: "TCP sessions open now.",
+  holdfast_edge_gate_sessions: "Sessions at the gate now.",
+  holdfast_edge_gate_epoch: "Highest epoch that the gate has seen.",
+  holdfast_edge_gate_orders_total: "Orders to the gate, by outcome.",
+};
+
+function histogramLines(name: string, labels: string, histogram: Histogram): string[] {
+  const lines: string[] = [];
+  const comma = labels === "" ? "" : `${labels},`;
+  let total = 0;
+  for (const [at, bound] of bucketsS.entries()) {
+    total += histogram.counts[at] as number;
+    lines.push(`${name}_bucket{${comma}le="${bound}"} ${total}`);
+  }
+  total += histogram.counts[bucketsS.length] as number;
+  lines.push(`${name}_bucket{${comma}le="+Inf"} ${total}`);
+  lines.push(`${name}_sum${braced(labels)} ${histogram.sum}`, `${name}_count${braced(labels)} ${total}`);
+  return lines;
+}
+
+function labelText(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}="${String(value).replace(/[\\"\n]/g, escapeLabel)}"`)
+    .join(",");
+}
+
+function escapeLabel(character: string): string {
+  return character === "\n" ? "\\n" : `\\${character}`;
+}
+
+function braced(labels: string): string {
+  return labels === "" ? "" : `{${labels}}`;
+}

@@ -1,0 +1,125 @@
+/** What the routing table means for each service right now: its upstreams in the order to try them, kept ready. */
+import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
+import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
+import { serviceFor } from "../core/traffic/service.ts";
+import type { Metrics } from "./metrics.ts";
+import { Upstream } from "./upstream.ts";
+
+export class ServicePlan {
+  readonly name: string;
+  table: RoutingTable;
+  route: ServiceRoute;
+  ordered: readonly Upstream[] = [];
+  /** Requests of this service under way, held ones too; and repeats among their tries (for the budget). */
+  active = 0;
+  repeating = 0;
+  #peers: readonly Target[] = [];
+  #byUrl: ReadonlyMap<string, Upstream> = new Map();
+
+  constructor(name: string, table: RoutingTable, route: ServiceRoute) {
+    this.name = name;
+    this.table = table;
+    this.route = route;
+  }
+
+  arrange(ownRegion: string, upstreams: ReadonlyMap<string, Upstream>): void {
+    const targets = orderTargets({
+      table: this.table,
+      targets: this.route.targets,
+      allow: this.route.allow,
+      ownRegion,
+      isEjected: (target) => upstreams.get(target.url)?.isEjected ?? false,
+    });
+    this.#byUrl = upstreams;
+    this.ordered = targets.map((target) => upstreams.get(target.url) as Upstream);
+    const isBad = this.ordered[0]?.isEjected ?? false;
+    this.#peers = targets.filter(
+      (target) => target.region === targets[0]?.region && (isBad || !upstreams.get(target.url)?.isEjected),
+    );
+  }
+
+  /** The next upstream that is not in `tried`, or null. Instances of the first region share by weight. */
+  choose(tried: readonly Upstream[]): Upstream | null {
+    if (tried.length === 0) {
+      if (this.#peers.length <= 1) return this.ordered[0] ?? null;
+      const target = pickByWeight(this.#peers, Math.random());
+      return (target && this.#byUrl.get(target.url)) ?? null;
+    }
+    return this.ordered.find((upstream) => !tried.includes(upstream)) ?? null;
+  }
+}
+
+export class ServicePlans {
+  readonly #ownRegion: string;
+  readonly #metrics: Metrics;
+  readonly #upstreams = new Map<string, Upstream>();
+  #plans = new Map<string, ServicePlan>();
+  #only: ServicePlan | null = null;
+  #table: RoutingTable | null = null;
+
+  constructor(ownRegion: string, metrics: Metrics) {
+    this.#ownRegion = ownRegion;
+    this.#metrics = metrics;
+  }
+
+  get all(): Iterable<ServicePlan> {
+    return this.#plans.values();
+  }
+
+  get upstreams(): Iterable<Upstream> {
+    return this.#upstreams.values();
+  }
+
+  get hasTable(): boolean {
+    return this.#table !== null;
+  }
+
+  /** null: no such service. */
+  find(host: string, path: string): ServicePlan | null {
+    if (this.#only) return this.#only;
+    if (!this.#table) return null;
+    const name = serviceFor(this.#table, host, path);
+    return name === null ? null : (this.#plans.get(name) ?? null);
+  }
+
+  /** Plans live on from table to table, so that what is under way is counted on. */
+  follow(table: RoutingTable): void {
+    this.#table = table;
+    const plans = new Map<string, ServicePlan>();
+    const wanted = new Set<string>();
+    for (const [name, route] of Object.entries(table.services)) {
+      const plan = this.#plans.get(name) ?? new ServicePlan(name, table, route);
+      plan.table = table;
+      plan.route = route;
+      plans.set(name, plan);
+      for (const target of route.targets) {
+        wanted.add(target.url);
+        if (!this.#upstreams.has(target.url)) this.#upstreams.set(target.url, this.#open(target));
+      }
+    }
+    for (const [url, upstream] of this.#upstreams) {
+      if (wanted.has(url)) continue;
+      this.#upstreams.delete(url);
+      upstream.retire();
+    }
+    this.#plans = plans;
+    this.#only = plans.size === 1 ? ([...plans.values()][0] as ServicePlan) : null;
+    this.#arrange();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#upstreams.values()].map((upstream) => upstream.destroy()));
+  }
+
+  #open(target: Target): Upstream {
+    const upstream = new Upstream(target, () => this.#arrange());
+    this.#metrics.gauge("holdfast_edge_breaker_open", { region: target.region, url: target.url }, () =>
+      this.#upstreams.get(target.url)?.isEjected ? 1 : 0,
+    );
+    return upstream;
+  }
+
+  #arrange(): void {
+    for (const plan of this.#plans.values()) plan.arrange(this.#ownRegion, this.#upstreams);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Holds the routing table that this edge goes by: verifies, judges, writes to disk, and only then applies (R1 to R4).
+ *
+ * - R3. Nothing is applied that is not on disk: else a restart could fall back below an epoch that was served.
+ * - R4. Nobody is asked for permission to go on: with no control plane the last table serves for ever.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
+import { accept } from "../core/traffic/accept.ts";
+import { KeptTables, readIfThere, writeWhole } from "./kept-tables.ts";
+import type { Metrics } from "./metrics.ts";
+import { type PublicKeys, sha256, verifyTable } from "./signature.ts";
+import { readSignedTable } from "./table-shape.ts";
+
+export type HolderOutcome =
+  | { readonly kind: "applied"; readonly generation: number }
+  | { readonly kind: "unchanged"; readonly generation: number }
+  | { readonly kind: "refused"; readonly because: string; readonly generation: number };
+
+export type TableListener = (table: RoutingTable, before: RoutingTable | null) => void;
+
+export class TableHolder {
+  readonly #kept: KeptTables;
+  readonly #evacuations: string;
+  readonly #keys: PublicKeys;
+  readonly #metrics: Metrics;
+  readonly #listeners = new Set<TableListener>();
+  #signed: SignedTable | null = null;
+  /** Applications one after another: two at once could both be "greater". */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  private constructor(stateDir: string, keys: PublicKeys, metrics: Metrics) {
+    this.#kept = new KeptTables(join(stateDir, "tables"));
+    this.#evacuations = join(stateDir, "evacuate");
+    this.#keys = keys;
+    this.#metrics = metrics;
+  }
+
+  /** Serves from disk at once: the newest kept table whose signature and rules hold. */
+  static async open(stateDir: string, keys: PublicKeys, metrics: Metrics): Promise<TableHolder> {
+    const holder = new TableHolder(stateDir, keys, metrics);
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    for (const text of await holder.#kept.newestFirst()) {
+      const read = readSignedTable(text);
+      if (read.kind === "misfit" || verifyTable(read.signed, keys) !== "") continue;
+      if (accept(null, read.signed.table, sha256).kind !== "take") continue;
+      holder.#signed = read.signed;
+      break;
+    }
+    return holder;
+  }
+
+  get signed(): SignedTable | null {
+    return this.#signed;
+  }
+
+  get table(): RoutingTable | null {
+    return this.#signed?.table ?? null;
+  }
+
+  /** Called with each table that is applied, in order, after it is on disk. */
+  onApplied(listener: TableListener): void {
+    this.#listeners.add(listener);
+  }
+
+  apply(text: string): Promise<HolderOutcome> {
+    return this.#inTurn(() => this.#apply(text));
+  }
+
+  /** Puts a signed evacuation table on disk, ready for the day on which nothing else lives. */
+  keepEvacuation(region: string, text: string): Promise<HolderOutcome> {
+    return this.#inTurn(async () => {
+      const read = readSignedTable(text);
+      if (read.kind === "misfit") return this.#refuse("shape", read.because);
+      const invalid = verifyTable(read.signed, this.#keys);
+      if (invalid !== "") return this.#refuse("signature", invalid);
+      if (read.signed.table.regions[region] !== "drained")
+        return this.#refuse("evacuation", `the table does not drain ${region}`);
+      await writeWhole(this.#evacuations, `${encodeURIComponent(region)}.json`, text);
+      return { kind: "applied", generation: read.signed.table.generation };
+    });
+  }
+
+  async evacuate(region: string): Promise<HolderOutcome> {
+    const text = await readIfThere(join(this.#evacuations, `${encodeURIComponent(region)}.json`));
+    if (text === null) return this.#refuse("evacuation", `no table that evacuates ${region} lies ready here`);
+    return this.apply(text);
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(task);
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #apply(text: string): Promise<HolderOutcome> {
+    const read = readSignedTable(text);
+    if (read.kind === "misfit") return this.#refuse("shape", read.because);
+    const invalid = verifyTable(read.signed, this.#keys);
+    if (invalid !== "") return this.#refuse("signature", invalid);
+    const before = this.table;
+    const next = read.signed.table;
+    const judged = accept(before, next, sha256);
+    if (judged.kind === "unchanged") return { kind: "unchanged", generation: next.generation };
+    if (judged.kind === "refuse") return this.#refuse(judged.reason, judged.because);
+    try {
+      await this.#kept.keep(read.signed);
+    } catch (error) {
+      return this.#refuse("disk", `cannot keep the table on disk: ${(error as Error).message}`);
+    }
+    this.#signed = read.signed;
+    this.#metrics.count("holdfast_edge_tables_total", { outcome: "applied" });
+    for (const listener of this.#listeners) listener(next, before);
+    return { kind: "applied", generation: next.generation };
+  }
+
+  #refuse(reason: string, because: string): HolderOutcome {
+    // An alarm and not a log line: somebody's knowledge is old, or somebody is not who they should be (R1).
+    this.#metrics.count("holdfast_edge_tables_total", { outcome: "refused", reason });
+    return { kind: "refused", because, generation: this.table?.generation ?? 0 };
+  }
+}
