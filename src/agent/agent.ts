@@ -1,0 +1,112 @@
+/** One region's agent: the machine, what it is told, and what it does, from start to a clean end. */
+
+import type { Command } from "../core/machine/command.ts";
+import type { AgentEvent } from "../core/machine/event.ts";
+import { type AgentState, initialState } from "../core/machine/state.ts";
+import type { RegionName } from "../core/model/id.ts";
+import type { Topology } from "../core/model/topology.ts";
+import type { PeerAnswer, PeerQuestion } from "../ports/peers.ts";
+import { createController } from "./controller.ts";
+import type { AgentParts } from "./parts.ts";
+import { createPerformer } from "./perform.ts";
+import { inspectRound, probeRound, type Round } from "./rounds.ts";
+import { watchStore } from "./watching.ts";
+
+export interface AgentOptions {
+  readonly topology: Topology;
+  readonly region: RegionName;
+  readonly boot: string;
+  readonly parts: AgentParts;
+  /** Told of every event with what came of it. */
+  readonly record?: (event: AgentEvent, commands: readonly Command[], state: AgentState) => void;
+  /** The machine found a state that cannot be: the process must end. */
+  readonly onBug: (error: unknown) => void;
+}
+
+export interface Agent {
+  state(): AgentState;
+  /** A question of another region's agent (L6). */
+  answerPeer(question: PeerQuestion, timeoutMs: number): Promise<PeerAnswer>;
+  close(): Promise<void>;
+}
+
+/** What PostgreSQL is looked at with in between: a crash is seen within this and the time of one connection refused. */
+const inspectMs = 100;
+
+export function startAgent(options: AgentOptions): Agent {
+  const { topology, region, parts } = options;
+  const stopping = new AbortController();
+  const rounds = new Map<string, Round>();
+  let lastPeerId = 0;
+
+  const controller = createController({
+    clock: parts.clock,
+    tools: { digest: parts.digest },
+    initial: initialState({ self: region, boot: options.boot, topology, at: parts.clock.now() }),
+    perform: (command) => performer.perform(command),
+    record: (event, commands, state) => options.record?.(event, commands, state),
+    onBug: (error, event) => {
+      parts.log("alarm", "the machine found a state that cannot be: this agent stops, its lease ends", {
+        event: event.kind,
+        error: String(error),
+      });
+      options.onBug(error);
+    },
+  });
+  const performer = createPerformer({
+    parts,
+    topology,
+    self: region,
+    tell: controller.tell,
+    lookAt: (member) => rounds.get(member)?.now(),
+  });
+
+  const watching = watchStore(parts.store, controller.tell, parts.log, stopping.signal);
+  for (const [name, unit] of parts.members) {
+    const round = inspectRound(
+      parts,
+      name,
+      unit,
+      Math.min(inspectMs, topology.profile.renewMs),
+      controller.tell,
+      stopping.signal,
+    );
+    rounds.set(name, round);
+  }
+  for (const service of topology.services)
+    rounds.set(
+      `service ${service.name}`,
+      probeRound(parts, service, Math.max(500, topology.profile.renewMs), controller.tell, stopping.signal),
+    );
+
+  return {
+    state: controller.state,
+    answerPeer: (question, timeoutMs) =>
+      new Promise((resolve) => {
+        lastPeerId++;
+        const id = lastPeerId;
+        const timer = setTimeout(
+          () => resolve({ kind: "refused", because: `no answer within ${timeoutMs} ms` }),
+          timeoutMs,
+        );
+        performer.onPeerAnswer(id, (answer) => {
+          clearTimeout(timer);
+          resolve(answer.promised ? { kind: "promised" } : { kind: "refused", because: answer.because });
+        });
+        controller.tell({
+          kind: "peer-asked",
+          id,
+          from: question.from,
+          dataStore: question.dataStore,
+          epoch: question.epoch,
+          revision: question.revision,
+        });
+      }),
+    async close() {
+      stopping.abort(new Error("the agent is being stopped"));
+      controller.close();
+      await performer.close();
+      await Promise.allSettled([watching, ...[...rounds.values()].map((round) => round.ended)]);
+    },
+  };
+}

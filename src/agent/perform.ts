@@ -1,0 +1,311 @@
+/** Commands in, effects on the world out; what the world answers goes back as events. Nothing is decided here. */
+
+import type { Command, MemberOp } from "../core/machine/command.ts";
+import type { AgentEventBody, MemberOutcome, WriteOutcome } from "../core/machine/event.ts";
+import type { MemberName, StoreName } from "../core/model/id.ts";
+import { recordKeys } from "../core/model/record.ts";
+import type { Topology } from "../core/model/topology.ts";
+import type { Outcome } from "../ports/database.ts";
+import { decodeRecord } from "./decode.ts";
+import type { AgentParts, MemberParts } from "./parts.ts";
+
+export interface Performer {
+  perform(command: Command): void;
+  /** The answer to a peer's question, when the machine gives it. */
+  onPeerAnswer(
+    id: number,
+    take: (answer: { readonly promised: boolean; readonly because: string }) => void,
+  ): void;
+  /** Resolves when everything that is under way has ended; nothing new is begun. */
+  close(): Promise<void>;
+}
+
+export interface PerformerOptions {
+  readonly parts: AgentParts;
+  readonly topology: Topology;
+  readonly self: string;
+  readonly tell: (event: AgentEventBody) => void;
+  /** Called when an operation has changed a member: measure it now rather than with the next round. */
+  readonly lookAt: (member: MemberName) => void;
+}
+
+export function createPerformer(options: PerformerOptions): Performer {
+  const { parts, topology, self, tell, lookAt } = options;
+  const stopping = new AbortController();
+  const underWay = new Set<Promise<unknown>>();
+  const answers = new Map<number, (answer: { promised: boolean; because: string }) => void>();
+  /** Orders to the guards of a member keep their order, and a promotion waits for them. */
+  const guards = new Map<MemberName, Promise<unknown>>();
+  /** Epoch for which the fencer of each member took our last pet: nobody leads unguarded. */
+  const armed = new Map<MemberName, number>();
+  /** The slow operation of each member, so that `end` can overtake it. */
+  const slow = new Map<MemberName, AbortController>();
+
+  const go = (work: Promise<unknown>) => {
+    const tracked = work.catch((error: unknown) =>
+      parts.log("alarm", "an effect broke", { error: String(error) }),
+    );
+    underWay.add(tracked);
+    void tracked.finally(() => underWay.delete(tracked));
+  };
+  const within = (timeoutMs: number, ...others: AbortSignal[]) =>
+    AbortSignal.any([stopping.signal, AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs))), ...others]);
+
+  const write = async (id: number, key: string, expect: number, value: string, timeoutMs: number) => {
+    const outcome = await parts.store.compareAndSwap(key, expect, value, within(timeoutMs));
+    if (outcome.kind === "conflict") {
+      // What stands there is told first: the machine never has to ask why it was refused.
+      const { current } = outcome;
+      if (current) {
+        const record = decodeRecord(current.key, current.value);
+        if (record.kind === "decoded")
+          tell({
+            kind: "record-changed",
+            key: current.key,
+            revision: current.revision,
+            record: record.record,
+          });
+      }
+    }
+    const reply: WriteOutcome = outcome.kind === "conflict" ? { kind: "conflict" } : outcome;
+    tell({ kind: "write-replied", id, outcome: reply });
+  };
+
+  const member = async (id: number, name: MemberName, op: MemberOp, timeoutMs: number) => {
+    const unit = parts.members.get(name);
+    let outcome: MemberOutcome;
+    if (!unit) outcome = { kind: "failed", op: op.kind, because: `this agent has no member ${name}` };
+    else {
+      const lane = new AbortController();
+      const urgent = op.kind === "end" || op.kind === "freeze" || op.kind === "thaw";
+      if (op.kind === "end") slow.get(name)?.abort(new Error("overtaken by end"));
+      if (!urgent) slow.set(name, lane);
+      const leads = op.kind === "promote" || op.kind === "initialize";
+      if (leads || op.kind === "drain") await guards.get(name);
+      try {
+        if (leads && armed.get(name) !== op.epoch)
+          outcome = {
+            kind: "failed",
+            op: op.kind,
+            because: `the fencer of ${name} has not been armed for epoch ${op.epoch}; see whether it runs`,
+          };
+        else
+          outcome = await runOp(unit, name, op, within(timeoutMs, lane.signal), (text) =>
+            parts.log("info", text, { member: name }),
+          );
+      } catch (error) {
+        outcome = { kind: "unknown", op: op.kind, because: String(error) };
+      }
+      if (slow.get(name) === lane) slow.delete(name);
+    }
+    tell({ kind: "member-replied", member: name, id, outcome });
+    lookAt(name);
+  };
+
+  const guard = (name: MemberName, order: (unit: MemberParts) => Promise<unknown>) => {
+    const unit = parts.members.get(name);
+    if (!unit) return;
+    const before = guards.get(name) ?? Promise.resolve();
+    const work = before
+      .then(() => order(unit))
+      .catch((error: unknown) =>
+        parts.log("warning", "a guard did not answer", { member: name, error: String(error) }),
+      );
+    guards.set(name, work);
+    go(work);
+  };
+
+  const pet = async (unit: MemberParts, name: MemberName, epoch: number, deadline: number) => {
+    if (await unit.fencer.pet({ epoch, deadline })) return void armed.set(name, epoch);
+    const state = await unit.fencer.state(500);
+    if (!state.armed && state.fired > 0 && state.epoch >= epoch)
+      tell({ kind: "fencer-fired", member: name, epoch: state.epoch });
+  };
+
+  const validate = async (id: number, dataStore: StoreName, timeoutMs: number) => {
+    const problems: string[] = [];
+    const edge = topology.edges.find((candidate) => candidate.region === self) ?? topology.edges[0];
+    for (const service of topology.services) {
+      if (!service.dataStores.includes(dataStore) || !edge) continue;
+      for (const journey of service.journeys) {
+        const base = `http://${edge.http.host}:${edge.http.port}`;
+        const sample = await parts.prober.journey(
+          base,
+          journey.steps,
+          Math.min(timeoutMs, journey.timeoutMs),
+        );
+        if (!sample.ok) problems.push(`journey ${journey.name} through ${edge.name}: ${sample.problem}`);
+      }
+    }
+    tell({ kind: "validated", id, ok: problems.length === 0, because: problems.join("; ") });
+  };
+
+  const apply = async (command: Extract<Command, { kind: "apply-table" }>) => {
+    const outcomes = await Promise.all(
+      parts.routers.map((router) => router.apply(command.table, within(2000))),
+    );
+    const { generation } = command.table.table;
+    const behind = outcomes.filter((outcome) => outcome.kind === "refused" || outcome.kind === "unknown");
+    for (const outcome of behind)
+      if (outcome.kind === "refused" && outcome.generation < generation)
+        parts.log("alarm", `a data plane refused table ${generation}: ${outcome.because}`);
+    const all = outcomes.every(
+      (outcome) =>
+        outcome.kind !== "unknown" && (outcome.kind !== "refused" || outcome.generation >= generation),
+    );
+    if (all) tell({ kind: "table-applied", generation });
+  };
+
+  const perform = (command: Command): void => {
+    if (stopping.signal.aborted) return;
+    switch (command.kind) {
+      case "write":
+        return go(
+          write(command.id, command.key, command.expect, JSON.stringify(command.record), command.timeoutMs),
+        );
+      case "publish":
+        return go(
+          write(
+            command.id,
+            recordKeys.routing,
+            command.expect,
+            JSON.stringify(parts.sign(command.table)),
+            command.timeoutMs,
+          ),
+        );
+      case "apply-table":
+        return go(apply(command));
+      case "pet":
+        return guard(command.member, (unit) => pet(unit, command.member, command.epoch, command.deadline));
+      case "disarm":
+        return guard(command.member, (unit) => unit.fencer.disarm({ epoch: command.epoch }));
+      case "gate":
+        return guard(command.member, async (unit) => unit.gate?.order(command));
+      case "member":
+        return go(member(command.id, command.member, command.op, command.timeoutMs));
+      case "ask-peers":
+        for (const region of command.regions) {
+          const question = {
+            from: self,
+            dataStore: command.dataStore,
+            epoch: command.epoch,
+            revision: command.revision,
+          };
+          go(
+            parts.peers.ask(region, question, within(command.timeoutMs)).then(
+              (answer) =>
+                tell({
+                  kind: "peer-answered",
+                  id: command.id,
+                  from: region,
+                  promised: answer.kind === "promised",
+                  because: answer.kind === "refused" ? answer.because : "",
+                }),
+              () => undefined, // Silence is an answer too: the holder counts only promises.
+            ),
+          );
+        }
+        return;
+      case "answer-peer":
+        answers.get(command.id)?.(command);
+        answers.delete(command.id);
+        return;
+      case "validate":
+        return go(validate(command.id, command.dataStore, command.timeoutMs));
+      case "note":
+        return parts.log(command.level, command.text, { subject: command.subject });
+      default:
+        return command satisfies never;
+    }
+  };
+
+  return {
+    perform,
+    onPeerAnswer: (id, take) => answers.set(id, take),
+    async close() {
+      stopping.abort(new Error("the agent is being stopped"));
+      await Promise.allSettled([...underWay]);
+    },
+  };
+}
+
+async function runOp(
+  unit: MemberParts,
+  name: MemberName,
+  op: MemberOp,
+  signal: AbortSignal,
+  progress: (text: string) => void,
+): Promise<MemberOutcome> {
+  const { database } = unit;
+  const plain = (outcome: Outcome<object>): MemberOutcome =>
+    outcome.kind === "succeeded" ? { kind: "succeeded", op: op.kind } : { ...outcome, op: op.kind };
+  switch (op.kind) {
+    case "initialize": {
+      const outcome = await database.initialize({ epoch: op.epoch }, signal);
+      if (outcome.kind !== "succeeded") return { ...outcome, op: op.kind };
+      const seen = await database.inspect(1000);
+      return {
+        kind: "succeeded",
+        op: op.kind,
+        incarnation: outcome.incarnation,
+        position: seen.position,
+        timeline: seen.timeline,
+      };
+    }
+    case "rejoin": {
+      const outcome = await database.rejoin({ upstream: op.upstream, onProgress: progress }, signal);
+      if (outcome.kind !== "succeeded") return { ...outcome, op: op.kind };
+      const lost = outcome.divergence;
+      const detail = lost
+        ? `${outcome.how}; ${lost.transactions.length} transaction(s) beyond ${lost.forkedAt} kept in ${lost.keptIn}`
+        : outcome.how;
+      const seen = await database.inspect(1000);
+      return {
+        kind: "succeeded",
+        op: op.kind,
+        detail,
+        ...(seen.incarnation ? { incarnation: seen.incarnation } : {}),
+      };
+    }
+    case "start-sealed":
+    case "seal":
+    case "stop-in-order": {
+      const outcome =
+        op.kind === "seal"
+          ? await database.seal({ basis: op.basis }, signal)
+          : op.kind === "start-sealed"
+            ? await database.startSealed({ basis: op.basis }, signal)
+            : await database.stopInOrder(signal);
+      return outcome.kind === "succeeded"
+        ? { kind: "succeeded", op: op.kind, position: outcome.position }
+        : { ...outcome, op: op.kind };
+    }
+    case "promote": {
+      const outcome = await database.promote(op, signal);
+      if (outcome.kind !== "succeeded") return { ...outcome, op: op.kind };
+      const { position, incarnation, timeline } = outcome;
+      return { kind: "succeeded", op: op.kind, position, incarnation, timeline };
+    }
+    case "follow":
+      return plain(await database.follow({ upstream: op.upstream }, signal));
+    case "set-quorum":
+      return plain(await database.setQuorum(op, signal));
+    case "freeze":
+      return plain(await database.freeze(signal));
+    case "thaw":
+      return plain(await database.thaw(signal));
+    case "prepare-stop":
+      return plain(await database.prepareStop(signal));
+    case "end":
+      return plain(await database.end(signal));
+    case "drain": {
+      if (!unit.gate) return { kind: "succeeded", op: op.kind };
+      const open = await unit.gate.drain(name, signal);
+      return open === 0
+        ? { kind: "succeeded", op: op.kind }
+        : { kind: "failed", op: op.kind, because: `${open} session(s) still have a transaction open` };
+    }
+    default:
+      return op satisfies never;
+  }
+}
