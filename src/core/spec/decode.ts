@@ -54,9 +54,9 @@ function visit(scope: Scope, shape: Shape, { node: written, path, at }: Spot): u
 }
 
 function visitObject(scope: Scope, shape: ObjectShape, here: Spot): unknown {
-  const pairs = pairsOf(scope, here, "a mapping");
-  if (pairs === null) return undefined;
   const keys = Object.keys(shape.fields);
+  const pairs = pairsOf(scope, here, `a mapping with ${keys.join(", ")}`);
+  if (pairs === null) return undefined;
   const unknown = pairs.filter(({ key }) => !Object.hasOwn(shape.fields, key));
   for (const pair of unknown) {
     const hint = offer(pair.key, keys, "key");
@@ -84,9 +84,9 @@ function visitObject(scope: Scope, shape: ObjectShape, here: Spot): unknown {
 }
 
 function visitVariant(scope: Scope, shape: Shape & { kind: "variant" }, here: Spot): unknown {
-  const pairs = pairsOf(scope, here, "a mapping");
-  if (pairs === null) return undefined;
   const keys = Object.keys(shape.cases);
+  const pairs = pairsOf(scope, here, `a mapping with one of ${keys.join(", ")}`);
+  if (pairs === null) return undefined;
   const known = pairs.filter(({ key }) => Object.hasOwn(shape.cases, key));
   for (const pair of pairs.filter((candidate) => !known.includes(candidate))) {
     const hint = offer(pair.key, keys, "key");

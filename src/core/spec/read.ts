@@ -6,11 +6,11 @@ import {
   isNode,
   isScalar,
   isSeq,
-  LineCounter,
   type Node,
   type ParsedNode,
   parseAllDocuments,
 } from "yaml";
+import { countLines } from "./lines.ts";
 import type { Place, Problem, Related } from "./problem.ts";
 
 /** A topology of 100 regions is some 100 KB; more is not a topology, and parsing it would hold up its reader. */
@@ -36,10 +36,9 @@ export type Range = readonly [from: number, to: number];
 export type Path = readonly (string | number)[];
 
 export function readText(text: string, file: string): Reading {
-  const lines = new LineCounter();
+  const lines = countLines(text);
   const place = ([from, to]: Range): Place => {
-    const { line, col } = lines.linePos(Math.min(from, text.length));
-    return { line: Math.max(line, 1), column: Math.max(col, 1), length: Math.max(1, to - from) };
+    return { ...lines.position(from), length: Math.max(1, to - from) };
   };
   const problems: Problem[] = [];
   const tell = (at: Range, message: string, hint: string, related: readonly Related[] = []) =>
@@ -49,7 +48,7 @@ export function readText(text: string, file: string): Reading {
     tell([0, 1], `the file has ${text.length} characters`, `a topology has ${textMax} at most`);
     return { file, documents: [], problems, place };
   }
-  const parsed = parse(text, lines);
+  const parsed = parse(text);
   if (parsed === null) {
     tell([0, 1], "the file nests too deeply to be read", "a topology nests some ten levels");
     return { file, documents: [], problems, place };
@@ -75,9 +74,9 @@ export function readText(text: string, file: string): Reading {
 }
 
 /** null: the parser's recursion ran out of stack, which `[[[[...` can bring about within any limit of size. */
-function parse(text: string, lineCounter: LineCounter): readonly Document.Parsed[] | null {
+function parse(text: string): readonly Document.Parsed[] | null {
   try {
-    const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false, logLevel: "error" });
+    const parsed = parseAllDocuments(text, { prettyErrors: false, logLevel: "error" });
     return Array.isArray(parsed) ? parsed : [];
   } catch (error) {
     if (error instanceof RangeError) return null;

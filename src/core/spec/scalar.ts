@@ -166,7 +166,7 @@ function describeScalar(value: unknown): string {
 /** In quotes, with whatever could move a terminal's cursor escaped, and not endless. */
 export function quote(text: string): string {
   return JSON.stringify(text.length <= 80 ? text : `${text.slice(0, 77)}...`).replace(
-    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (found) => `\\u${found.codePointAt(0)!.toString(16).padStart(4, "0")}`,
   );
 }

@@ -7,7 +7,7 @@ const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h
 /** `1500ms`, `1.5s`, `1m30s` -> whole milliseconds; null: not a duration, or finer than a millisecond. */
 export function parseDuration(text: string): SpanMs | null {
   if (text === "0") return 0;
-  if (!/^(\d{1,9}(\.\d{1,6})?(ms|s|m|h|d))+$/.test(text)) return null;
+  if (!/^(\d{1,12}(\.\d{1,6})?(ms|s|m|h|d))+$/.test(text)) return null;
   let micros = 0;
   for (const [, amount, unit] of text.matchAll(/([\d.]+)(ms|s|m|h|d)/g)) {
     micros += Number(amount) * unitMs[unit as string]! * 1000;
@@ -27,6 +27,7 @@ export function formatDuration(ms: SpanMs): string {
 
 /** For people, to three digits at most: `850 ms`, `6.37 s`, `43.2 min`, `7.2 h`. */
 export function describeSpan(ms: SpanMs): string {
+  if (ms === 0) return "0 s";
   if (ms < 1_000) return `${digits(ms)} ms`;
   if (ms < 120_000) return `${digits(ms / 1_000)} s`;
   if (ms < 7_200_000) return `${digits(ms / 60_000)} min`;

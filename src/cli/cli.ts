@@ -1,0 +1,35 @@
+/** The command line: one file a command, one line a command here. */
+import { Command, CommanderError } from "commander";
+import manifest from "../../package.json" with { type: "json" };
+import * as check from "./commands/check.ts";
+import * as diff from "./commands/diff.ts";
+import * as schema from "./commands/schema.ts";
+import * as validate from "./commands/validate.ts";
+import { exit, exitHelp, exitWith } from "./exit.ts";
+
+const commands = [validate, check, schema, diff];
+
+const program = new Command("holdfast")
+  .description("Keeps a service running when a region fails.")
+  .version(manifest.version)
+  .showHelpAfterError('(add "--help" for what it takes)')
+  .showSuggestionAfterError()
+  .addHelpText("after", `\n${exitHelp}`)
+  // Commands inherit it: a wrong command line ends with 2, not with commander's 1.
+  .exitOverride();
+
+for (const command of commands) command.register(program);
+
+// `holdfast schema | head`: the reader has seen enough.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exit.ok);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  // Help and version are no errors; commander has said the rest.
+  exitWith(error.exitCode === 0 ? exit.ok : exit.usage);
+}

@@ -1,0 +1,136 @@
+/** Arbitrary topologies that are valid: small numbers of everything, names and ports that never meet. */
+import fc from "fast-check";
+import { leaseProfiles } from "../../../src/core/model/profile.ts";
+import type { Region, Topology } from "../../../src/core/model/topology.ts";
+
+const nameArb = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/);
+const spanArb = (min: number) =>
+  fc.oneof(fc.integer({ min, max: 90_000 }), fc.constantFrom(60_000, 3_600_000, 86_400_000));
+const rpsArb = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 5000 }));
+const hostArb = fc.constantFrom("127.0.0.1", "db.example", "::1", "10.0.0.9");
+const names = (min: number, max: number) => fc.uniqueArray(nameArb, { minLength: min, maxLength: max });
+const textArb = fc.string({ unit: fc.constantFrom(..."aZ09 :#-'\"{}[]&*!|>%@\\,?~\n\té"), maxLength: 30 });
+
+export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
+  .gen()
+  .map((gen): Omit<Topology, "digest"> => {
+    let port = 2000;
+    const address = () => ({ host: gen(() => hostArb), port: ++port });
+    const regions: readonly Region[] = gen(() => names(1, 4)).map((name, index) => ({
+      name,
+      jurisdiction: gen(() => fc.constantFrom("eu", "us", "null", "1")),
+      role: index === 0 ? "active" : gen(() => fc.constantFrom("active", "standby", "witness")),
+      failureDomains: gen(() => fc.dictionary(nameArb, nameArb, { maxKeys: 2, noNullPrototype: true })),
+      capacityRps: gen(() => rpsArb),
+      agent: address(),
+    }));
+    const serving = regions.filter(({ role }) => role !== "witness").map(({ name }) => name);
+    const some = () => gen(() => fc.shuffledSubarray(serving, { minLength: 1 }));
+    const memberNames = gen(() => names(8, 8));
+    const dataStores = gen(() => names(0, 2)).map((name, index): Topology["dataStores"][number] => {
+      const synchronous = gen(() => fc.boolean());
+      const places = some();
+      return {
+        name,
+        engine: "postgresql",
+        replication: synchronous ? "synchronous" : "asynchronous",
+        acknowledgements: synchronous ? gen(() => fc.integer({ min: 1, max: 3 })) : 0,
+        strict: synchronous && gen(() => fc.boolean()),
+        rpoMs: synchronous ? 0 : gen(() => spanArb(1)),
+        jurisdictions: gen(() => fc.boolean())
+          ? [
+              ...new Set(
+                regions
+                  .filter((region) => places.includes(region.name))
+                  .map(({ jurisdiction }) => jurisdiction),
+              ),
+            ]
+          : [],
+        members: places.map((region, position) => ({
+          name: memberNames[index * 4 + position]!,
+          region,
+          address: address(),
+          gate: address(),
+          dataDir: `/data/${index}/m-${position}`,
+          promotable: gen(() => fc.boolean()),
+        })),
+      };
+    });
+    const stores = dataStores.map(({ name }) => name);
+    return {
+      name: gen(() => nameArb),
+      mode: gen(() => fc.constantFrom("observe", "advise", "approve", "auto")),
+      profile: leaseProfiles[gen(() => fc.constantFrom("fast", "balanced", "cautious"))],
+      store: gen(() => fc.boolean())
+        ? { kind: "embedded", path: "/state/store.db" }
+        : { kind: "etcd", endpoints: ["http://10.0.0.1:2379", "https://[::1]:2379"] },
+      failback: {
+        mode: gen(() => fc.constantFrom("manual", "auto")),
+        stableForMs: gen(() => spanArb(0)),
+        perDayMax: gen(() => fc.integer({ min: 0, max: 100 })),
+      },
+      regions,
+      dataStores,
+      services: gen(() => names(0, 2)).map((name) => {
+        const allow = gen(() => fc.subarray(serving, { minLength: 1 }));
+        const everyMs = gen(() => spanArb(100));
+        return {
+          name,
+          tier: gen(() => fc.integer({ min: 0, max: 9 })),
+          objectives: {
+            availability: gen(() => fc.constantFrom(0, 0.5, 0.999, 0.9999, 0.99995, 1)),
+            rtoMs: gen(() => spanArb(1)),
+            rpoMs: gen(() => spanArb(0)),
+          },
+          dataStores: gen(() => fc.shuffledSubarray(stores)),
+          allow,
+          demandRps: gen(() => rpsArb),
+          endpoints: gen(() => fc.shuffledSubarray(allow, { minLength: 1 })).map((region) => ({
+            region,
+            url: `http://10.1.0.1:${++port}`,
+            healthPath: gen(() => fc.constantFrom("/", "/healthz", "/h?a=b#c:d")),
+            weight: gen(() => fc.integer({ min: 0, max: 100 })),
+          })),
+          journeys: gen(() => names(0, 2)).map((journey) => ({
+            name: journey,
+            everyMs,
+            timeoutMs: gen(() => fc.integer({ min: 1, max: Math.min(everyMs, 5000) })),
+            steps: [
+              {
+                method: gen(() => fc.constantFrom("GET", "PUT", "POST")),
+                path: gen(() => fc.constantFrom("/", "/a?b=1")),
+                headers: gen(() =>
+                  fc.dictionary(
+                    fc.constantFrom("Accept", "__proto__", "constructor", "1"),
+                    fc.constantFrom("", "a: b", "true"),
+                    {
+                      maxKeys: 3,
+                      noNullPrototype: true,
+                    },
+                  ),
+                ),
+                body: gen(() => fc.option(textArb)),
+                expectStatus: gen(() => fc.integer({ min: 100, max: 599 })),
+              },
+            ],
+          })),
+          rules: {
+            holdMaxMs: gen(() => spanArb(0)),
+            holdMaxCount: gen(() => fc.integer({ min: 0, max: 1000 })),
+            tryTimeoutMs: gen(() => spanArb(1)),
+            retryBudget: gen(() => fc.constantFrom(0, 0.2, 0.25, 1)),
+            staleMaxMs: gen(() => spanArb(0)),
+            ttlMs: gen(() => fc.integer({ min: 0, max: 86_400_000 })),
+          },
+        };
+      }),
+      edges: gen(() => names(0, 2)).map((name, index) => ({
+        name,
+        region: gen(() => fc.constantFrom(...regions.map((region) => region.name))),
+        http: address(),
+        admin: address(),
+        tcp: Object.fromEntries(stores.map((store) => [store, address()])),
+        stateDir: `/state/edge-${index}`,
+      })),
+    };
+  });
