@@ -1,0 +1,56 @@
+/** The port `router` answered by our own edge. */
+import type { RegionName } from "../../core/model/id.ts";
+import type { SignedTable } from "../../core/model/routing.ts";
+import type { ApplyOutcome, Router } from "../../ports/router.ts";
+import { AdminClient, type EdgeClientOptions } from "./admin-client.ts";
+
+export class EdgeRouter implements Router {
+  readonly #client: AdminClient;
+
+  constructor(options: EdgeClientOptions) {
+    this.#client = new AdminClient(options);
+  }
+
+  apply(table: SignedTable, signal: AbortSignal): Promise<ApplyOutcome> {
+    return this.#offer("POST", "/v1/table", table, signal);
+  }
+
+  async current(signal: AbortSignal): Promise<SignedTable | null> {
+    const { body } = await this.#client.call("GET", "/v1/table", undefined, signal);
+    return body as SignedTable | null;
+  }
+
+  /** Lays a table that evacuates `region` ready on the edge's disk. It is void once the edge has a newer one. */
+  prepareEvacuation(region: RegionName, table: SignedTable, signal: AbortSignal): Promise<ApplyOutcome> {
+    return this.#offer("PUT", `/v1/evacuate/${encodeURIComponent(region)}`, table, signal);
+  }
+
+  /** Applies the table that lies ready: works with no agent and no store alive. */
+  evacuate(region: RegionName, signal: AbortSignal): Promise<ApplyOutcome> {
+    return this.#offer("POST", `/v1/evacuate/${encodeURIComponent(region)}`, undefined, signal);
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  async #offer(
+    method: "POST" | "PUT",
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<ApplyOutcome> {
+    try {
+      const answer = await this.#client.call(method, path, body, signal);
+      if (isOutcome(answer.body)) return answer.body;
+      return { kind: "unknown", because: `the edge answered with status ${answer.status}` };
+    } catch (error) {
+      return { kind: "unknown", because: (error as Error).message };
+    }
+  }
+}
+
+function isOutcome(body: unknown): body is ApplyOutcome {
+  if (typeof body !== "object" || body === null || !("kind" in body)) return false;
+  return body.kind === "applied" || body.kind === "unchanged" || body.kind === "refused";
+}
