@@ -1,0 +1,34 @@
+/** Figures as people read them. */
+
+/** 12345 -> `12,345`. */
+export function count(n: number): string {
+  return n.toLocaleString("en-US", { maximumFractionDigits: 0 });
+}
+
+/** 842.31 -> `842 ms`; 1930 -> `1.93 s`; 0.4 -> `0.4 ms`; null -> `not reached`. */
+export function duration(ms: number | null): string {
+  if (ms === null) return "not reached";
+  if (ms === 0) return "0 ms";
+  const size = Math.abs(ms);
+  if (size < 10) return `${Number(ms.toFixed(1)) || Number(ms.toPrecision(1))} ms`;
+  if (size < 1_000) return `${Math.round(ms)} ms`;
+  if (size < 100_000) return `${(ms / 1_000).toFixed(2)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+}
+
+/** On an axis: `-5 s`, `0`, `2.5 s`. */
+export function second(ms: number): string {
+  return ms === 0 ? "0" : `${ms < 0 ? "\u2212" : ""}${Math.abs(ms) / 1_000} s`;
+}
+
+/** 25769803776 -> `24 GiB`. */
+export function bytes(n: number): string {
+  return `${Math.round(n / 2 ** 30)} GiB`;
+}
+
+/** A step of 1, 2 or 5 times a power of ten that divides `span` into `parts` or fewer. */
+export function niceStep(span: number, parts: number): number {
+  const rough = Math.max(span, Number.MIN_VALUE) / parts;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999_999) ?? 10);
+}
