@@ -52,10 +52,10 @@ export function pet(
 ): FuseOutcome {
   const { epoch, deadline } = request;
   if (isExpired(fuse, now)) return refuse(`the deadline of epoch ${fuse.epoch} has passed`);
-  if (fuse.kind === "burnt" && !fuse.confirmed) return refuse("the member is being ended");
   if (epoch < 1) return refuse("epochs begin at 1");
   if (epoch <= fuse.burntEpoch) return refuse(`it has fired in epoch ${fuse.burntEpoch}`);
   if (epoch < fuse.epoch) return refuse(`epoch ${fuse.epoch} was seen`);
+  if (fuse.kind === "burnt" && !fuse.confirmed) return refuse("the member is being ended");
   if (deadline <= now) return refuse(`the pet came ${(now - deadline).toFixed(1)} ms after its own deadline`);
   // A deadline on another clock (wall time, another host's) would switch the guard off for years.
   if (now + aheadMaxMs < deadline) {

@@ -81,9 +81,7 @@ export class FencerMemory {
   }
 
   #start(): void {
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = null;
-    });
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
@@ -101,6 +99,8 @@ export class FencerMemory {
         for (const settle of job.settle) settle(false);
       }
     }
+    // Here and not in a `finally` of the caller's: that runs later, and what was given in between would wait for ever.
+    this.#writing = null;
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,8 @@ export interface FakeMember {
   readonly place: { readonly dataDir: string; readonly pidFile: string };
   /** Starts postmaster and two children in sessions of their own; resolves when all are there. */
   start(): Promise<void>;
+  /** Starts them and waits for nothing. */
+  launch(): void;
   /** How many of its processes live. */
   count(): number;
   remove(): void;
@@ -22,22 +24,20 @@ export function createFakeMember(): FakeMember {
   const place = { dataDir, pidFile: join(dataDir, "postmaster.pid") };
   const program = join(folder, "postgres");
   copyFileSync("/bin/sh", program);
-  // The child ignores SIGTERM and hangs on to nothing but its folder: only SIGKILL ends it.
+  // The child ignores SIGTERM and hangs on to its folder: only SIGKILL ends it.
   const child = `trap "" TERM; while :; do sleep 1000; done`;
   const script = `echo $$ > postmaster.pid; setsid ${program} -c '${child}' & ${program} -c '${child}' & wait`;
   writeFileSync(join(folder, "member.sh"), script);
   const count = () => findTree(place).length;
+  const launch = () =>
+    spawn(program, [join(folder, "member.sh")], { cwd: dataDir, detached: true, stdio: "ignore" }).unref();
   return {
     folder,
     place,
     count,
+    launch,
     async start() {
-      const started = spawn(program, [join(folder, "member.sh")], {
-        cwd: dataDir,
-        detached: true,
-        stdio: "ignore",
-      });
-      started.unref();
+      launch();
       // Postmaster, two children, and the sleeps of both: orphans must be found too.
       await until(() => existsSync(place.pidFile) && 5 <= count(), 5_000, "the fake member started");
     },
@@ -48,9 +48,13 @@ export function createFakeMember(): FakeMember {
   };
 }
 
-export async function until(holds: () => boolean, withinMs: number, what: string): Promise<void> {
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  withinMs: number,
+  what: string,
+): Promise<void> {
   const end = performance.now() + withinMs;
-  while (!holds()) {
+  while (!(await holds())) {
     if (end < performance.now()) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((wake) => setTimeout(wake, 2));
   }

@@ -110,7 +110,7 @@ export class FencerClient implements Fencer {
   #drop(because: string): void {
     this.#socket?.destroy();
     this.#socket = null;
-    for (const [id, { ask }] of [...this.#waiting]) this.#settle(id)?.reject(this.#unreachable(ask, because));
+    for (const [id, { ask }] of this.#waiting) this.#settle(id)?.reject(this.#unreachable(ask, because));
   }
 
   #unreachable(ask: string, because: string): HoldfastError {
