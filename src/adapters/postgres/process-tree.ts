@@ -105,6 +105,7 @@ interface ProcessStat {
   readonly session: number;
   readonly startedAt: string;
   readonly isDead: boolean;
+  readonly isAsleep: boolean;
   readonly isStopped: boolean;
 }
 
@@ -124,6 +125,7 @@ function readStat(pid: number): ProcessStat | null {
     session: Number(fields[3]),
     startedAt: fields[19] ?? "",
     isDead: state === "Z" || state === "X" || state === "x",
+    isAsleep: state === "S",
     isStopped: state === "T" || state === "t",
   };
 }
@@ -158,6 +160,17 @@ export function isLeft(each: TreeProcess): boolean {
   }
   const stat = readStat(each.pid);
   return stat !== null && !stat.isDead && stat.startedAt === each.startedAt;
+}
+
+/** Whether the process sleeps, that is, nothing has woken it. Without /proc it cannot be told: false. */
+export function isAsleep(pid: number): boolean {
+  return process.platform === "linux" && readStat(pid)?.isAsleep === true;
+}
+
+/** Whether the process is SIGSTOPped or traced now. */
+export function isStopped(pid: number): boolean {
+  if (process.platform === "linux") return readStat(pid)?.isStopped === true;
+  return processTable().some((row) => row.pid === pid && row.state.startsWith("T"));
 }
 
 function kill(pid: number, place: TreePlace): void {

@@ -34,7 +34,7 @@ async function begin(command: string, args: readonly string[], cwd: string) {
   return child;
 }
 
-test("a process named postgres in the folder is ended, one in another folder and a person's shell are not", async () => {
+void test("a process named postgres in the folder is ended, one in another folder and a person's shell are not", async () => {
   const one = place();
   const two = place();
   const mine = await begin(one.postgres, ["60"], one.dataDir);
@@ -52,7 +52,7 @@ test("a process named postgres in the folder is ended, one in another folder and
   assert.equal(person.signalCode, null);
 });
 
-test("a stopped process and one without a pid file are ended all the same, and ending nothing ends nobody", async () => {
+void test("a stopped process and one without a pid file are ended all the same, and ending nothing ends nobody", async () => {
   const one = place();
   const child = await begin(one.postgres, ["60"], one.dataDir);
   process.kill(child.pid as number, "SIGSTOP");
@@ -63,7 +63,7 @@ test("a stopped process and one without a pid file are ended all the same, and e
   assert.deepEqual(await endTree(one, AbortSignal.timeout(2000)), { ended: 0 });
 });
 
-test("a pid file that names somebody else's process ends nobody", async () => {
+void test("a pid file that names somebody else's process ends nobody", async () => {
   const one = place();
   const stranger = await begin("/bin/sleep", ["60"], one.base);
   writeFileSync(one.pidFile, `${stranger.pid}\n`);

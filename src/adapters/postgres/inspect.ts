@@ -1,0 +1,207 @@
+/** What a member is right now: one query on a connection of its own, and what /proc tells when there is no answer. */
+import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
+import type { MemberInspection, ReplicaInspection } from "../../ports/database.ts";
+import { readControlFile } from "./control-file.ts";
+import type { MemberFile } from "./member-file.ts";
+import { treePlace } from "./postmaster.ts";
+import { findTree, isLeft, isStopped, type TreeProcess } from "./process-tree.ts";
+import type { Server } from "./server.ts";
+import { frozenNames, standbyName } from "./settings.ts";
+
+interface Row {
+  standby: boolean;
+  timeline: number;
+  position: string;
+  names: string;
+  receiver_status: string | null;
+  replicas:
+    | readonly { name: string; state: string; flushed: string | null; replayed: string | null }[]
+    | null;
+}
+
+// CASE is evaluated lazily: half of these functions fail in the other role.
+const query = `
+  select r.standby,
+    case when r.standby then greatest(
+        (select received_tli from pg_stat_wal_receiver),
+        (select timeline_id from pg_control_checkpoint()),
+        (select min_recovery_end_timeline from pg_control_recovery()))
+      else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end as timeline,
+    case when r.standby then greatest(coalesce(pg_last_wal_receive_lsn(), '0/0'), coalesce(pg_last_wal_replay_lsn(), '0/0'))
+      else pg_current_wal_flush_lsn() end::text as position,
+    current_setting('synchronous_standby_names') as names,
+    (select status from pg_stat_wal_receiver) as receiver_status,
+    (select json_agg(json_build_object('name', application_name, 'state', state, 'flushed', flush_lsn, 'replayed', replay_lsn))
+       from pg_stat_replication where not r.standby) as replicas
+  from (select pg_is_in_recovery() as standby) as r`;
+
+/** Keeps what it has seen last, for when nothing answers. */
+export class Inspector {
+  readonly #server: Server;
+  readonly #file: MemberFile;
+  #postmaster: TreeProcess | null = null;
+  #lastPosition: Lsn = 0;
+  #lastTimeline = 0;
+
+  constructor(server: Server, file: MemberFile) {
+    this.#server = server;
+    this.#file = file;
+  }
+
+  /** `activity`: what an operation is doing to the member; empty: none. Never rejects. */
+  async inspect(timeoutMs: number, activity: string): Promise<MemberInspection> {
+    try {
+      return await this.#look(timeoutMs, activity);
+    } catch (error) {
+      return {
+        ...this.#blank(),
+        state: "unknown",
+        problem: `cannot look: ${error instanceof Error ? error.message : error}`,
+      };
+    }
+  }
+
+  async #look(timeoutMs: number, activity: string): Promise<MemberInspection> {
+    const { memory } = this.#file;
+    if (!this.#server.hasData() || memory.unfinished !== "") {
+      const problem =
+        memory.unfinished === ""
+          ? activity
+          : activity || `its data are unfinished (${memory.unfinished}): it must be seeded anew`;
+      return {
+        ...this.#blank(),
+        incarnation: null,
+        state: activity === "" ? "absent" : "rejoining",
+        problem,
+      };
+    }
+    if (this.#postmaster === null || !isLeft(this.#postmaster)) {
+      const tree = findTree(treePlace(this.#server.dataDir));
+      this.#postmaster = tree.find((each) => each.isPostmaster) ?? null;
+      if (tree.length === 0) return this.#stopped(activity);
+      if (this.#postmaster === null)
+        return {
+          ...this.#blank(),
+          state: "hung",
+          problem: `${tree.length} processes are left whose postmaster has died; end it`,
+        };
+    }
+    if (isStopped(this.#postmaster.pid))
+      return { ...this.#blank(), state: "hung", problem: "its postmaster is stopped (SIGSTOP or traced)" };
+    try {
+      const rows = await this.#server.watch<Row>(query, timeoutMs);
+      return this.#running(rows[0] as Row, activity);
+    } catch (error) {
+      return this.#silent(error, timeoutMs, activity);
+    }
+  }
+
+  #running(row: Row, activity: string): MemberInspection {
+    const { memory } = this.#file;
+    this.#lastPosition = parseLsn(row.position);
+    this.#lastTimeline = row.timeline;
+    const isFrozen = !row.standby && row.names === frozenNames;
+    return {
+      ...this.#blank(),
+      state: activity !== "" && row.standby ? "rejoining" : row.standby ? "standby" : "primary",
+      epoch: memory.role === (row.standby ? "standby" : "primary") ? memory.epoch : 0,
+      streaming: row.standby && row.receiver_status === "streaming",
+      frozen: isFrozen,
+      sealedBasis: row.standby ? memory.sealedBasis : 0,
+      sealedPosition: row.standby ? memory.sealedPosition : 0,
+      replicas: (row.replicas ?? []).flatMap((each) => this.#replica(each)),
+      waitsFor: row.standby ? null : this.#waitsFor(isFrozen ? null : row.names),
+      problem: activity,
+    };
+  }
+
+  #replica(each: {
+    name: string;
+    state: string;
+    flushed: string | null;
+    replayed: string | null;
+  }): ReplicaInspection[] {
+    const member = this.#server.place.conf.store.members.find(
+      (one) => standbyName(one.name, this.#file.memory.epoch) === each.name,
+    );
+    if (member === undefined) return [];
+    return [
+      {
+        member: member.name,
+        incarnation: null,
+        streaming: each.state === "streaming",
+        flushed: each.flushed === null ? 0 : parseLsn(each.flushed),
+        replayed: each.replayed === null ? 0 : parseLsn(each.replayed),
+      },
+    ];
+  }
+
+  /** While frozen: what a thaw returns to. */
+  #waitsFor(names: string | null): MemberInspection["waitsFor"] {
+    const { quorum, epoch } = this.#file.memory;
+    if (names === null) return { acknowledgements: quorum.acknowledgements, standbys: quorum.standbys };
+    const match = /^ANY (\d+) \((.*)\)$/.exec(names);
+    if (!match) return { acknowledgements: 0, standbys: [] };
+    const bearers = new Set((match[2] as string).split(", ").map((name) => name.replaceAll('"', "")));
+    const { members } = this.#server.place.conf.store;
+    return {
+      acknowledgements: Number(match[1]),
+      standbys: members.map((one) => one.name).filter((name) => bearers.has(standbyName(name, epoch))),
+    };
+  }
+
+  #stopped(activity: string): MemberInspection {
+    const { memory } = this.#file;
+    const control = readControlFile(this.#server.dataDir);
+    return {
+      ...this.#blank(),
+      state: activity === "" ? "stopped" : "rejoining",
+      epoch: memory.epoch,
+      timeline: this.#lastTimeline || (control?.timeline ?? 0),
+      position: Math.max(this.#lastPosition, memory.sealedPosition, control?.position ?? 0),
+      sealedBasis: memory.sealedBasis,
+      sealedPosition: memory.sealedPosition,
+      problem: activity,
+    };
+  }
+
+  #silent(error: unknown, timeoutMs: number, activity: string): MemberInspection {
+    const code = (error as { code?: unknown }).code;
+    // 57P03: cannot connect now. Without a socket it has not come that far; with a status of its own it is on its way.
+    const status = this.#server.readStatus();
+    const isStarting =
+      code === "57P03" ||
+      status === "starting" ||
+      (status === "" && (code === "ENOENT" || code === "ECONNREFUSED"));
+    if (isStarting || status === "stopping")
+      return {
+        ...this.#stopped(activity),
+        problem: activity || (isStarting ? "starting up" : "shutting down"),
+      };
+    const text = error instanceof Error ? error.message : String(error);
+    return {
+      ...this.#blank(),
+      state: "hung",
+      problem: `its processes exist and do not answer within ${timeoutMs} ms: ${text}`,
+    };
+  }
+
+  #blank(): MemberInspection {
+    const { memory } = this.#file;
+    return {
+      state: "unknown",
+      incarnation: memory.incarnation,
+      timeline: this.#lastTimeline,
+      position: this.#lastPosition,
+      epoch: memory.epoch,
+      floor: memory.floor,
+      streaming: false,
+      frozen: false,
+      sealedBasis: 0,
+      sealedPosition: 0,
+      replicas: [],
+      waitsFor: null,
+      problem: "",
+    };
+  }
+}

@@ -1,0 +1,278 @@
+/** The port `database` for one PostgreSQL member on this host. */
+import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DataStore, Member } from "../../core/model/topology.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Database, MemberInspection, Outcome } from "../../ports/database.ts";
+import { findAccount, findBarrier } from "./account.ts";
+import { findBinaries } from "./binaries.ts";
+import { Commits } from "./commits.ts";
+import { DatabaseError } from "./database-error.ts";
+import { initializeMember } from "./initialize.ts";
+import { Inspector } from "./inspect.ts";
+import { MemberFile } from "./member-file.ts";
+import { promoteMember } from "./promote.ts";
+import { followChecked, rejoinMember } from "./rejoin.ts";
+import { type Secrets, Server } from "./server.ts";
+import type { Settings } from "./settings.ts";
+import { sealStandby, startSealedStandby } from "./standby.ts";
+import { stopInOrder } from "./stop.ts";
+import { until } from "./until.ts";
+
+export interface OpenRequest {
+  /** Name of the topology: data of another one is refused. */
+  readonly topology: string;
+  readonly store: DataStore;
+  readonly member: Member;
+  readonly secrets: Secrets;
+  readonly clock: Clock;
+  /** The application's database and role; the role may make tables of its own in it. */
+  readonly database?: string;
+  readonly appRole?: string;
+  /** Folder of PostgreSQL's programs; see `discover`. */
+  readonly binDir?: string | undefined;
+  /** As root: the user that PostgreSQL runs as. */
+  readonly runAs?: string | undefined;
+  /** Further PostgreSQL settings; those that the promises rest on are refused. */
+  readonly settings?: Settings;
+  /** Further CIDR ranges from which members replicate. */
+  readonly replicationFrom?: readonly string[];
+  /** Cap on a base backup; 0 (default): none. */
+  readonly seedMaxBytesPerSecond?: number;
+}
+
+/** Rejects with `DatabaseError`. A server that runs already is adopted as it is. */
+export async function openMember(request: OpenRequest): Promise<Database> {
+  const { member, store, topology } = request;
+  const account = findAccount(request.runAs);
+  const barrier = findBarrier(member.dataDir, account);
+  if (barrier !== null)
+    throw new DatabaseError(
+      "HOLDFAST_PG_FOLDER",
+      `user ${account.name} cannot reach ${member.dataDir}: it may not enter ${barrier}; run "chmod o+x ${barrier}" or choose another data folder`,
+    );
+  const binaries = await findBinaries({ binDir: request.binDir, account });
+  const file = await MemberFile.open({
+    dataDir: member.dataDir,
+    topology,
+    store: store.name,
+    member: member.name,
+    account,
+  });
+  const conf = {
+    member,
+    store,
+    socketDir: socketFolder(file.stateDir, member),
+    database: request.database ?? "orders",
+    appRole: request.appRole ?? "app",
+    replicationFrom: request.replicationFrom ?? [],
+    overrides: request.settings ?? {},
+  };
+  const server = new Server({ binaries, account, conf, secrets: request.secrets, stateDir: file.stateDir });
+  return new PostgresMember(server, file, request);
+}
+
+/** A socket's path may have 107 bytes at most, and a data folder may lie deep. */
+function socketFolder(stateDir: string, member: Member): string {
+  const plain = join(stateDir, "socket");
+  if (plain.length + "/.s.PGSQL.65535.lock".length <= 100) return plain;
+  const digest = createHash("sha256").update(member.dataDir).digest("hex").slice(0, 16);
+  return join(tmpdir(), `holdfast-${digest}`);
+}
+
+/**
+ * D1. One operation at a time; `inspect` and `end` wait for none.
+ * D2. `end` aborts the operation under way, and a server is started only by an operation that is not aborted: so nothing
+ *     runs when it resolves.
+ * D3. `failed` means that it was not done; whatever is not certain is `unknown`.
+ */
+class PostgresMember implements Database {
+  readonly #server: Server;
+  readonly #file: MemberFile;
+  readonly #commits: Commits;
+  readonly #inspector: Inspector;
+  readonly #request: OpenRequest;
+  #queue: Promise<unknown> = Promise.resolve();
+  #running: AbortController | null = null;
+  #activity = "";
+
+  constructor(server: Server, file: MemberFile, request: OpenRequest) {
+    this.#server = server;
+    this.#file = file;
+    this.#request = request;
+    this.#commits = new Commits(server, file);
+    this.#inspector = new Inspector(server, file);
+  }
+
+  inspect(timeoutMs: number): Promise<MemberInspection> {
+    return this.#inspector.inspect(timeoutMs, this.#activity);
+  }
+
+  initialize(request: Parameters<Database["initialize"]>[0], signal: AbortSignal) {
+    return this.#operate("initialize", signal, async (both) => {
+      if (this.#file.memory.unfinished === "initialize") await this.#server.end(both);
+      else if (this.#server.hasData())
+        throw this.#stateError("initialize it: it has data already; rejoin it");
+      this.#commits.forget();
+      return { incarnation: await initializeMember(this.#server, this.#file, request.epoch, both) };
+    });
+  }
+
+  rejoin(request: Parameters<Database["rejoin"]>[0], signal: AbortSignal) {
+    const onProgress = (text: string) => {
+      this.#activity = text;
+      request.onProgress(text);
+    };
+    return this.#operate("rejoin", signal, async (both) => {
+      this.#activity = `rejoins ${request.upstream.member}`;
+      try {
+        const maxBytesPerSecond = this.#request.seedMaxBytesPerSecond ?? 0;
+        const { upstream } = request;
+        const { clock } = this.#request;
+        const deps = { server: this.#server, file: this.#file, wall: () => clock.wall() };
+        return await rejoinMember(deps, { upstream, maxBytesPerSecond, onProgress }, both);
+      } finally {
+        this.#activity = "";
+      }
+    });
+  }
+
+  startSealed(request: { readonly basis: number }, signal: AbortSignal) {
+    return this.#operate("startSealed", signal, async (both) => {
+      this.#requireData("start it");
+      this.#commits.forget();
+      const position = this.#server.hasProcesses()
+        ? await sealStandby(this.#server, this.#file, request.basis, both)
+        : await startSealedStandby(this.#server, this.#file, request.basis, both);
+      return { position };
+    });
+  }
+
+  seal(request: { readonly basis: number }, signal: AbortSignal) {
+    return this.#operate("seal", signal, async (both) => {
+      this.#requireRunning("seal it");
+      return { position: await sealStandby(this.#server, this.#file, request.basis, both) };
+    });
+  }
+
+  follow(request: Parameters<Database["follow"]>[0], signal: AbortSignal) {
+    return this.#operate("follow", signal, async (both) => {
+      this.#requireRunning("let it follow");
+      await followChecked(this.#server, this.#file, request.upstream, both);
+      return {};
+    });
+  }
+
+  promote(request: Parameters<Database["promote"]>[0], signal: AbortSignal) {
+    return this.#operate("promote", signal, (both) => {
+      this.#requireRunning("promote it");
+      return promoteMember(this.#server, this.#file, this.#commits, request, both);
+    });
+  }
+
+  setQuorum(request: Parameters<Database["setQuorum"]>[0], signal: AbortSignal) {
+    return this.#operate("setQuorum", signal, async (both) => {
+      this.#requireRunning("set what its commits wait for");
+      const { memory } = this.#file;
+      if (memory.role !== "primary" || memory.epoch !== request.epoch)
+        throw new DatabaseError(
+          "HOLDFAST_PG_EPOCH",
+          `cannot set what commits wait for in epoch ${request.epoch}: ${memory.member} is ${memory.role} of epoch ${memory.epoch}`,
+        );
+      const { epoch, acknowledgements, standbys } = request;
+      await this.#commits.setQuorum({ epoch, acknowledgements, standbys }, both);
+      return {};
+    });
+  }
+
+  freeze(signal: AbortSignal) {
+    return this.#operate("freeze", signal, async (both) => {
+      // Without a process there is nobody to acknowledge, and a standby has nothing to.
+      if (this.#server.hasProcesses() && this.#file.memory.role === "primary")
+        await this.#commits.freeze(both);
+      return {};
+    });
+  }
+
+  thaw(signal: AbortSignal) {
+    return this.#operate("thaw", signal, async (both) => {
+      this.#requireRunning("thaw it");
+      if (this.#file.memory.role === "primary") await this.#commits.thaw(both);
+      return {};
+    });
+  }
+
+  prepareStop(signal: AbortSignal) {
+    return this.#operate("prepareStop", signal, async (both) => {
+      this.#requireRunning("prepare its stop");
+      await until(() => this.#server.query("checkpoint", [], 60_000), 0, both);
+      return {};
+    });
+  }
+
+  stopInOrder(signal: AbortSignal) {
+    return this.#operate("stopInOrder", signal, async (both) => {
+      this.#requireData("stop it");
+      return { position: await stopInOrder(this.#server, this.#file, both) };
+    });
+  }
+
+  async end(signal: AbortSignal): Promise<Outcome<object>> {
+    this.#running?.abort(new Error("the member is being ended"));
+    try {
+      await this.#server.end(signal);
+      this.#commits.forget();
+      return { kind: "succeeded" };
+    } catch (error) {
+      return { kind: "unknown", because: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#running?.abort(new Error("the agent lets go of the member"));
+    await this.#queue;
+    this.#commits.close();
+    this.#server.close();
+  }
+
+  /** D1, D2, D3 */
+  #operate<T extends object>(
+    what: string,
+    signal: AbortSignal,
+    act: (signal: AbortSignal) => Promise<T>,
+  ): Promise<Outcome<T>> {
+    const own = new AbortController();
+    const both = AbortSignal.any([signal, own.signal]);
+    const done = this.#queue.then(async (): Promise<Outcome<T>> => {
+      this.#running = own;
+      try {
+        both.throwIfAborted();
+        return { kind: "succeeded", ...(await act(both)) };
+      } catch (error) {
+        const because = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+        return error instanceof DatabaseError && !both.aborted
+          ? { kind: "failed", because }
+          : { kind: "unknown", because };
+      } finally {
+        this.#running = null;
+      }
+    });
+    this.#queue = done;
+    return done;
+  }
+
+  #requireData(what: string): void {
+    if (!this.#server.hasData() || this.#file.memory.unfinished !== "")
+      throw this.#stateError(`${what}: it has no whole data; rejoin it`);
+  }
+
+  #requireRunning(what: string): void {
+    if (!this.#server.hasProcesses())
+      throw this.#stateError(`${what}: it does not run; start it sealed or rejoin it`);
+  }
+
+  #stateError(text: string): DatabaseError {
+    return new DatabaseError("HOLDFAST_PG_STATE", `${this.#file.memory.member}: cannot ${text}`);
+  }
+}

@@ -1,0 +1,71 @@
+/** Makes a standby the primary of an epoch, and lets nothing be acknowledged before it waits for whom it shall. */
+import type { Epoch, Incarnation, MemberName } from "../../core/model/id.ts";
+import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
+import { writeCanary } from "./canary.ts";
+import type { Commits } from "./commits.ts";
+import { DatabaseError } from "./database-error.ts";
+import type { MemberFile } from "./member-file.ts";
+import type { Server } from "./server.ts";
+import { frozenNames } from "./settings.ts";
+import { until } from "./until.ts";
+
+export interface Promotion {
+  readonly timeline: number;
+  readonly position: Lsn;
+  readonly incarnation: Incarnation;
+}
+
+export async function promoteMember(
+  server: Server,
+  file: MemberFile,
+  commits: Commits,
+  request: {
+    readonly epoch: Epoch;
+    readonly acknowledgements: number;
+    readonly standbys: readonly MemberName[];
+  },
+  signal: AbortSignal,
+): Promise<Promotion> {
+  const { memory } = file;
+  const { member } = server.place.conf;
+  const { epoch } = request;
+  if (epoch < memory.floor)
+    throw new DatabaseError(
+      "HOLDFAST_PG_EPOCH",
+      `cannot promote ${member.name} in epoch ${epoch}: it has been claimed for epoch ${memory.floor}`,
+    );
+  if (memory.incarnation === null)
+    throw new DatabaseError(
+      "HOLDFAST_PG_STATE",
+      `cannot promote ${member.name}: it has no data; rejoin it first`,
+    );
+  const isStandby = await inRecovery(server);
+  if (!isStandby && (memory.role !== "primary" || memory.epoch !== epoch))
+    throw new DatabaseError(
+      "HOLDFAST_PG_STATE",
+      `cannot promote ${member.name} in epoch ${epoch}: it is already a primary, of epoch ${memory.epoch}; end it first`,
+    );
+  const { acknowledgements, standbys } = request;
+  if (isStandby) {
+    await file.update({ floor: epoch });
+    await server.setRole({ conninfo: "", syncNames: frozenNames });
+    await file.update({ role: "primary", epoch, sealedBasis: 0, sealedPosition: 0 });
+    commits.forget();
+    await server.query("select pg_promote(false)");
+    await until(async () => ((await inRecovery(server)) ? undefined : true), 2, signal);
+  }
+  await writeCanary(server, epoch, member.name);
+  await commits.hold(signal);
+  await commits.release({ epoch, acknowledgements, standbys }, signal);
+  const rows = await server.query<{ timeline: number; position: string }>(
+    `select ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline,
+            pg_current_wal_flush_lsn()::text as position`,
+  );
+  const row = rows[0] as { timeline: number; position: string };
+  return { timeline: row.timeline, position: parseLsn(row.position), incarnation: memory.incarnation };
+}
+
+async function inRecovery(server: Server): Promise<boolean> {
+  const rows = await server.query<{ standby: boolean }>("select pg_is_in_recovery() as standby");
+  return rows[0]?.standby === true;
+}

@@ -1,0 +1,197 @@
+/** One member's PostgreSQL server: its files, its start and stop, its configuration, the agent's sessions with it. */
+import type { ChildProcess } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { chmod, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { QueryResultRow } from "pg";
+import type { Account } from "./account.ts";
+import type { Binaries } from "./binaries.ts";
+import { DatabaseError } from "./database-error.ts";
+import { makePrivateFolder, writeDurable } from "./durable-file.ts";
+import { findPostmaster, launch, readLogTail, treePlace } from "./postmaster.ts";
+import { endTree, findTree, isLeft } from "./process-tree.ts";
+import { Session } from "./session.ts";
+import { type ConfPlace, hbaConf, roleConf, roleFile, staticConf } from "./settings.ts";
+import { until } from "./until.ts";
+
+export interface Secrets {
+  /** Of the superuser `holdfast`, which only agents bear. */
+  readonly admin: string;
+  /** Of `replicator`, the same on all members. */
+  readonly replicator: string;
+  /** Of the application's role. */
+  readonly app: string;
+}
+
+export interface ServerPlace {
+  readonly binaries: Binaries;
+  readonly account: Account;
+  readonly conf: ConfPlace;
+  readonly secrets: Secrets;
+  readonly stateDir: string;
+}
+
+/** One administrative statement; a healthy server answers in a millisecond. */
+const statementTimeoutMs = 2000;
+
+export class Server {
+  readonly place: ServerPlace;
+  readonly dataDir: string;
+  readonly logFile: string;
+  readonly passFile: string;
+  /** For operations. */
+  readonly #session: Session;
+  /** For `inspect`, which must not wait for an operation. */
+  readonly #watch: Session;
+  #child: ChildProcess | null = null;
+
+  constructor(place: ServerPlace) {
+    this.place = place;
+    this.dataDir = place.conf.member.dataDir;
+    this.logFile = join(place.stateDir, "postgresql.log");
+    this.passFile = join(place.stateDir, "pgpass");
+    this.#session = this.openSession("holdfast-agent");
+    this.#watch = this.openSession("holdfast-watch");
+  }
+
+  openSession(name: string, database = this.place.conf.database, options = ""): Session {
+    const { conf, secrets } = this.place;
+    return new Session({
+      host: conf.socketDir,
+      port: conf.member.address.port,
+      user: "holdfast",
+      password: secrets.admin,
+      database,
+      application_name: name,
+      // What the agent itself commits never waits for a standby.
+      options: `-c synchronous_commit=local -c statement_timeout=0 -c lock_timeout=2000 ${options}`,
+    });
+  }
+
+  query<R extends QueryResultRow>(
+    text: string,
+    values: readonly unknown[] = [],
+    timeoutMs = statementTimeoutMs,
+  ) {
+    return this.#session.query<R>(text, values, timeoutMs);
+  }
+
+  watch<R extends QueryResultRow>(text: string, timeoutMs: number) {
+    return this.#watch.query<R>(text, [], timeoutMs);
+  }
+
+  hasData(): boolean {
+    return existsSync(join(this.dataDir, "PG_VERSION"));
+  }
+
+  hasProcesses(): boolean {
+    return findTree(treePlace(this.dataDir)).length > 0;
+  }
+
+  /** Everything that PostgreSQL reads at its start, rewritten: a backup or a rewind brings the upstream's along. */
+  async prepare(request: {
+    readonly role: "standby" | "primary";
+    readonly conninfo: string;
+    readonly syncNames: string;
+  }): Promise<void> {
+    const { account, conf, secrets } = this.place;
+    const { dataDir } = this;
+    await makePrivateFolder(conf.socketDir, account);
+    const escaped = (text: string) => text.replace(/[:\\]/g, "\\$&");
+    await writeDurable(this.passFile, `*:*:*:replicator:${escaped(secrets.replicator)}\n`, account);
+    await writeDurable(join(dataDir, roleFile), roleConf(request), account);
+    await writeDurable(join(dataDir, "postgresql.conf"), staticConf(conf), account);
+    await writeDurable(join(dataDir, "pg_hba.conf"), hbaConf(conf), account);
+    await writeDurable(join(dataDir, "pg_ident.conf"), "", account);
+    // Read after ours, it would win over it.
+    await writeDurable(join(dataDir, "postgresql.auto.conf"), "", account);
+    const standbySignal = join(dataDir, "standby.signal");
+    if (request.role === "standby") await writeDurable(standbySignal, "", account);
+    else await rm(standbySignal, { force: true });
+    await rm(join(dataDir, "recovery.signal"), { force: true });
+    await rm(join(dataDir, "promote"), { force: true });
+    await chmod(dataDir, 0o700);
+  }
+
+  /** Starts what `prepare` has prepared; resolves when it takes connections. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { binaries, account, conf } = this.place;
+    const { dataDir, logFile } = this;
+    signal.throwIfAborted();
+    this.#session.drop();
+    this.#watch.drop();
+    const child = launch({ binaries, account, dataDir, logFile });
+    this.#child = child;
+    await until(
+      () => {
+        if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
+          const tail = readLogTail(logFile);
+          const busy = /Address already in use/.test(tail);
+          const advice = busy
+            ? `; port ${conf.member.address.port} is taken: end what listens there or give the member another`
+            : "";
+          throw new DatabaseError(
+            "HOLDFAST_PG_START",
+            `PostgreSQL of ${conf.member.name} did not start (${child.signalCode ?? `exit ${child.exitCode}`}): ${tail || `see ${logFile}`}${advice}`,
+            { retryable: true },
+          );
+        }
+        return this.readStatus() === "ready" ? true : undefined;
+      },
+      3,
+      signal,
+    );
+  }
+
+  /** What the postmaster says of itself in its file: `starting`, `ready`, `standby`, `stopping`; empty: nothing yet. */
+  readStatus(): string {
+    try {
+      return readFileSync(join(this.dataDir, "postmaster.pid"), "utf8").split("\n")[7]?.trim() ?? "";
+    } catch {
+      return "";
+    }
+  }
+
+  /** Writes the role file and tells the running processes; whether they go by it is for the caller to see. */
+  async setRole(
+    role: { readonly conninfo: string; readonly syncNames: string },
+    alsoTell: readonly number[] = [],
+  ): Promise<void> {
+    await writeDurable(join(this.dataDir, roleFile), roleConf(role), this.place.account);
+    const postmaster = findPostmaster(this.dataDir);
+    if (postmaster === null)
+      throw new DatabaseError(
+        "HOLDFAST_PG_STATE",
+        `${this.place.conf.member.name} has no running server to reconfigure`,
+      );
+    process.kill(postmaster.pid, "SIGHUP");
+    // Directly, so that the signal is certainly there when this returns and not when the postmaster gets round to it.
+    for (const pid of alsoTell) process.kill(pid, "SIGHUP");
+  }
+
+  /** Fast shutdown; resolves when no process is left. */
+  async stopFast(signal: AbortSignal): Promise<void> {
+    const postmaster = findPostmaster(this.dataDir);
+    if (postmaster !== null) {
+      process.kill(postmaster.pid, "SIGINT");
+      await until(() => (isLeft(postmaster) ? undefined : true), 1, signal);
+    }
+    // Its children are gone before it; what is left now is an orphan.
+    await this.end(signal);
+  }
+
+  async end(signal: AbortSignal): Promise<number> {
+    const { ended } = await endTree(treePlace(this.dataDir), signal);
+    this.#session.drop();
+    this.#watch.drop();
+    this.#child = null;
+    return ended;
+  }
+
+  /** Only the agent's own ends: the server goes on. */
+  close(): void {
+    this.#session.close();
+    this.#watch.close();
+    this.#child?.removeAllListeners();
+  }
+}

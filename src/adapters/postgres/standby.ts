@@ -1,0 +1,154 @@
+/** A standby stops receiving, provably, or receives from an upstream, provably. */
+import type { Epoch } from "../../core/model/id.ts";
+import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
+import type { Upstream } from "../../ports/database.ts";
+import { DatabaseError } from "./database-error.ts";
+import type { MemberFile } from "./member-file.ts";
+import type { Server } from "./server.ts";
+import { conninfo, frozenNames, standbyName } from "./settings.ts";
+import { until } from "./until.ts";
+
+interface StandbyRow {
+  standby: boolean;
+  startup: number | null;
+  startup_waits: string | null;
+  receiver: number | null;
+  receiver_status: string | null;
+  receiver_conninfo: string | null;
+  received: string;
+  replayed: string;
+}
+
+async function look(server: Server): Promise<StandbyRow> {
+  const rows = await server.query<StandbyRow>(
+    `select pg_is_in_recovery() as standby, s.pid as startup, s.wait_event as startup_waits,
+            a.pid as receiver, r.status as receiver_status, r.conninfo as receiver_conninfo,
+            coalesce(pg_last_wal_receive_lsn(), '0/0')::text as received,
+            coalesce(pg_last_wal_replay_lsn(), '0/0')::text as replayed
+       from (select 1) as one
+       left join pg_stat_activity s on s.backend_type = 'startup'
+       left join pg_stat_activity a on a.backend_type = 'walreceiver'
+       left join pg_stat_wal_receiver r on true`,
+  );
+  return rows[0] as StandbyRow;
+}
+
+function requireStandby(
+  row: StandbyRow,
+  server: Server,
+  what: string,
+): asserts row is StandbyRow & { startup: number } {
+  if (row.standby && row.startup !== null) return;
+  throw new DatabaseError(
+    "HOLDFAST_PG_STATE",
+    `cannot ${what} ${server.place.conf.member.name}: it is a primary; end it first`,
+  );
+}
+
+/** The greater of received and replayed: after a restart the first is null until it receives again. */
+function positionOf(row: StandbyRow): Lsn {
+  return Math.max(parseLsn(row.received), parseLsn(row.replayed));
+}
+
+export async function positionOfStandby(server: Server): Promise<Lsn> {
+  return positionOf(await look(server));
+}
+
+/**
+ * Receives from nobody. That the WAL receiver is gone proves nothing when its primary is gone too: the startup process
+ * would start it again. So that process is signalled itself, and made to confirm a pause, which it does only after it
+ * has taken its settings anew.
+ */
+export async function sealStandby(
+  server: Server,
+  file: MemberFile,
+  basis: number,
+  signal: AbortSignal,
+): Promise<Lsn> {
+  const before = await look(server);
+  requireStandby(before, server, "seal");
+  const told = before.receiver === null ? [before.startup] : [before.startup, before.receiver];
+  await server.setRole({ conninfo: "", syncNames: frozenNames }, told);
+  await server.query("select pg_wal_replay_pause()");
+  try {
+    await until(
+      async () => {
+        const rows = await server.query<{ paused: boolean }>(
+          "select pg_get_wal_replay_pause_state() = 'paused' as paused",
+        );
+        return rows[0]?.paused === true ? true : undefined;
+      },
+      1,
+      signal,
+    );
+  } finally {
+    await server.query("select pg_wal_replay_resume()");
+  }
+  const position = await until(
+    async () => {
+      const row = await look(server);
+      requireStandby(row, server, "seal");
+      return row.receiver === null && row.receiver_status === null ? positionOf(row) : undefined;
+    },
+    1,
+    signal,
+  );
+  await file.update({ epoch: 0, sealedBasis: basis, sealedPosition: position });
+  return position;
+}
+
+/** Starts as a standby that receives from nobody; resolves when it has replayed all WAL that it has. */
+export async function startSealedStandby(
+  server: Server,
+  file: MemberFile,
+  basis: number,
+  signal: AbortSignal,
+): Promise<Lsn> {
+  await file.update({ role: "standby", epoch: 0, sealedBasis: 0, sealedPosition: 0 });
+  await server.prepare({ role: "standby", conninfo: "", syncNames: frozenNames });
+  await server.start(signal);
+  const position = await until(
+    async () => {
+      const row = await look(server);
+      requireStandby(row, server, "start sealed");
+      // Only a startup process that has found no further record in any place waits so.
+      const isAtEnd = ["RecoveryRetrieveRetryInterval", "RecoveryWalStream", "RecoveryWalAll"].includes(
+        row.startup_waits ?? "",
+      );
+      return isAtEnd ? positionOf(row) : undefined;
+    },
+    3,
+    signal,
+  );
+  await file.update({ sealedBasis: basis, sealedPosition: position });
+  return position;
+}
+
+/** Receives from `upstream`; resolves when it streams. That their histories agree is for the caller to know. */
+export async function followUpstream(
+  server: Server,
+  file: MemberFile,
+  upstream: Upstream,
+  signal: AbortSignal,
+): Promise<void> {
+  const row = await look(server);
+  requireStandby(row, server, "attach");
+  // Void from here on, whatever comes of it.
+  await file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
+  const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
+  await server.setRole({ conninfo: info, syncNames: frozenNames }, [row.startup]);
+  await awaitStreaming(server, upstream.epoch, signal);
+}
+
+export async function awaitStreaming(server: Server, epoch: Epoch, signal: AbortSignal): Promise<void> {
+  const name = standbyName(server.place.conf.member.name, epoch);
+  await until(
+    async () => {
+      const row = await look(server);
+      const isOurs = (row.receiver_conninfo ?? "").split(" ").includes(`application_name=${name}`);
+      return isOurs && row.receiver_status === "streaming" ? true : undefined;
+    },
+    2,
+    signal,
+  );
+}

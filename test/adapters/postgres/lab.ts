@@ -1,0 +1,177 @@
+/** Members of a data store on this machine, for tests of the PostgreSQL adapter. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "pg";
+import { findAccount } from "../../../src/adapters/postgres/account.ts";
+import { discover } from "../../../src/adapters/postgres/binaries.ts";
+import { type OpenRequest, openMember } from "../../../src/adapters/postgres/postgres.ts";
+import { endTree } from "../../../src/adapters/postgres/process-tree.ts";
+import type { DataStore, Member } from "../../../src/core/model/topology.ts";
+import type { Database, MemberInspection, Outcome, Upstream } from "../../../src/ports/database.ts";
+
+/** Folders of PostgreSQL's programs on this machine, each under test. */
+export async function installations(): Promise<
+  readonly { readonly name: string; readonly binDir: string }[]
+> {
+  const account = findAccount(undefined);
+  const found: { name: string; binDir: string }[] = [];
+  const system = await discover({ account }, { PATH: process.env.PATH });
+  if (system.found)
+    found.push({
+      name: `PostgreSQL ${system.found.major} (${system.found.origin})`,
+      binDir: system.found.binDir,
+    });
+  // With no system to be found, the package is.
+  const embedded = await discover({ account, onlyEmbedded: true }, {});
+  if (embedded.found && embedded.found.binDir !== system.found?.binDir)
+    found.push({ name: `PostgreSQL ${embedded.found.major} (embedded)`, binDir: embedded.found.binDir });
+  assert.ok(found.length > 0, system.advice);
+  return found;
+}
+
+export const secrets = { admin: "admin's 'own'", replicator: "re:pli\\cator", app: "app" };
+
+const clock = { now: () => performance.now(), wall: () => Date.now() };
+
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+export class Lab {
+  readonly root: string;
+  readonly store: DataStore;
+  readonly #binDir: string;
+  readonly #open: Database[] = [];
+
+  private constructor(root: string, store: DataStore, binDir: string) {
+    this.root = root;
+    this.store = store;
+    this.#binDir = binDir;
+  }
+
+  static async make(binDir: string, names: readonly string[] = ["pg-a", "pg-b", "pg-c"]): Promise<Lab> {
+    const root = realpathSync(mkdtempSync(join(tmpdir(), "holdfast-pg-")));
+    const { chmodSync } = await import("node:fs");
+    chmodSync(root, 0o755);
+    const ports = await freePorts(names.length);
+    const members: Member[] = names.map((name, index) => ({
+      name,
+      region: `region-${index}`,
+      address: { host: "127.0.0.1", port: ports[index] as number },
+      gate: { host: "127.0.0.1", port: 1 },
+      dataDir: join(root, name, "data"),
+      promotable: true,
+    }));
+    const store: DataStore = {
+      name: "orders-db",
+      engine: "postgresql",
+      replication: "synchronous",
+      acknowledgements: 1,
+      strict: true,
+      rpoMs: 0,
+      jurisdictions: [],
+      members,
+    };
+    return new Lab(root, store, binDir);
+  }
+
+  member(name: string): Member {
+    return this.store.members.find((one) => one.name === name) as Member;
+  }
+
+  async open(name: string, change: Partial<OpenRequest> = {}): Promise<Database> {
+    const database = await openMember({
+      topology: "lab",
+      store: this.store,
+      member: this.member(name),
+      secrets,
+      clock,
+      binDir: this.#binDir,
+      // What is killed by design would leave its segments in /dev/shm.
+      settings: { dynamic_shared_memory_type: "mmap" },
+      ...change,
+    });
+    this.#open.push(database);
+    return database;
+  }
+
+  upstream(name: string, epoch: number): Upstream {
+    return { member: name, address: this.member(name).address, epoch };
+  }
+
+  /** A primary and its streaming standbys, in the order of their names, waiting for `acknowledgements` of them. */
+  async cluster(acknowledgements: number): Promise<readonly Database[]> {
+    const [first, ...rest] = await Promise.all(this.store.members.map((member) => this.open(member.name)));
+    assert.ok(first);
+    ok(await first.initialize({ epoch: 1 }, within(30_000)));
+    ok(await first.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
+    const upstream = this.upstream(this.store.members[0]?.name as string, 1);
+    for (const each of rest) ok(await each.rejoin({ upstream, onProgress: () => undefined }, within(60_000)));
+    const standbys = this.store.members.slice(1).map((member) => member.name);
+    ok(await first.setQuorum({ epoch: 1, acknowledgements, standbys }, within(5000)));
+    return [first, ...rest];
+  }
+
+  async client(name: string, user: "app" | "holdfast" = "app"): Promise<Client> {
+    const { address } = this.member(name);
+    const client = new Client({
+      ...address,
+      user,
+      password: secrets.app,
+      database: "orders",
+      connectionTimeoutMillis: 3000,
+    });
+    client.on("error", () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#open.map((each) => each.close()));
+    for (const { dataDir } of this.store.members)
+      await endTree({ dataDir, pidFile: join(dataDir, "postmaster.pid") }, within(5000));
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  leftovers(name: string): readonly string[] {
+    const parent = join(this.member(name).dataDir, "..");
+    return existsSync(parent) ? readdirSync(parent).sort() : [];
+  }
+}
+
+export function within(ms: number): AbortSignal {
+  return AbortSignal.timeout(ms);
+}
+
+/** The outcome's values; anything but success fails the test with what it says. */
+export function ok<T>(outcome: Outcome<T>): T {
+  if (outcome.kind !== "succeeded") assert.fail(`${outcome.kind}: ${outcome.because}`);
+  return outcome;
+}
+
+export async function eventually(database: Database, holds: (seen: MemberInspection) => boolean, ms = 5000) {
+  const until = performance.now() + ms;
+  for (;;) {
+    const seen = await database.inspect(1000);
+    if (holds(seen)) return seen;
+    if (until < performance.now()) assert.fail(`still ${JSON.stringify(seen)}`);
+    await new Promise((wake) => setTimeout(wake, 10));
+  }
+}
+
+export function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] as number;
+}
