@@ -152,8 +152,15 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
   if (local.op || local.guard || !local.sight || local.sight.state === "unknown") return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
   pet(turn, keeper);
-  if (record.primary === null)
+  if (record.primary === null) {
+    const { state, epoch, position, incarnation } = local.sight;
+    // Made already, by an agent that was ended before it could commit.
+    if (state === "primary" && epoch === tenure.epoch && incarnation) {
+      patchTenure(keeper, { promoted: { position, incarnation } });
+      return wakeKeeperAt(keeper, turn.at);
+    }
     return runOp(turn, keeper, { kind: "initialize", epoch: tenure.epoch }, 60_000);
+  }
   const wanted = Math.min(
     keeper.dataStore.replication === "synchronous" ? keeper.dataStore.acknowledgements : 0,
     tenure.configured.standbys.length,
