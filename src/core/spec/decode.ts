@@ -1,7 +1,7 @@
 /** A YAML node and a shape in, a value out, as far as it fits; every misfit is told with its place. */
 import { isMap, isScalar, isSeq, type Node, parseDocument } from "yaml";
 import { nearest } from "./near.ts";
-import { formatPath, type Path, type Range, spot, type TextDocument } from "./read.ts";
+import { formatPath, type Path, type Range, spot, type TextDocument, wordOf } from "./read.ts";
 import { example, fitting, type Names, offer, quote, readScalar, type ScalarShape } from "./scalar.ts";
 import type { Field, ObjectShape, Rough, Shape, ValueOf } from "./shape.ts";
 
@@ -108,7 +108,11 @@ function visitVariant(scope: Scope, shape: Shape & { kind: "variant" }, here: Sp
 
 function visitList(scope: Scope, shape: Shape & { kind: "list" }, here: Spot): unknown {
   if (!isSeq(here.node)) {
-    const dash = isScalar(here.node) && here.node.value !== null ? `: write [${here.node.source ?? ""}]` : "";
+    const dash = isMap(here.node)
+      ? ': begin each element with "- "'
+      : isScalar(here.node)
+        ? `: write [${wordOf(here.node)}]`
+        : "";
     tell(scope, here, `found ${describe(here.node)}`, `${formatPath(here.path)} is a list${dash}`);
     return undefined;
   }
@@ -153,7 +157,7 @@ function pairsOf(scope: Scope, here: Spot, fits: string): readonly PairSpot[] | 
       tell(scope, { ...here, at: keyAt }, `found ${describe(keyNode)} as a key`, "keys are single words");
       continue;
     }
-    const key = String(keyNode.value);
+    const key = wordOf(keyNode);
     if (pairs.some((pair) => pair.key === key)) continue;
     pairs.push({
       key,
@@ -176,8 +180,7 @@ function visitScalar(scope: Scope, shape: ScalarShape, here: Spot): unknown {
     tell(scope, here, `found ${describe(here.node)}`, fitting(shape));
     return undefined;
   }
-  const { value, source } = here.node;
-  const outcome = readScalar(shape, value, source ?? String(value), scope.names);
+  const outcome = readScalar(shape, here.node.value, wordOf(here.node), scope.names);
   if (outcome.kind === "fits") return outcome.value;
   tell(scope, here, outcome.message, outcome.hint);
   return undefined;
@@ -197,7 +200,7 @@ function isEmpty(scope: Scope, node: Node | null): boolean {
 function describe(node: Node | null): string {
   if (isMap(node)) return "a mapping";
   if (isSeq(node)) return "a list";
-  if (isScalar(node)) return node.value === null ? "nothing" : quote(node.source ?? String(node.value));
+  if (isScalar(node)) return node.value === null ? "nothing" : quote(wordOf(node));
   return "an alias without its anchor";
 }
 

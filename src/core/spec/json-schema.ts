@@ -19,9 +19,8 @@ export function topologySchema(): JsonSchema {
     properties: { kind },
     // Conditions rather than oneOf: an editor then complains about the field, not about all five kinds.
     allOf: kindNames.map((name) => ({
-      if: { properties: { kind: { const: name } } },
-      // biome-ignore lint/suspicious/noThenProperty: the word of JSON Schema
-      then: { $ref: `#/definitions/${name}` },
+      if: { properties: { kind: { not: { const: name } } } },
+      else: { $ref: `#/definitions/${name}` },
     })),
     definitions: Object.fromEntries(kindNames.map((name) => [name, schemaOf(documentShape(name))])),
   };

@@ -9,6 +9,8 @@ import {
   type Node,
   type ParsedNode,
   parseAllDocuments,
+  type Scalar,
+  visit,
 } from "yaml";
 import { countLines } from "./lines.ts";
 import type { Place, Problem, Related } from "./problem.ts";
@@ -28,6 +30,8 @@ export interface TextDocument {
   readonly content: ParsedNode | null;
   /** The line from which on it makes no sense; Infinity: all of it is YAML. */
   readonly soundUntilLine: number;
+  /** True when an open quote or bracket runs on into what was meant to be other documents. */
+  readonly swallows: boolean;
   resolve(node: Node | null): Node | null;
 }
 
@@ -56,7 +60,8 @@ export function readText(text: string, file: string): Reading {
   const documents = parsed.map((document): TextDocument => {
     let soundUntilLine = Number.POSITIVE_INFINITY;
     for (const error of [...document.errors, ...document.warnings]) {
-      const [from, to] = error.pos;
+      const [end, to] = error.pos;
+      const from = error.message.includes("quote") ? (openQuote(document, end) ?? end) : end;
       const word = /^[^\s:,}]*/.exec(text.slice(from, from + 80))?.[0] ?? "";
       const [message, hint] = explain(error.code, error.message, word);
       tell([from, Math.max(to, from + word.length)], message, hint);
@@ -66,11 +71,27 @@ export function readText(text: string, file: string): Reading {
     }
     return {
       content: document.contents,
+      swallows: Number.isFinite(soundUntilLine) && swallows(document, text),
       soundUntilLine,
       resolve: (node) => (isAlias(node) ? (node.resolve(document) ?? node) : node),
     };
   });
   return { file, documents, problems, place };
+}
+
+/** A quote that is never closed is missed at the end of the text, and mended where it begins. */
+function openQuote(document: Document.Parsed, end: number): number | null {
+  let opened: number | null = null;
+  visit(document, {
+    Scalar(_key, { type, range }) {
+      if (type?.startsWith("QUOTE") && range && range[0] <= end && end <= range[2]) opened = range[0];
+    },
+  });
+  return opened;
+}
+
+function swallows({ contents }: Document.Parsed, text: string): boolean {
+  return contents !== null && /\n---(\s|$)/.test(text.slice(contents.range[0], contents.range[2]));
 }
 
 /** null: the parser's recursion ran out of stack, which `[[[[...` can bring about within any limit of size. */
@@ -94,6 +115,10 @@ function explain(code: string, message: string, found: string): readonly [messag
       return [message, "lines of one mapping begin in the same column; brackets are closed"];
     case "TAG_RESOLVE_FAILED":
       return [`the tag ${found} means nothing here`, "leave it out"];
+    case "MISSING_CHAR":
+      if (!message.includes("quote"))
+        return [message, "brackets and braces are closed before the next document"];
+      return ["this quote is never closed", "close it, or leave both out"];
     case "BLOCK_AS_IMPLICIT_KEY":
       return [message, 'put text that contains ": " in quotes'];
     default:
@@ -109,9 +134,14 @@ export function pairOf(document: TextDocument, node: Node | null, key: string | 
     return isNode(item) ? { key: null, value: item } : undefined;
   }
   if (!isMap(resolved)) return undefined;
-  const pair = resolved.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
+  const pair = resolved.items.find((item) => isScalar(item.key) && wordOf(item.key) === key);
   if (pair === undefined) return undefined;
   return { key: pair.key as Node, value: isNode(pair.value) ? pair.value : null };
+}
+
+/** What a scalar says: `1`, `true` and `null` as they are written. */
+export function wordOf({ value, source }: Scalar): string {
+  return typeof value === "string" ? value : (source ?? "null");
 }
 
 /** Where a pair is best pointed at: at its value if that is one word, else at its key, else where it begins. */

@@ -31,7 +31,9 @@ export interface Recovery {
   readonly recoverMs: SpanMs;
 }
 
-/** Two looks of an agent at its own member (100 ms apart, FACTS: Promotion polls), and SIGKILL to its process tree. */
+// The figures below are bounds that the agent's own deadlines keep; where one was measured, it says so.
+
+/** Until an agent sees that its own member has ended, and until SIGKILL has emptied the process tree. */
 const crashSeenMs = 100;
 const fenceMs = 100;
 /** Standbys stop receiving and say where they ended. */
@@ -40,7 +42,7 @@ const sealMs = 100;
 const promotionWorstMs = 660;
 /** Until the first standby streams from the new primary and commits can be acknowledged. */
 const attachMs = 500;
-/** A new table at every edge of its region, as measured behind HTTP: milliseconds; 50 with a busy machine. */
+/** A new table at every edge: some milliseconds measured over HTTP, 50 on a busy machine. */
 const routeMs = 50;
 
 export function recoveryFrom(fault: Fault, topology: Topology, assumptions: Assumptions): Recovery {

@@ -49,7 +49,8 @@ export function compileTopology(source: Source, digest: (text: string) => string
   const drafts = found as Drafts;
   const tell = (breach: Breach) => reading.problems.push(problemOf(source.file, breach));
   for (const breach of breaches(drafts, source.baseDir)) tell(breach);
-  if (written.every((document) => kindOf(document) !== null)) tellAbsentKinds(reading, written);
+  if (written.every((document) => isSound(document) && kindOf(document) !== null))
+    tellAbsentKinds(reading, written);
   if (reading.problems.length > 0) return { kind: "invalid", problems: sortProblems(reading.problems) };
 
   const all = kindNames.flatMap((kind): readonly Draft<KindName>[] => drafts[kind]);
@@ -156,10 +157,15 @@ function namesIn(documents: readonly TextDocument[]): Names {
     if (kind === "Region") note("Jurisdiction", textAt(document, ["spec", "jurisdiction"]));
     if (kind === "Region" || kind === "DataStore") note(kind, nameIn(document));
     // It could be any of them.
-    if (kind === null) for (const to of ["Region", "DataStore", "Jurisdiction"] as const) incomplete.add(to);
+    if (kind === null || document.swallows)
+      for (const to of ["Region", "DataStore", "Jurisdiction"] as const) incomplete.add(to);
   }
   const complete = Object.entries(names).filter(([to]) => !incomplete.has(to as Referable));
   return Object.fromEntries(complete.map(([to, known]) => [to, [...known]]));
+}
+
+function isSound(document: TextDocument): boolean {
+  return document.soundUntilLine === Number.POSITIVE_INFINITY;
 }
 
 function tellAbsentKinds(reading: Reading, documents: readonly TextDocument[]): void {

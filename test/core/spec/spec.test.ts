@@ -327,6 +327,20 @@ test("all problems of a file are told at once, in the order of the text, in brok
   );
 });
 
+test("a quote that is never closed is told where it begins, and hides no names from the documents before it", () => {
+  const text = edit(
+    three,
+    "jurisdiction: eu\n  failureDomains:\n    power: grid-central",
+    'jurisdiction: "eu',
+  );
+  const compiled = compile(text);
+  assert.ok(compiled.kind === "invalid");
+  const [quote] = compiled.problems.filter(({ message }) => /quote is never closed/.test(message));
+  assert.equal(text.split("\n")[quote!.line - 1], '  jurisdiction: "eu');
+  assert.equal(quote!.column, 17);
+  assert.ok(!compiled.problems.some(({ message }) => /unknown|the file has no/.test(message)));
+});
+
 test("an empty file is told what it lacks", () => {
   for (const text of ["", "# nothing\n", "---\n---\n", "~\n"]) {
     const compiled = compile(text);
