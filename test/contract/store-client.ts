@@ -5,7 +5,7 @@ import type { ClientJob } from "./store-place.ts";
 const CALL_TIMEOUT_MS = 5000;
 
 const [module = "", spec = "", job = ""] = process.argv.slice(2);
-const { openStore } = (await import(module)) as { openStore(spec: unknown): Promise<Store> };
+const { openStore } = (await import(module)) as { openStore: (spec: unknown) => Promise<Store> };
 process.stdin.on("end", () => process.exit(3)).resume();
 process.stdin.unref?.();
 

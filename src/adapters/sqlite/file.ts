@@ -15,7 +15,7 @@ import { type BigIntStats, statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Revision } from "../../core/model/id.ts";
 import type { CasOutcome, StoreChange, StoredRecord } from "../../ports/store.ts";
-import { FileFailure, isBusy, moved } from "./failure.ts";
+import { FileFailure, isBusy, moved, toFailure } from "./failure.ts";
 
 /** "HFST": so that no other program's database is taken for a control store. */
 const APPLICATION_ID = 0x48465354;
@@ -179,6 +179,20 @@ export class ControlFile implements Disposable {
         `the file belongs to topology "${topology}", not to "${this.#options.topology}"`,
         "name another path, or the topology that it belongs to",
       );
+    this.#proveWritable();
+  }
+
+  /** An agent that could only read would learn it at its first renewal; better when it starts. Writes nothing. */
+  #proveWritable(): void {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      this.#database.exec("UPDATE store SET topology = topology");
+    } catch (error) {
+      // Reading is worth something, and space may come back.
+      if (toFailure(error).code !== "HOLDFAST_STORE_FULL") throw error;
+    } finally {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+    }
   }
 
   #create(): void {

@@ -122,7 +122,7 @@ class SqliteStore implements Store {
   close(): Promise<void> {
     if (this.#closing) return this.#closed.promise;
     this.#closing = true;
-    for (const subscription of [...this.#subscriptions]) subscription.end();
+    for (const subscription of this.#subscriptions) subscription.end();
     this.#tell({ kind: "close" });
     if (this.#restart !== null) {
       clearTimeout(this.#restart);

@@ -55,6 +55,13 @@ const waiting: Waiting[] = [];
 const subscriptions = new Map<number, Subscription>();
 const neverRung = new Int32Array(new SharedArrayBuffer(4));
 
+const closed: Failure = {
+  code: "HOLDFAST_STORE_CLOSED",
+  retryable: false,
+  problem: "the store was closed before it was begun",
+  advice: "open it again",
+};
+
 let file: ControlFile | null = null;
 let lastOpenedAt = 0;
 let closing = false;
@@ -65,8 +72,7 @@ let identity = "";
 let changedAt = 0;
 let progressAt = 0;
 let placeCheckedAt = 0;
-
-run();
+let lastFailure: Failure | null = null;
 
 function run(): void {
   if (!openFirst()) return;
@@ -85,13 +91,6 @@ function run(): void {
   say({ kind: "closed" });
   port.close();
 }
-
-const closed: Failure = {
-  code: "HOLDFAST_STORE_CLOSED",
-  retryable: false,
-  problem: "the store was closed before it was begun",
-  advice: "open it again",
-};
 
 /** Waits for other processes that are making or holding the file, within bounds. */
 function openFirst(): boolean {
@@ -236,21 +235,16 @@ function serve(open: ControlFile, id: number, subscription: Subscription): boole
 /** The connection, opened anew after a failure that ended it; never a new file. */
 function opened(): ControlFile {
   if (file !== null) return file;
-  if (lastFailure !== null && performance.now() - lastOpenedAt < REOPEN_MS) throw new Repeated(lastFailure);
+  if (lastFailure !== null && performance.now() - lastOpenedAt < REOPEN_MS) {
+    const { code, retryable, problem, advice } = lastFailure;
+    throw new FileFailure(code, retryable, problem, advice);
+  }
   file = open(false);
   // Another file has another history: what its log says of our revisions means nothing.
   if (file.identity !== identity) for (const subscription of subscriptions.values()) subscription.cursor = 0;
   identity = file.identity;
   servedVersion = null;
   return file;
-}
-
-let lastFailure: Failure | null = null;
-
-class Repeated extends FileFailure {
-  constructor(failure: Failure) {
-    super(failure.code, failure.retryable, failure.problem, failure.advice);
-  }
 }
 
 function noteFailure(error: unknown): Failure {
@@ -274,3 +268,6 @@ function pauseMs(): number {
 function say(message: FromThread): void {
   port.postMessage(message);
 }
+
+// Last, when all of the above is there: it returns when the store is closed.
+run();
