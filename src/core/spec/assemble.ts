@@ -1,8 +1,9 @@
 /** Sound drafts in, the topology out: units are already compiled, here they get the names that the model uses. */
 import { leaseProfiles } from "../model/profile.ts";
 import type { ControlStore, DataStore, Edge, Region, Service, Topology } from "../model/topology.ts";
+import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
-import { type Draft, type Drafts, mayServe } from "./rules.ts";
+import { mayServe } from "./rules.ts";
 import { absolutePath } from "./units.ts";
 
 /** Every draft is whole: no problem was told of any. */

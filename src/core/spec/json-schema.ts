@@ -99,7 +99,10 @@ function fieldSchema({ shape, doc, need }: Field): JsonSchema {
 }
 
 function orNothing(schema: JsonSchema): JsonSchema {
-  return { anyOf: [schema, { type: "null" }] };
+  const { type, enum: values } = schema;
+  if (typeof type !== "string") return { anyOf: [schema, { type: "null" }] };
+  // One schema with two types, so that editors complain about the field that is wrong, not about the alternative.
+  return { ...schema, type: [type, "null"], ...(Array.isArray(values) ? { enum: [...values, null] } : {}) };
 }
 
 function mapValues<V>(record: Readonly<Record<string, V>>, change: (value: V) => JsonSchema): JsonSchema {

@@ -3,6 +3,7 @@ import type { Node } from "yaml";
 import type { Topology } from "../model/topology.ts";
 import { assemble } from "./assemble.ts";
 import { decode, type Misfit, nodesMax, type Scope } from "./decode.ts";
+import type { Breach, Draft, Drafts } from "./draft.ts";
 import { apiVersion, documentShape, type KindName, kindNames } from "./language.ts";
 import { nearest } from "./near.ts";
 import { type Place, type Problem, sortProblems } from "./problem.ts";
@@ -16,7 +17,7 @@ import {
   readText,
   type TextDocument,
 } from "./read.ts";
-import { type Breach, breaches, type Draft, type Drafts } from "./rules.ts";
+import { breaches } from "./rules.ts";
 import { type Names, offer, quote } from "./scalar.ts";
 import type { Referable } from "./shape.ts";
 

@@ -64,6 +64,12 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** What a host is compared by: equal for the names that a machine has for itself. */
+export function hostKey(host: string): string {
+  const lower = host.toLowerCase();
+  return lower === "localhost" || lower === "::1" ? "127.0.0.1" : lower;
+}
+
 /** Scheme, host and port of a URL without a path; null: not such a URL. */
 export function parseOrigin(text: string): Address | null {
   if (!new RegExp(originPattern).test(text)) return null;

@@ -216,6 +216,16 @@ check(
   },
 );
 check(
+  "a control store inside a data folder is told with both places",
+  edit(three, "./data/pg-north", "./state"),
+  {
+    mark: "./state",
+    message: /lie in one another/,
+    hint: /seeding a member empties its folder/,
+    related: "./state/store.db",
+  },
+);
+check(
   "a member outside its data store's jurisdictions is refused",
   edit(sovereignty, "      region: eu-central\n", "      region: us-east\n"),
   {
