@@ -32,6 +32,27 @@ export const errorCodes = {
     retryable: true,
     advice: "See whether the fencer process runs and whether the socket path is its own; start it again.",
   },
+  HOLDFAST_FILE_UNREADABLE: {
+    means: "A file of Holdfast's own exists and cannot be read.",
+    retryable: false,
+    advice: "Check the owner and the mode of the file, and the health of the disk.",
+  },
+  HOLDFAST_FILE_UNWRITABLE: {
+    means: "A file of Holdfast's own could not be replaced; its old content still stands.",
+    retryable: true,
+    advice: "Check the free space, the owner of the folder, and the health of the disk.",
+  },
+  HOLDFAST_KEY_INVALID: {
+    means: "A file or a text that should hold an Ed25519 key holds something else.",
+    retryable: false,
+    advice:
+      "Put the right key there, or remove the file: a new one is made, and every edge must then learn it.",
+  },
+  HOLDFAST_PROCESS_NOT_STARTED: {
+    means: "A child process ended, or was not ready in time; nothing of it is left running.",
+    retryable: true,
+    advice: "Read the end of its log, which the message quotes.",
+  },
 } as const satisfies Readonly<Record<string, ErrorMeaning>>;
 
 export type ErrorCode = keyof typeof errorCodes;
