@@ -59,7 +59,8 @@ async function answer(request: IncomingMessage, options: ServiceOptions): Promis
 
 async function create(request: IncomingMessage, options: ServiceOptions): Promise<Reply> {
   const order = await readOrder(request);
-  if (order === null) return problem(400, "expected { item: 1 to 200 characters, quantity: 1 to 1000 }");
+  if (order === null)
+    return problem(400, "expected { item: 1 to 200 printable characters, quantity: 1 to 1000 }");
   const key = request.headers["idempotency-key"]?.toString() ?? null;
   if (key !== null && !/^[\x21-\x7e]{1,255}$/.test(key))
     return problem(400, "Idempotency-Key: 1 to 255 visible ASCII characters");
@@ -157,7 +158,7 @@ async function readOrder(request: IncomingMessage): Promise<NewOrder | null> {
   }
   if (typeof body !== "object" || body === null || !("item" in body) || !("quantity" in body)) return null;
   const { item, quantity } = body;
-  if (typeof item !== "string" || item.length < 1 || item.length > 200) return null;
+  if (typeof item !== "string" || !/^\P{Cc}{1,200}$/u.test(item)) return null;
   if (typeof quantity !== "number" || !Number.isInteger(quantity) || quantity < 1 || quantity > 1000)
     return null;
   return { item, quantity };

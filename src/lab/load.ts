@@ -58,6 +58,8 @@ export function startLoad(request: LoadRequest, surroundings: LoadSurroundings =
   const [command, ...rest] = [...(surroundings.prefix ?? []), process.execPath, main, "--config", configFile];
   const child = spawn(command ?? process.execPath, rest, { stdio: ["pipe", "pipe", "inherit"] });
   const exited = once(child, "exit");
+  // A command that is not there is told by `stop`, not by an unhandled rejection in the meantime.
+  exited.catch(() => {});
   let latest: LiveStats | null = null;
   let finished = false;
   createInterface(child.stdout).on("line", (line) => {
@@ -89,7 +91,7 @@ export function startLoad(request: LoadRequest, surroundings: LoadSurroundings =
     },
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-      await exited;
+      await exited.catch(() => {});
     },
   };
 }

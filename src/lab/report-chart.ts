@@ -52,23 +52,28 @@ ${ticks.map(
 }
 
 /** The fault as a hatched band, and the moments that a reader looks for as lines with their names. */
-function backdrop(report: DrillReport, frame: Frame): Markup {
+function backdrop(report: DrillReport, frame: Frame, all: readonly Moment[] = momentsOf(report)): Markup {
   const bottom = frame.height - axisHeight;
   const end = Math.min(faultEndMs(report) ?? frame.toMs, frame.toMs);
-  const moments = momentsOf(report).filter(({ ms }) => frame.fromMs <= ms && ms <= frame.toMs);
+  const moments = all.filter(({ ms }) => frame.fromMs <= ms && ms <= frame.toMs);
   let freeFrom = 0;
   return html`<rect class="fault" x="${px(frame.x(0))}" y="${top}" width="${px(Math.max(1, frame.x(end) - frame.x(0)))}" height="${bottom - top}"/>
 ${moments.map(({ ms, name }) => {
   const x = frame.x(ms);
   // 6.2: width of a letter at this size. A name that would run into the one before is left to the table.
-  const shown = x >= freeFrom;
+  const shown = name !== "" && x >= freeFrom;
   const before = x + 6.2 * name.length > width - right;
   if (shown) freeFrom = before ? width : x + 6.2 * name.length + 10;
   return html`<line class="moment" x1="${px(x)}" x2="${px(x)}" y1="${top - 6}" y2="${bottom}"/>${shown && html`<text class="moment-name" text-anchor="${before ? "end" : "start"}" x="${px(before ? x - 4 : x + 4)}" y="${top - 10}">${name}</text>`}`;
 })}`;
 }
 
-function momentsOf(report: DrillReport): readonly { readonly ms: number; readonly name: string }[] {
+interface Moment {
+  readonly ms: number;
+  readonly name: string;
+}
+
+function momentsOf(report: DrillReport): readonly Moment[] {
   const { chronicle, rejoin, failback } = report;
   const moments = [
     { ms: 0, name: "fault" },
@@ -92,7 +97,11 @@ function grouped(report: DrillReport): {
   return { size, groups };
 }
 
-export function throughputChart(report: DrillReport): Markup {
+export function throughputChart(
+  report: DrillReport,
+  name = "throughput",
+  moments: readonly Moment[] = momentsOf(report),
+): Markup {
   const { series } = report;
   const frame = frameOf(report, 170);
   const bottom = frame.height - axisHeight;
@@ -111,41 +120,37 @@ export function throughputChart(report: DrillReport): Markup {
   const yMax = Math.ceil(limit / step) * step;
   const y = (value: number) => bottom - (Math.min(value, yMax) / yMax) * (bottom - top);
   const at = (i: number) => frame.x(series.fromMs + i * size * series.bucketMs);
-  const area = (upper: readonly number[], lower: readonly number[]) => {
-    const up = upper.map((value, i) => `L${px(at(i))} ${px(y(value))}H${px(at(i + 1))}`).join("");
-    const down = lower
-      .map((value, i) => `L${px(at(i + 1))} ${px(y(value))}H${px(at(i))}`)
-      .reverse()
-      .join("");
-    return `M${px(at(0))} ${bottom}${up}${down}Z`;
-  };
-  const zero = totals.map(() => 0);
-  const cut = totals.flatMap((value, i) => (value > yMax ? [{ value, x: (at(i) + at(i + 1)) / 2 }] : []));
-  const highest = cut.reduce<(typeof cut)[number] | null>(
-    (best, each) => (best === null || each.value > best.value ? each : best),
-    null,
-  );
+  const steps = (values: readonly number[]) =>
+    values.map((value, i) => `L${px(at(i))} ${px(y(value))}H${px(at(i + 1))}`).join("");
+  // The first that is cut off, and the end of those that follow on it: the note stands beside them.
+  const cutFrom = totals.findIndex((value) => value > yMax);
+  const cutTo = cutFrom < 0 ? -1 : totals.findIndex((value, i) => i > cutFrom && value <= yMax);
   const grid = Array.from({ length: Math.round(yMax / step) + 1 }, (_, i) => i * step);
   const failures = sum(series.failed);
   return picture(
-    "throughput",
-    "Requests per second over time",
+    name,
+    name === "throughput" ? "Requests per second over time" : "Requests per second around the fault",
     `Some ${count(usual)} requests a second end as a rule. ${count(failures)} of ${count(sum(series.ok) + failures)} failed. Highest rate: ${count(peak)} a second. Longest time without an acknowledged order: ${duration(report.writeGapMs)}.`,
     frame,
     [
-      backdrop(report, frame),
+      backdrop(report, frame, moments),
       ...grid.map((value) => gridLine(y(value), count(value))),
-      html`<path class="ok" d="${area(ok, zero)}"/>`,
-      html`<path class="failed" d="${area(totals, ok)}"/>`,
-      html`<path class="orders" d="${orders.map((value, i) => `${i === 0 ? "M" : "L"}${px(at(i))} ${px(y(value))}H${px(at(i + 1))}`).join("")}"/>`,
-      ...cut.map(
-        ({ x }) =>
-          html`<path class="cut" d="M${px(x - 4)} ${top + 6}L${px(x)} ${top - 1}L${px(x + 4)} ${top + 6}Z"/>`,
+      html`<path class="ok" d="M${px(at(0))} ${bottom}${steps(ok)}V${bottom}Z"/>`,
+      ...failed.map(
+        (value, i) =>
+          html`${value > 0 && html`<rect class="failed" x="${px(at(i))}" y="${px(y(totals[i] ?? 0))}" width="${px(at(i + 1) - at(i))}" height="${px(Math.max(1.5, y(ok[i] ?? 0) - y(totals[i] ?? 0)))}"/>`}`,
       ),
-      html`${highest !== null && html`<text class="note" x="${px(highest.x + 9)}" y="${top + 9}">${count(highest.value)}/s: held requests released</text>`}`,
+      html`<path class="orders" d="M${px(at(0))} ${px(y(orders[0] ?? 0))}${steps(orders)}"/>`,
+      html`${cutFrom >= 0 && cutMark(at(cutFrom), at(cutTo < 0 ? totals.length : cutTo), `${count(peak)}/s: held requests released`)}`,
       timeAxis(frame),
     ],
   );
+}
+
+function cutMark(from: number, to: number, note: string): Markup {
+  const middle = (from + to) / 2;
+  const before = to + 6.4 * note.length > width - right;
+  return html`<path class="cut" d="M${px(middle - 4)} ${top + 6}L${px(middle)} ${top - 1}L${px(middle + 4)} ${top + 6}Z"/><text class="note" text-anchor="${before ? "end" : "start"}" x="${px(before ? from - 6 : to + 6)}" y="${top + 11}">${note}</text>`;
 }
 
 export function latencyChart(report: DrillReport): Markup {
@@ -158,8 +163,9 @@ export function latencyChart(report: DrillReport): Markup {
       const values = group.flatMap((i) => column[i] ?? []);
       return values.length === 0 ? null : Math.max(...values);
     });
-  const lines = { p50: worst(series.p50Ms), p99: worst(series.p99Ms), max: worst(series.maxMs) };
-  const highest = Math.max(10, ...lines.max.map((value) => value ?? 0));
+  const half = worst(series.p50Ms);
+  const longest = worst(series.maxMs);
+  const highest = Math.max(10, ...longest.map((value) => value ?? 0));
   const decades = Math.ceil(Math.log10(highest));
   const y = (ms: number) => bottom - (Math.log10(Math.max(1, ms)) / decades) * (bottom - top);
   const at = (i: number) => frame.x(series.fromMs + (i + 0.5) * size * series.bucketMs);
@@ -188,9 +194,8 @@ export function latencyChart(report: DrillReport): Markup {
       ...Array.from({ length: decades + 1 }, (_, i) =>
         gridLine(y(10 ** i), duration(10 ** i).replace(".00", "")),
       ),
-      html`<path class="max" d="${path(lines.max)}"/>`,
-      html`<path class="p99" d="${path(lines.p99)}"/>`,
-      html`<path class="p50" d="${path(lines.p50)}"/>`,
+      html`<path class="max" d="${path(longest)}"/>`,
+      html`<path class="p50" d="${path(half)}"/>`,
       timeAxis(frame),
     ],
   );
@@ -228,45 +233,64 @@ export function writersChart(report: DrillReport): Markup {
         html`<text class="tick" text-anchor="end" x="${left - 8}" y="${top + 22 + lane * laneHeight}">${shortened(member)}</text>`,
         ...terms.map((term) => bar(term, lane)),
       ]),
+      ...overlapsOf(report.writers.terms).map(
+        ({ fromMs, toMs }) =>
+          html`<rect class="failed" x="${px(frame.x(fromMs))}" y="${top}" width="${px(Math.max(2, frame.x(toMs) - frame.x(fromMs)))}" height="${frame.height - axisHeight - top}"/>`,
+      ),
       timeAxis(frame),
     ],
   );
 }
 
-/** From impact to mitigation, to scale; a mark's number above, so that near ones can be told apart in the table. */
-export function chronicleChart(report: DrillReport): Markup {
-  const reached = (Object.entries(report.chronicle) as [Mark, number | null][]).flatMap(([mark, ms]) =>
+function overlapsOf(
+  terms: readonly ReportTerm[],
+): readonly { readonly fromMs: number; readonly toMs: number }[] {
+  return terms.flatMap((earlier, i) =>
+    terms
+      .slice(i + 1)
+      .filter((later) => later.firstAckMs <= earlier.lastAckMs)
+      .map((later) => ({ fromMs: later.firstAckMs, toMs: earlier.lastAckMs })),
+  );
+}
+
+/** From just before the fault to just after the last mark, with all marks: the story of the outage to scale. */
+export function closeUpChart(report: DrillReport): Markup {
+  const { series, chronicle } = report;
+  const reached = (Object.entries(chronicle) as [Mark, number | null][]).flatMap(([mark, ms]) =>
     ms === null ? [] : [{ mark, ms }],
   );
-  const last = Math.max(1, ...reached.map(({ ms }) => ms));
-  const x = (ms: number) => left + (ms / last) * (width - left - right - 30);
-  const groups: { x: number; marks: string[] }[] = [];
+  const span = Math.max(500, faultEndMs(report) ?? 0, ...reached.map(({ ms }) => ms));
+  const indexAt = (ms: number) => Math.max(0, Math.floor((ms - series.fromMs) / series.bucketMs));
+  const first = indexAt(-0.25 * span);
+  const slice = <T>(column: readonly T[]) => column.slice(first, indexAt(1.35 * span) + 1);
+  const near: DrillReport = {
+    ...report,
+    series: {
+      fromMs: series.fromMs + first * series.bucketMs,
+      bucketMs: series.bucketMs,
+      ok: slice(series.ok),
+      failed: slice(series.failed),
+      acknowledged: slice(series.acknowledged),
+      p50Ms: slice(series.p50Ms),
+      p99Ms: slice(series.p99Ms),
+      maxMs: slice(series.maxMs),
+    },
+  };
+  // Marks of nearly the same moment share a name: each alone would hide the next.
+  const together: { ms: number; last: number; marks: Mark[] }[] = [];
   for (const { mark, ms } of reached) {
-    const near = groups.at(-1);
-    if (near !== undefined && x(ms) - near.x < 26) near.marks.push(mark.slice(1));
-    else groups.push({ x: x(ms), marks: [mark.slice(1)] });
+    const group = together.at(-1);
+    if (group !== undefined && ms - group.last < 0.035 * span) {
+      group.marks.push(mark);
+      group.last = ms;
+    } else together.push({ ms, last: ms, marks: [mark] });
   }
-  const step = niceStep(last, 10);
-  const ticks: number[] = [];
-  for (let ms = 0; ms <= last; ms += step) ticks.push(ms);
-  return picture(
-    "chronicle",
-    "The chronicle to scale",
-    reached.map(({ mark, ms }) => `${mark} at ${duration(ms)}`).join(", "),
-    { height: 74, fromMs: 0, toMs: last, x },
-    [
-      html`<line class="story" x1="${left}" x2="${px(x(last))}" y1="40" y2="40"/>`,
-      ...ticks.map(
-        (ms) =>
-          html`<line class="axis" x1="${px(x(ms))}" x2="${px(x(ms))}" y1="46" y2="50"/><text class="tick" text-anchor="middle" x="${px(x(ms))}" y="64">${second(ms)}</text>`,
-      ),
-      ...reached.map(({ ms }) => html`<circle class="mark" cx="${px(x(ms))}" cy="40" r="5"/>`),
-      ...groups.map(
-        ({ x: at, marks }) =>
-          html`<text class="mark-name" x="${px(at)}" text-anchor="middle" y="26">t${marks.length > 1 ? `${marks[0]}\u2013${marks.at(-1)}` : String(marks[0])}</text>`,
-      ),
-    ],
-  );
+  const moments = reached.map(({ mark, ms }) => {
+    const marks = together.find((group) => group.marks[0] === mark)?.marks;
+    if (marks === undefined) return { ms, name: "" };
+    return { ms, name: marks.length === 1 ? mark : `${mark}\u2013${marks.at(-1)?.slice(1)}` };
+  });
+  return throughputChart(near, "closeup", moments);
 }
 
 function gridLine(y: number, name: string): Markup {

@@ -8,12 +8,13 @@ export function count(n: number): string {
 /** 842.31 -> `842 ms`; 1930 -> `1.93 s`; 0.4 -> `0.4 ms`; null -> `not reached`. */
 export function duration(ms: number | null): string {
   if (ms === null) return "not reached";
+  if (ms < 0) return `\u2212${duration(-ms)}`;
   if (ms === 0) return "0 ms";
-  const size = Math.abs(ms);
-  if (size < 10) return `${Number(ms.toFixed(1)) || Number(ms.toPrecision(1))} ms`;
-  if (size < 1_000) return `${Math.round(ms)} ms`;
-  if (size < 100_000) return `${(ms / 1_000).toFixed(2)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
+  if (ms < 10) return `${Number(ms.toFixed(1)) || Number(ms.toPrecision(1))} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 99_995) return `${(ms / 1_000).toFixed(2)} s`;
+  const seconds = Math.round(ms / 1_000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 /** On an axis: `-5 s`, `0`, `2.5 s`. */

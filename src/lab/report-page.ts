@@ -1,6 +1,6 @@
 /** A report as one HTML page: no script, no request to anywhere, readable on a screen, on paper and aloud. */
 import { type DrillReport, type Mark, markNames, marks, type Objective } from "./report.ts";
-import { chronicleChart, latencyChart, throughputChart, writersChart } from "./report-chart.ts";
+import { closeUpChart, latencyChart, throughputChart, writersChart } from "./report-chart.ts";
 import { bytes, count, duration } from "./report-format.ts";
 import { html, Markup } from "./report-html.ts";
 import { style } from "./report-style.ts";
@@ -64,32 +64,36 @@ function head(report: DrillReport): Markup {
 function figures(report: DrillReport): Markup {
   const { orders, requests, writers } = report;
   const rto = report.objectives.find(({ id }) => id === "write-gap");
-  const figure = (name: string, value: string, more: string) =>
-    html`<div><dt>${name}</dt><dd><span class="value">${value}</span><br><span class="small">${more}</span></dd></div>`;
+  const missed = new Set(report.objectives.filter(({ met }) => !met).map(({ id }) => id));
+  const figure = (name: string, objective: string, value: string, more: string) => {
+    const bad = missed.has(objective);
+    return html`<div><dt>${name}</dt><dd><span class="value ${bad && "bad"}">${bad && "\u2717 "}${value}</span><br><span class="small">${more}</span></dd></div>`;
+  };
   return html`<dl class="figures">
 ${figure(
   "Longest time without writes",
+  "write-gap",
   duration(report.writeGapMs),
   rto?.measured === null ? "writes did not come back" : `objective: ${duration(rto?.atMost ?? null)}`,
 )}
-${figure("Acknowledged orders lost", count(orders.lost), `of ${count(orders.acknowledged)}; ${count(orders.doubled)} doubled`)}
-${figure("Repeatable requests failed", count(requests.safeFailed), `of ${count(requests.total)} requests in all; ${count(requests.held)} held`)}
-${figure("Two writers at a time", duration(writers.overlapMs), `longest wait of a request: ${duration(requests.longestWaitMs)}`)}
+${figure("Acknowledged orders lost", orders.doubled > 0 ? "doubled" : "lost", count(orders.lost), `of ${count(orders.acknowledged)}; ${count(orders.doubled)} doubled`)}
+${figure("Repeatable requests failed", "safe-failed", count(requests.safeFailed), `${count(requests.held)} held, longest wait ${duration(requests.longestWaitMs)}`)}
+${figure("Two writers at a time", "overlap", duration(writers.overlapMs), `epoch ${report.epoch.before} \u2192 ${report.epoch.after}, ${count(writers.terms.length)} terms`)}
 </dl>`;
 }
 
 function time(report: DrillReport): Markup {
   return html`<section aria-labelledby="time">
 <h2 id="time">What clients saw</h2>
-<p class="small">Time from the fault. The hatched band lasts from the fault until service was validated.</p>
+<p class="small">Time from the fault. The hatched band lasts from the fault until service was validated, or else until writes came back.</p>
 <figure><h3>Requests that ended, per second</h3>
 <figcaption>${key("ok", "succeeded", "area")}${key("failed", "failed", "area")}${key("orders", "orders acknowledged", "line")}</figcaption>
 ${throughputChart(report)}</figure>
 <figure><h3>How long they waited</h3>
-<figcaption>${key("p50", "half of them, at most", "line")}${key("p99", "99 of 100, at most", "line")}${key("max", "longest", "line")}\u2002 Of those that succeeded, from when they were due.</figcaption>
+<figcaption>${key("p50", "half of them, at most", "line")}${key("max", "the longest", "line")}\u2002 Of those that succeeded, from when they were due.</figcaption>
 ${latencyChart(report)}</figure>
 <figure><h3>Who acknowledged orders, in which epoch</h3>
-<figcaption>From the first to the last acknowledgement that a client received. Bars never stand over the same moment, unless two members wrote at a time.</figcaption>
+<figcaption>From the first to the last acknowledgement that a client received. Bars never stand over the same moment, unless two members wrote at a time (red hatching).</figcaption>
 ${writersChart(report)}</figure>
 </section>`;
 }
@@ -123,7 +127,9 @@ function chronicle(report: DrillReport): Markup {
   });
   return html`<section aria-labelledby="chronicle">
 <h2 id="chronicle">Chronicle</h2>
-<figure>${chronicleChart(report)}</figure>
+<figure><h3>A closer look</h3>
+<figcaption>${key("ok", "succeeded", "area")}${key("failed", "failed", "area")}${key("orders", "orders acknowledged", "line")}\u2002 Per second, with the marks of the table below.</figcaption>
+${closeUpChart(report)}</figure>
 <table><thead><tr><th scope="col">Mark</th><th scope="col">Meaning</th><th scope="col" class="n">From the fault</th><th scope="col" class="n">From the one before</th></tr></thead><tbody>${rows}</tbody></table>
 ${
   report.events.length > 0 &&

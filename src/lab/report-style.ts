@@ -6,14 +6,14 @@ export const style = `
   color-scheme: light dark;
   --ground: #fbfaf7; --card: #ffffff; --ink: #1c2126; --quiet: #5b656e; --line: #dfdcd4; --grid: #eceae4;
   --good: #0b6b4f; --good-ground: #e3f2ec; --bad: #b3261e; --bad-ground: #fbe9e7;
-  --ok: #7ba7c4; --orders: #0b3c5d; --fault: #c98a1b; --p99: #a3458b;
+  --ok: #7ba7c4; --orders: #0b3c5d; --fault: #c98a1b; --longest: #a3458b;
   --lane-0: #0072b2; --lane-1: #b85c00; --lane-2: #007a5a; --lane-3: #8a4f7d;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #12161a; --card: #1a2025; --ink: #e6e8ea; --quiet: #9aa5af; --line: #2d353c; --grid: #252c32;
     --good: #6fd0ae; --good-ground: #15302a; --bad: #ff8a80; --bad-ground: #3b1f1e;
-    --ok: #3d6f8f; --orders: #a8d4ee; --fault: #e0a63a; --p99: #e59ad0;
+    --ok: #3d6f8f; --orders: #a8d4ee; --fault: #e0a63a; --longest: #e59ad0;
     --lane-0: #1f7fb8; --lane-1: #b8651a; --lane-2: #1d8a68; --lane-3: #97598a;
   }
 }
@@ -58,18 +58,16 @@ svg .failed { fill: url(#hatch-failed); stroke: var(--bad); stroke-width: 0.6; }
 svg .orders { fill: none; stroke: var(--orders); stroke-width: 1.4; }
 svg .cut { fill: var(--ink); }
 svg .p50 { fill: none; stroke: var(--orders); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
-svg .p99 { fill: none; stroke: var(--p99); stroke-width: 1.6; stroke-dasharray: 6 3; }
-svg .max { fill: none; stroke: var(--quiet); stroke-width: 1; stroke-dasharray: 1.5 2.5; }
+svg .max { fill: none; stroke: var(--longest); stroke-width: 1.3; stroke-dasharray: 4 2.5; }
 svg .lane-0 { fill: var(--lane-0); } svg .lane-1 { fill: var(--lane-1); }
 svg .lane-2 { fill: var(--lane-2); } svg .lane-3 { fill: var(--lane-3); }
-svg .story { stroke: var(--fault); stroke-width: 3; }
-svg .mark { fill: var(--card); stroke: var(--ink); stroke-width: 2; }
-svg .mark-name { fill: var(--ink); font-weight: 600; }
 .key { display: inline-block; width: 26px; height: 11px; vertical-align: -1px; margin: 0 5px 0 12px; }
 .key:first-child { margin-left: 0; }
 table { border-collapse: collapse; width: 100%; margin: 10px 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; border-spacing: 0; }
-th, td { text-align: left; padding: 8px 14px; border-bottom: 1px solid var(--grid); vertical-align: top; overflow-wrap: anywhere; }
+tbody td { max-width: 46ch; }
+th, td { text-align: left; padding: 8px 14px; border-bottom: 1px solid var(--grid); vertical-align: top; overflow-wrap: break-word; }
 tr:last-child td, tr:last-child th { border-bottom: 0; }
+caption { text-align: left; padding: 10px 14px 0; font-weight: 600; }
 thead th { color: var(--quiet); font-size: 13px; font-weight: 600; }
 tbody th { font-weight: 500; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -77,12 +75,13 @@ tbody th { font-weight: 500; }
 summary { cursor: pointer; color: var(--quiet); margin: 8px 0; }
 footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--quiet); font-size: 13px; }
 @media (max-width: 760px) { .figures { grid-template-columns: 1fr 1fr; } .columns { grid-template-columns: 1fr; } main { padding: 24px 14px; } }
+@media (max-width: 760px) { figure { overflow-x: auto; } figure > svg { min-width: 680px; } th, td { padding: 7px 8px; } thead .n { white-space: normal; } }
 @media print {
   @page { size: A4; margin: 14mm; }
   :root {
     color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --quiet: #444; --line: #bbb; --grid: #ddd;
     --good: #0b6b4f; --good-ground: #fff; --bad: #b3261e; --bad-ground: #fff;
-    --ok: #9dbfd6; --orders: #0b3c5d; --fault: #c98a1b; --p99: #a3458b;
+    --ok: #9dbfd6; --orders: #0b3c5d; --fault: #c98a1b; --longest: #a3458b;
     --lane-0: #0072b2; --lane-1: #b85c00; --lane-2: #007a5a; --lane-3: #8a4f7d;
   }
   main { padding: 0; max-width: none; } body { font-size: 12px; }

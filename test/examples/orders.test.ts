@@ -107,6 +107,7 @@ test("what is not an order, not a key and not a resource is told so", async () =
     [{ item: "tea", quantity: 0 }, {}],
     [{ item: "tea", quantity: 1.5 }, {}],
     [{ item: "x".repeat(201), quantity: 1 }, {}],
+    [{ item: "tea\u0000", quantity: 1 }, {}],
     [{ item: "tea", quantity: "1" }, {}],
     ["x".repeat(20_000), {}],
     [null, {}],

@@ -1,7 +1,8 @@
 /** The load against edges that misbehave: real sockets, the real process. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,6 +14,7 @@ import { monotonicMs } from "../../src/lab/load-client.ts";
 import { Recorder, type RequestRecord, readHistory } from "../../src/lab/load-record.ts";
 import { percentile } from "../../src/lab/load-stats.ts";
 
+const loadMain = new URL("../../src/lab/load-main.ts", import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), "holdfast-load-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -211,6 +213,27 @@ test("a load whose record cannot be written fails loudly", async () => {
   await until("it runs", () => load.latest() !== null);
   process.kill(load.pid, "SIGKILL");
   await assert.rejects(load.stop(), /ended with SIGKILL and without a record/);
+});
+
+test("a command that is not there is told by stop", async () => {
+  const asked = request(["http://127.0.0.1:1"]);
+  await using load = startLoad(asked, { prefix: ["/no/such/command"] });
+  await assert.rejects(load.stop(), /ENOENT/);
+});
+
+test("a load whose parent is gone ends by itself, and leaves its record", async () => {
+  await using edge = await startEdge(() => false);
+  const config = configFrom(request([edge.url]));
+  const configFile = join(folder, "orphan.config.json");
+  writeFileSync(configFile, JSON.stringify(config));
+  const child = spawn(process.execPath, [loadMain, "--config", configFile], {
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  const exited = once(child, "exit");
+  await until("it sends", () => edge.keys.length > 0);
+  child.stdin.end();
+  assert.deepEqual(await exited, [0, null]);
+  assert.ok(readHistory(config.recordFile).requests.length > 0);
 });
 
 test("a configuration that could prove nothing is refused", () => {
