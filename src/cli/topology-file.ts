@@ -82,6 +82,9 @@ export function topologyOrComplain(file: string, options: LoadOptions = {}) {
   return null;
 }
 
+/** Enough to work through, and no flood from a file that is something else. */
+const shownMax = 100;
+
 function complaint(loaded: Exclude<LoadedTopology, { kind: "valid" }>): string {
   const paint = paintFor(process.stderr);
   if (loaded.kind === "unreadable") {
@@ -92,7 +95,9 @@ function complaint(loaded: Exclude<LoadedTopology, { kind: "valid" }>): string {
     return `${paint("red", paint("bold", "error"))}: cannot read ${loaded.file}: ${loaded.because}\n  = help: ${hint}\n`;
   }
   const { problems, file, text } = loaded;
-  const frames = problems.map((problem) => frameProblem(problem, text, paint));
+  const frames = problems.slice(0, shownMax).map((problem) => frameProblem(problem, text, paint));
+  if (problems.length > shownMax)
+    frames.push(`... and ${problems.length - shownMax} more; --json tells all\n`);
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   return `${frames.join("\n")}\n${paint("bold", `${file} is not valid: ${count}`)}\n`;
 }

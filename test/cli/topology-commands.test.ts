@@ -78,6 +78,16 @@ test("validate --json is JSON whatever the file holds, with the same exit code",
   assert.match(JSON.parse(absent.stdout).because, /no such file/);
 });
 
+test("validate shows a hundred problems, and says how many more there are", async () => {
+  const { code, stderr } = await holdfast(["validate", "-"], {
+    ...inFolder,
+    input: "---\nkind: Region\n".repeat(60),
+  });
+  assert.equal(code, exit.invalid);
+  assert.equal(stderr.match(/^error: /gm)?.length, 100);
+  assert.match(stderr, /\.\.\. and 81 more; --json tells all\n\n<stdin> is not valid: 181 problems\n$/);
+});
+
 test("a file that cannot be read is told with what to do", async () => {
   const absent = await holdfast(["check", "absent.yaml"], inFolder);
   assert.equal(absent.code, exit.invalid);

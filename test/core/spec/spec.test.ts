@@ -217,12 +217,12 @@ check(
 );
 check(
   "a control store inside a data folder is told with both places",
-  edit(three, "./data/pg-north", "./state"),
+  edit(three, "./state/store.db", "./data/pg-west/store.db"),
   {
-    mark: "./state",
+    mark: "./data/pg-west",
     message: /lie in one another/,
     hint: /seeding a member empties its folder/,
-    related: "./state/store.db",
+    related: "./data/pg-west/store.db",
   },
 );
 check(
