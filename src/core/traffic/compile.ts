@@ -19,7 +19,6 @@ import type { DataStore, Service, Topology } from "../model/topology.ts";
 import { type Digest, digestOf } from "./accept.ts";
 import { canonicalJson } from "./canonical.ts";
 import { explainChange } from "./explain.ts";
-import { rulesOf } from "./rules.ts";
 
 export interface RoutingFacts {
   readonly stores: Readonly<Record<StoreName, StoreFact>>;
@@ -119,15 +118,21 @@ function storeRoute(
 ): StoreRoute {
   const before = previous?.stores[store.name];
   const fact = facts.stores[store.name];
-  if (!fact || (before && fact.epoch < before.epoch))
-    return before ?? { epoch: 0, writer: null, changing: false };
-  const member = store.members.find((candidate) => candidate.name === fact.writer);
+  const isOld = !fact || (before !== undefined && fact.epoch < before.epoch);
+  const known = isOld
+    ? {
+        epoch: before?.epoch ?? 0,
+        writer: before?.writer?.member ?? null,
+        changing: before?.changing ?? false,
+      }
+    : fact;
+  const member = store.members.find((candidate) => candidate.name === known.writer);
   const state = member && regions[member.region];
   const allowed = member !== undefined && state !== "forbidden" && state !== "fenced";
   return {
-    epoch: fact.epoch,
+    epoch: known.epoch,
     writer: allowed ? { member: member.name, region: member.region, gate: member.gate } : null,
-    changing: fact.changing,
+    changing: known.changing,
   };
 }
 
@@ -152,7 +157,7 @@ function serviceRoute(
     dataStores: service.dataStores,
     targets: alive.some(isReachable) ? alive : targets,
     allow: service.allow,
-    rules: rulesOf(topology),
+    rules: service.rules,
   };
 }
 
