@@ -1,12 +1,6 @@
 /** Signed routing tables for tests, with a key pair of their own. */
 import { generateKeyPairSync } from "node:crypto";
-import type {
-  RoutingTable,
-  ServiceRoute,
-  SignedTable,
-  StoreRoute,
-  Target,
-} from "../../../src/core/model/routing.ts";
+import type { RoutingTable, ServiceRoute, SignedTable, Target } from "../../../src/core/model/routing.ts";
 import { digestOf } from "../../../src/core/traffic/accept.ts";
 import { sha256, signTable } from "../../../src/edge/signature.ts";
 
@@ -44,26 +38,21 @@ export function service(targets: readonly Target[], more: Partial<ServiceRoute> 
 
 export function table(
   generation: number,
-  content: {
-    readonly epoch?: number;
-    readonly services: Readonly<Record<string, ServiceRoute>>;
-    readonly stores?: Readonly<Record<string, StoreRoute>>;
-    readonly regions?: RoutingTable["regions"];
-  },
+  content: Partial<RoutingTable> & Pick<RoutingTable, "services">,
 ): RoutingTable {
   const draft: RoutingTable = {
     schema: 1,
     topology: "t1",
-    epoch: content.epoch ?? 1,
+    epoch: 1,
     generation,
     digest: "",
     digestBefore: "",
     issuedAt: 0,
     issuedBy: "west",
     because: `generation ${generation} of a test`,
-    regions: content.regions ?? { west: "active", central: "active", east: "standby" },
-    stores: content.stores ?? {},
-    services: content.services,
+    regions: { west: "active", central: "active", east: "standby" },
+    stores: {},
+    ...content,
   };
   return { ...draft, digest: digestOf(draft, sha256) };
 }
