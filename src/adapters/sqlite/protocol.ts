@@ -100,8 +100,30 @@ export interface ThreadOptions {
   readonly topology: string;
   readonly openTimeoutMs: number;
   readonly keepRevisions: number;
-  /** Rung after each message: the thread sleeps on it, since it has no event loop of its own. */
-  readonly bell: Int32Array;
+  readonly bell: Bell;
   /** False after a restart: a file that has vanished is not made anew. */
   readonly mayCreate: boolean;
+}
+
+/**
+ * The thread sleeps on it, since it has no event loop of its own. The first word counts the rings; the second is 1
+ * while the kernel's news of other processes' writes ring it too.
+ */
+export type Bell = Int32Array;
+
+export function newBell(): Bell {
+  return new Int32Array(new SharedArrayBuffer(8));
+}
+
+export function ring(bell: Bell): void {
+  Atomics.add(bell, 0, 1);
+  Atomics.notify(bell, 0);
+}
+
+export function setRung(bell: Bell, byKernel: boolean): void {
+  Atomics.store(bell, 1, byKernel ? 1 : 0);
+}
+
+export function isRung(bell: Bell): boolean {
+  return Atomics.load(bell, 1) === 1;
 }
