@@ -59,6 +59,21 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
+/** The same database, left alone for `restMs` after it was unavailable: for one that is worth a try, not a wait. */
+export function withRest(database: Database, restMs: number): Database {
+  let restsUntil = 0;
+  return {
+    async ask(query) {
+      if (performance.now() < restsUntil)
+        return { kind: "unavailable", applied: "no", because: "left alone after a failure" };
+      const answer = await database.ask(query);
+      if (answer.kind === "unavailable") restsUntil = performance.now() + restMs;
+      return answer;
+    },
+    close: () => database.close(),
+  };
+}
+
 interface Notice {
   readonly message?: string | undefined;
   /** Name of the function in PostgreSQL's source that raised it. */

@@ -1,7 +1,7 @@
 /** Starts one instance of the orders service: `PORT=8080 REGION=west DATABASE_URL=postgres://... node main.ts`. */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openDatabase } from "./database.ts";
+import { openDatabase, withRest } from "./database.ts";
 import { createTables } from "./orders.ts";
 import { createService } from "./service.ts";
 
@@ -27,14 +27,17 @@ const primary = openDatabase({
   queryTimeoutMs: Number(QUERY_TIMEOUT_MS),
   connectTimeoutMs: Number(CONNECT_TIMEOUT_MS),
 });
-// The primary stands behind it, so there is no point in waiting long for a standby.
+// The primary stands behind it, so there is no point in waiting long for a standby, nor in asking a dead one each time.
 const nearby = DATABASE_URL_READ
-  ? openDatabase({
-      url: DATABASE_URL_READ,
-      name: `orders-read@${REGION}`,
-      queryTimeoutMs: 300,
-      connectTimeoutMs: 300,
-    })
+  ? withRest(
+      openDatabase({
+        url: DATABASE_URL_READ,
+        name: `orders-read@${REGION}`,
+        queryTimeoutMs: 300,
+        connectTimeoutMs: 300,
+      }),
+      1_000,
+    )
   : null;
 
 const server = createService({ region: REGION, primary, nearby });

@@ -81,8 +81,7 @@ export function startLoad(request: LoadRequest, surroundings: LoadSurroundings =
     async stop() {
       order({ kind: "stop" });
       const patience = setTimeout(() => child.kill("SIGKILL"), config.deadlineMs + writeMs);
-      await exited;
-      clearTimeout(patience);
+      await exited.finally(() => clearTimeout(patience));
       if (!finished)
         throw new Error(
           `the load (process ${child.pid}) ended with ${child.exitCode ?? child.signalCode} and without a record`,

@@ -23,7 +23,9 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
   const broken = (kind: Violation["kind"], because: string) => void violations.push({ kind, because });
 
   const prefix = `${history.run}-`;
-  const rows = stored.orders.filter((row) => tagOf(row).startsWith(prefix) || row.item.startsWith(prefix));
+  // Digits and nothing else after it: a run called `drill` is not asked about the orders of `drill-2`.
+  const ours = (tag: string) => tag.startsWith(prefix) && /^\d+$/.test(tag.slice(prefix.length));
+  const rows = stored.orders.filter((row) => ours(tagOf(row)) || ours(row.item));
   const rowsById = new Map(rows.map((row) => [row.id, row]));
   const rowsByTag = Map.groupBy(rows, tagOf);
   const asked = new Map(
@@ -73,7 +75,7 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
     doubled += same.length - 1;
     broken("doubled", `${tag}: ${same.map((row) => `${row.id} by ${row.member}@${row.epoch}`).join(", ")}`);
   }
-  checkKeys(prefix, rows, stored, broken);
+  checkKeys(ours, rows, stored, broken);
 
   return {
     orders: {
@@ -106,14 +108,14 @@ function differenceBetween(tag: string, request: RequestRecord, row: OrderRow): 
 
 /** The key and the order are one transaction: neither is there without the other. */
 function checkKeys(
-  prefix: string,
+  ours: (tag: string) => boolean,
   rows: readonly OrderRow[],
   stored: StoredOrders,
   broken: (kind: Violation["kind"], because: string) => void,
 ): void {
   const orderOf = new Map<string, string>();
   for (const { key, orderId } of stored.keys) {
-    if (!key.startsWith(prefix)) continue;
+    if (!ours(key)) continue;
     if (orderOf.has(key)) broken("torn", `${key}: twice among the keys`);
     orderOf.set(key, orderId);
   }

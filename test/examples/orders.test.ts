@@ -155,18 +155,26 @@ test("a frozen primary is answered for with 503 in time, and the repetition succ
 
 test("a standby refuses the write for sure: 503, not applied", async () => {
   await postgres.sql("ALTER DATABASE postgres SET default_transaction_read_only = on");
-  // Sessions that are open keep what they have: these are made anew.
+  // Sessions that are open keep what they have: new ones are wanted. Until the old are gone the answer is "unknown".
   await endSessions();
-  const response = await service.post(tea, { "idempotency-key": "read-only" });
+  await until("refused for sure", async () => {
+    const response = await service.post(tea, { "idempotency-key": "read-only" });
+    assert.equal(response.status, 503);
+    const { applied } = (await response.json()) as { applied: string };
+    assert.equal(
+      response.headers.get("x-holdfast-retry"),
+      applied === "no" ? "nothing-done" : "writer-changing",
+    );
+    return applied === "no";
+  });
   // In a session that allows writing again, whatever the default of the database.
   await postgres.sql("BEGIN READ WRITE; ALTER DATABASE postgres RESET default_transaction_read_only; COMMIT");
-  assert.equal(response.status, 503);
-  assert.equal(response.headers.get("x-holdfast-retry"), "nothing-done");
-  assert.equal(((await response.json()) as { applied: string }).applied, "no");
+  await endSessions();
   await until(
     "writable again",
     async () => (await service.post(tea, { "idempotency-key": "read-only" })).status === 201,
   );
+  assert.deepEqual(await rowsOf("read-only"), [1, 1]);
 });
 
 test("kill -9 in the middle of load: no acknowledged order lost, no repeated one doubled, and no crash", async () => {
@@ -228,6 +236,25 @@ test("a nearby standby that lacks an order, or is gone, hides nothing", async ()
   await other.kill();
   const gone = await reader.get(`/orders/${id}`);
   assert.deepEqual([gone.status, gone.headers.get("x-read-from")], [200, "primary"]);
+});
+
+test("a nearby standby that hangs costs one wait, not one a read", async () => {
+  await using other = await startPostgres();
+  await other.beginEpoch(7, "pg-west");
+  await using reader = await startService({
+    REGION: "east",
+    DATABASE_URL: postgres.url,
+    DATABASE_URL_READ: other.url,
+  });
+  other.freeze();
+  try {
+    assert.equal((await reader.get("/orders?limit=1")).status, 200);
+    const began = performance.now();
+    for (let i = 0; i < 10; i++) assert.equal((await reader.get("/orders?limit=1")).status, 200);
+    assert.ok(performance.now() - began < 900, "ten waits of 300 ms would take 3 s");
+  } finally {
+    other.thaw();
+  }
 });
 
 test("without a database it starts, answers 503 to what needs one, and ends in order", async () => {

@@ -19,6 +19,9 @@ export interface TestPostgres extends AsyncDisposable {
   start(): Promise<void>;
   /** kill -9 of the postmaster and of every child, as a power cut would. */
   kill(): Promise<void>;
+  /** SIGSTOP to all of it: connections are taken by the kernel, and nobody ever answers. Undone by `thaw`. */
+  freeze(): void;
+  thaw(): void;
   sql(text: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>;
   /** As Holdfast does on the primary at each promotion. */
   beginEpoch(epoch: number, member: string): Promise<void>;
@@ -51,6 +54,10 @@ export async function startPostgres(): Promise<TestPostgres> {
   const url = `postgres://holdfast@127.0.0.1:${port}/postgres`;
   let postmaster: ChildProcess | null = null;
 
+  const signal = (name: NodeJS.Signals) => {
+    const pid = Number(postmaster?.pid);
+    for (const each of [pid, ...childrenOf(pid)]) process.kill(each, name);
+  };
   const self: TestPostgres = {
     port,
     url,
@@ -87,6 +94,12 @@ export async function startPostgres(): Promise<TestPostgres> {
       for (const child of childrenOf(Number(postmaster.pid))) endQuietly(child);
       postmaster.kill("SIGKILL");
       await gone;
+    },
+    freeze() {
+      signal("SIGSTOP");
+    },
+    thaw() {
+      signal("SIGCONT");
     },
     async sql(text, values = []) {
       const client = new pg.Client({

@@ -303,7 +303,11 @@ test("what clients gave up on is resolved from the database: applied or absent, 
 test("rows of other runs are none of its business", () => {
   const stored = storedFor(good);
   const foreign: OrderRow = { id: "f", key: "other-1", item: "other-1", epoch: 9, member: "z" };
-  const found = judge(good, { orders: [...stored.orders, foreign], keys: stored.keys });
+  const namesake: OrderRow = { id: "n", key: "r-2-17", item: "r-2-17", epoch: 9, member: "z" };
+  const found = judge(good, {
+    orders: [...stored.orders, foreign, namesake],
+    keys: [...stored.keys, { key: "r-2-17", orderId: "n" }],
+  });
   assert.deepEqual(found.violations, []);
 });
 
