@@ -53,6 +53,72 @@ export const errorCodes = {
     retryable: true,
     advice: "Read the end of its log, which the message quotes.",
   },
+  HOLDFAST_ADDRESS_UNUSABLE: {
+    means: "The address cannot be listened on.",
+    retryable: false,
+    advice: "End whoever listens there, or give this one another address in the topology.",
+  },
+  HOLDFAST_AGENT_ANSWER: {
+    means: "What answered is not an agent, or one of another version.",
+    retryable: false,
+    advice: "Check the address, and that both sides run the same version.",
+  },
+  HOLDFAST_AGENT_UNREACHABLE: {
+    means: "The agent gave no answer in time.",
+    retryable: true,
+    advice:
+      "Check that the agent runs and that its address can be reached from here; ask the agent of another region.",
+  },
+  HOLDFAST_PEER_ANSWER: {
+    means: "Another region's agent answered something that is not an answer: nothing was promised.",
+    retryable: false,
+    advice: "Check that all agents share one token and one version.",
+  },
+  HOLDFAST_PEER_UNREACHABLE: {
+    means: "Another region's agent gave no answer in time: nothing was promised.",
+    retryable: true,
+    advice: "Check the link between the two regions.",
+  },
+  HOLDFAST_REQUEST_CONFLICT: {
+    means: "It was understood and not done: a rule, an epoch or another request is against it.",
+    retryable: false,
+    advice: "Look at the status, then ask again for the epoch that it shows.",
+  },
+  HOLDFAST_REQUEST_FAILED: {
+    means: "The agent failed while it answered; whether it was done is not known.",
+    retryable: true,
+    advice: "Look at the status before asking again; the agent's log has the reason.",
+  },
+  HOLDFAST_REQUEST_FORBIDDEN: {
+    means: "The policy does not let this person do this.",
+    retryable: false,
+    advice: "Ask somebody who may.",
+  },
+  HOLDFAST_REQUEST_INVALID: {
+    means: "What was sent is not a request that the API takes.",
+    retryable: false,
+    advice: "Correct what the detail names; GET /v1/openapi.json describes all requests.",
+  },
+  HOLDFAST_REQUEST_TOO_LARGE: {
+    means: "The body is larger than any request.",
+    retryable: false,
+    advice: "Send less.",
+  },
+  HOLDFAST_REQUEST_UNAUTHENTICATED: {
+    means: "The agent does not know who asks.",
+    retryable: false,
+    advice: "Send the token of the agent's token file as a bearer token.",
+  },
+  HOLDFAST_REQUEST_UNAVAILABLE: {
+    means: "The agent cannot do this now.",
+    retryable: true,
+    advice: "Wait and try again; the detail says what it waits for.",
+  },
+  HOLDFAST_REQUEST_UNKNOWN: {
+    means: "There is nothing under this path or this id.",
+    retryable: false,
+    advice: "Check the id; GET /v1/openapi.json lists all paths.",
+  },
 } as const satisfies Readonly<Record<string, ErrorMeaning>>;
 
 export type ErrorCode = keyof typeof errorCodes;
