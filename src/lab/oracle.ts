@@ -57,7 +57,7 @@ export interface WindowFigures {
   /**
    * The largest gap between two consecutive acknowledgements of orders, by the time at which a client had them, of those
    * gaps that touch the window: so the first is counted from the last acknowledgement before the event. When no
-   * acknowledgement follows, the gap lasts until the load stopped sending.
+   * acknowledgement follows, the gap lasts until the load stopped sending. What lies beyond the window is the next event's.
    */
   readonly writeGapMs: SpanMs;
   /** When that gap ended, from the event; null: never. */
@@ -122,14 +122,16 @@ function measureWindow(
   let resumedAt: InstantMs | null = null;
   let before = history.startedAt;
   for (const { doneAt } of acknowledged) {
-    if (doneAt >= event.at && before <= event.until && doneAt - before > writeGapMs) {
-      writeGapMs = doneAt - before;
+    const gapMs = Math.min(doneAt, event.until) - before;
+    if (doneAt >= event.at && gapMs > writeGapMs) {
+      writeGapMs = gapMs;
       resumedAt = doneAt;
     }
     before = doneAt;
   }
-  if (before <= event.until && history.stoppedAt - before > writeGapMs) {
-    writeGapMs = history.stoppedAt - before;
+  const openMs = Math.min(history.stoppedAt, event.until) - before;
+  if (openMs > writeGapMs) {
+    writeGapMs = openMs;
     resumedAt = null;
   }
   const failed = history.requests.filter(

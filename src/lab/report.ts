@@ -143,7 +143,7 @@ export function composeReport(request: ReportRequest): DrillReport {
       return [mark, at === undefined ? null : fromFault(at)];
     }),
   ) as Record<Mark, number | null>;
-  const objectives = objectivesOf(findings, fault, failback, chronicle.t7, request.rtoMs);
+  const objectives = objectivesOf(request, fault, failback, chronicle);
   return {
     schema: 1,
     version: request.version,
@@ -190,17 +190,19 @@ export function composeReport(request: ReportRequest): DrillReport {
 }
 
 function objectivesOf(
-  findings: Findings,
+  { findings, rtoMs, epoch }: ReportRequest,
   fault: WindowFigures | undefined,
   failback: WindowFigures | undefined,
-  validatedMs: number | null,
-  rtoMs: SpanMs,
+  chronicle: DrillReport["chronicle"],
 ): readonly Objective[] {
   const { orders, requests, writers, violated } = findings;
   const elsewhere = new Set(["lost", "doubled", "overlap"]);
   const others = Object.entries(violated).reduce((sum, [kind, n]) => sum + (elsewhere.has(kind) ? 0 : n), 0);
   // Writes that never resumed have no gap to compare: the gap is open.
   const gapMs = fault === undefined || fault.resumedAfterMs === null ? null : fault.writeGapMs;
+  // A fault that moved nobody, such as the loss of a witness, has no incident: then recovery is what clients saw.
+  const moved = epoch.before !== epoch.after || markNames.some((mark) => (chronicle[mark] ?? 0) > 0);
+  const validatedMs = moved ? chronicle.t7 : gapMs;
   const list: readonly Omit<Objective, "met" | "required">[] = [
     { id: "recovery", label: "Recovery validated", unit: "ms", atMost: rtoMs, measured: validatedMs },
     { id: "write-gap", label: "Longest time without writes", unit: "ms", atMost: rtoMs, measured: gapMs },

@@ -328,6 +328,8 @@ test("the write gap is the largest that touches the window, from the last acknow
   check([10, 800, 990, 1_010, 1_020, 2_950], 20, 10, { ...failover, until: 1_015 });
   check([10, 990, 1_400], 1_600, null);
   check([10, 500], 2_500, null);
+  // The pause of a failback that begins with the window's end does not count for the fault before it.
+  check([10, 990, 1_200, 1_490, 2_000], 290, 490, { ...failover, until: 1_500 });
 });
 
 test("a run that could not have failed has not succeeded", () => {

@@ -70,6 +70,13 @@ test("what was not measured was not met", () => {
   assert.deepEqual([noWindows["write-gap"], noWindows.all], [false, false]);
 });
 
+test("a fault that moved nobody is judged by what clients saw", () => {
+  const still = { chronicle: {}, epoch: { before: 3, after: 3 } };
+  assert.equal(metOf(still).recovery, true);
+  assert.equal(metOf({ ...still, rtoMs: 1_900 }).recovery, false);
+  assert.equal(metOf({ chronicle: {} }).recovery, false, "the epoch changed: somebody moved");
+});
+
 test("a planned failback that failed a request is told, and not part of the verdict on the fault", () => {
   const windows = request.findings.windows.map((window) =>
     window.name === "failback" ? { ...window, unsafeFailed: 2 } : window,
