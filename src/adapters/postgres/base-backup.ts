@@ -3,7 +3,7 @@ import { chmod, chown, type FileHandle, mkdir, open, rm, symlink } from "node:fs
 import { dirname, join, normalize } from "node:path";
 import type { Account } from "./account.ts";
 import { DatabaseError } from "./database-error.ts";
-import { syncFolder } from "./durable-file.ts";
+import { syncFolder, syncTree } from "./durable-file.ts";
 import { markerFile } from "./member-file.ts";
 import { ReplicationConnection, type ReplicationTarget } from "./replication.ts";
 import { TarReader } from "./tar-reader.ts";
@@ -17,9 +17,6 @@ export interface BackupRequest {
   readonly maxBytesPerSecond: number;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
-
-/** Files that wait for the disk at once: more did not make it faster, as they share a journal. */
-const syncsAtOnceMax = 32;
 
 export async function takeBaseBackup(request: BackupRequest, signal: AbortSignal): Promise<void> {
   const { folder, maxBytesPerSecond } = request;
@@ -50,7 +47,7 @@ export async function takeBaseBackup(request: BackupRequest, signal: AbortSignal
         if (kind === "p") request.onProgress(Number(message.readBigInt64BE(1)), totalBytes);
       },
     });
-    await sink.finish();
+    await sink.finish(signal);
   } catch (error) {
     await sink.abandon();
     signal.throwIfAborted();
@@ -71,11 +68,8 @@ class FolderSink {
   readonly #root: string;
   readonly #account: Account;
   readonly #tar = new TarReader();
-  readonly #folders: string[] = [];
-  readonly #syncing = new Set<Promise<void>>();
   #file: FileHandle | null = null;
   #skipping = false;
-  #failure: unknown = null;
   #sawControl = false;
 
   constructor(root: string, account: Account) {
@@ -114,38 +108,20 @@ class FolderSink {
   async #closeFile(): Promise<void> {
     const file = this.#file;
     this.#file = null;
-    if (file === null) return;
-    const syncing = (async () => {
-      try {
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    })()
-      .catch((error: unknown) => {
-        this.#failure ??= error;
-      })
-      .finally(() => this.#syncing.delete(syncing));
-    this.#syncing.add(syncing);
-    if (syncsAtOnceMax <= this.#syncing.size) await Promise.race(this.#syncing);
-    if (this.#failure !== null) throw this.#failure;
+    await file?.close();
   }
 
-  async finish(): Promise<void> {
-    await Promise.all(this.#syncing);
-    if (this.#failure !== null) throw this.#failure;
+  async finish(signal: AbortSignal): Promise<void> {
     if (!this.#tar.isWhole || !this.#sawControl)
       throw new DatabaseError("HOLDFAST_PG_SEED", "the base backup ended before it was whole", {
         retryable: true,
       });
-    // Children before parents, so that no name is durable before what it names.
-    for (const folder of [...this.#folders].reverse()) await syncFolder(folder);
+    await syncTree(this.#root, signal);
     await syncFolder(dirname(this.#root));
   }
 
   async abandon(): Promise<void> {
     await this.#file?.close().catch(() => undefined);
-    await Promise.all(this.#syncing);
     await rm(this.#root, { recursive: true, force: true });
   }
 
@@ -163,7 +139,6 @@ class FolderSink {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await chmod(path, 0o700);
     if (this.#account.switches) await chown(path, this.#account.uid, this.#account.gid);
-    this.#folders.push(path);
   }
 }
 

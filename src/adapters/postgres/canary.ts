@@ -35,6 +35,21 @@ export async function writeCanary(server: Server, epoch: Epoch, member: MemberNa
   }
 }
 
+/** As far as the member has replayed; null: the database does not hold one yet. */
+export async function readCanary(
+  server: Server,
+): Promise<{ readonly epoch: Epoch; readonly member: MemberName } | null> {
+  try {
+    const rows = await server.query<{ epoch: string; member: string }>(
+      "select epoch, member from holdfast.epoch",
+    );
+    return rows[0] === undefined ? null : { epoch: Number(rows[0].epoch), member: rows[0].member };
+  } catch (error) {
+    if (["42P01", "3F000"].includes(String((error as { code?: unknown }).code))) return null;
+    throw error;
+  }
+}
+
 export function quoteIdentifier(name: string): string {
   return `"${name.replace(/"/g, '""')}"`;
 }

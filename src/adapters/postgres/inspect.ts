@@ -3,6 +3,7 @@ import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
 import type { MemberInspection, ReplicaInspection } from "../../ports/database.ts";
 import { readControlFile } from "./control-file.ts";
 import type { MemberFile } from "./member-file.ts";
+import { ownTimeline } from "./own-history.ts";
 import { treePlace } from "./postmaster.ts";
 import { findTree, isLeft, isStopped, type TreeProcess } from "./process-tree.ts";
 import type { Server } from "./server.ts";
@@ -10,7 +11,7 @@ import { frozenNames, standbyName } from "./settings.ts";
 
 interface Row {
   standby: boolean;
-  timeline: number;
+  timeline: number | null;
   position: string;
   names: string;
   receiver_status: string | null;
@@ -22,11 +23,8 @@ interface Row {
 // CASE is evaluated lazily: half of these functions fail in the other role.
 const query = `
   select r.standby,
-    case when r.standby then greatest(
-        (select received_tli from pg_stat_wal_receiver),
-        (select timeline_id from pg_control_checkpoint()),
-        (select min_recovery_end_timeline from pg_control_recovery()))
-      else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end as timeline,
+    case when not r.standby
+      then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end as timeline,
     case when r.standby then greatest(coalesce(pg_last_wal_receive_lsn(), '0/0'), coalesce(pg_last_wal_replay_lsn(), '0/0'))
       else pg_current_wal_flush_lsn() end::text as position,
     current_setting('synchronous_standby_names') as names,
@@ -99,7 +97,8 @@ export class Inspector {
   #running(row: Row, activity: string): MemberInspection {
     const { memory } = this.#file;
     this.#lastPosition = parseLsn(row.position);
-    this.#lastTimeline = row.timeline;
+    // No function tells which timeline a standby is on; its files do.
+    this.#lastTimeline = row.timeline ?? ownTimeline(this.#server.dataDir, this.#lastPosition);
     const isFrozen = !row.standby && row.names === frozenNames;
     return {
       ...this.#blank(),

@@ -1,7 +1,7 @@
 /** Makes a standby the primary of an epoch, and lets nothing be acknowledged before it waits for whom it shall. */
 import type { Epoch, Incarnation, MemberName } from "../../core/model/id.ts";
 import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
-import { writeCanary } from "./canary.ts";
+import { readCanary, writeCanary } from "./canary.ts";
 import type { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
 import type { MemberFile } from "./member-file.ts";
@@ -29,7 +29,7 @@ export async function promoteMember(
   const { memory } = file;
   const { member } = server.place.conf;
   const { epoch } = request;
-  if (epoch < memory.floor)
+  if (epoch < 1 || epoch < memory.floor)
     throw new DatabaseError(
       "HOLDFAST_PG_EPOCH",
       `cannot promote ${member.name} in epoch ${epoch}: it has been claimed for epoch ${memory.floor}`,
@@ -40,6 +40,12 @@ export async function promoteMember(
       `cannot promote ${member.name}: it has no data; rejoin it first`,
     );
   const isStandby = await inRecovery(server);
+  const canary = await readCanary(server);
+  if (canary !== null && (epoch < canary.epoch || (epoch === canary.epoch && canary.member !== member.name)))
+    throw new DatabaseError(
+      "HOLDFAST_PG_EPOCH",
+      `cannot promote ${member.name} in epoch ${epoch}: its data are already of epoch ${canary.epoch}, led by ${canary.member}`,
+    );
   if (!isStandby && (memory.role !== "primary" || memory.epoch !== epoch))
     throw new DatabaseError(
       "HOLDFAST_PG_STATE",

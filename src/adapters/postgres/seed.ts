@@ -48,7 +48,8 @@ export async function seedMember(
   );
   const incarnation = newIncarnation();
   await file.mark(making, incarnation);
-  // What is there counts as a copy until here.
+  // What is there counts as a copy, and may be read from, until here.
+  await server.end(signal);
   await file.update({ unfinished: "seed", sealedBasis: 0, sealedPosition: 0 });
   await rm(replaced, { recursive: true, force: true });
   if (server.hasData()) await rename(dataDir, replaced);

@@ -166,7 +166,14 @@ export class Server {
       );
     process.kill(postmaster.pid, "SIGHUP");
     // Directly, so that the signal is certainly there when this returns and not when the postmaster gets round to it.
-    for (const pid of alsoTell) process.kill(pid, "SIGHUP");
+    for (const pid of alsoTell) {
+      try {
+        process.kill(pid, "SIGHUP");
+      } catch (error) {
+        // A WAL receiver comes and goes; whoever is gone goes by nothing.
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
+    }
   }
 
   /** Fast shutdown; resolves when no process is left. */

@@ -140,7 +140,21 @@ export async function followUpstream(
   await awaitStreaming(server, upstream.epoch, signal);
 }
 
-export async function awaitStreaming(server: Server, epoch: Epoch, signal: AbortSignal): Promise<void> {
+/** Starts what can only be whole with the upstream's WAL: a fresh backup, or a rewound folder. */
+export async function startFollowing(
+  server: Server,
+  file: MemberFile,
+  upstream: Upstream,
+  signal: AbortSignal,
+): Promise<void> {
+  await file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
+  const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
+  await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames });
+  await server.start(signal);
+  await awaitStreaming(server, upstream.epoch, signal);
+}
+
+async function awaitStreaming(server: Server, epoch: Epoch, signal: AbortSignal): Promise<void> {
   const name = standbyName(server.place.conf.member.name, epoch);
   await until(
     async () => {

@@ -3,6 +3,7 @@ import type { Lsn } from "../../core/model/lsn.ts";
 import { readControlFile } from "./control-file.ts";
 import type { MemberFile } from "./member-file.ts";
 import type { Server } from "./server.ts";
+import { positionOfStandby } from "./standby.ts";
 import { readRecordEnd } from "./wal-files.ts";
 
 /**
@@ -10,8 +11,10 @@ import { readRecordEnd } from "./wal-files.ts";
  * in walsender.c); the postmaster leaves last. So its end proves that each standby that was connected has it all.
  */
 export async function stopInOrder(server: Server, file: MemberFile, signal: AbortSignal): Promise<Lsn> {
+  let standbyPosition: Lsn | null = null;
   try {
     if (server.hasProcesses()) {
+      if (file.memory.role === "standby") standbyPosition = await positionOfStandby(server);
       // So that the shutdown checkpoint has little to write. Its own failure does no harm.
       await server.query("checkpoint", [], 30_000).catch(() => undefined);
       await server.stopFast(signal);
@@ -20,6 +23,7 @@ export async function stopInOrder(server: Server, file: MemberFile, signal: Abor
     await server.end(AbortSignal.timeout(5000));
     throw error;
   }
+  if (standbyPosition !== null) return standbyPosition;
   const control = readControlFile(server.dataDir);
   if (control === null || control.state === "other")
     throw new Error(

@@ -1,6 +1,6 @@
 /** Members of a data store on this machine, for tests of the PostgreSQL adapter. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,9 +8,10 @@ import { Client } from "pg";
 import { findAccount } from "../../../src/adapters/postgres/account.ts";
 import { discover } from "../../../src/adapters/postgres/binaries.ts";
 import { type OpenRequest, openMember } from "../../../src/adapters/postgres/postgres.ts";
-import { endTree } from "../../../src/adapters/postgres/process-tree.ts";
+import { endTree, type TreePlace } from "../../../src/adapters/postgres/process-tree.ts";
 import type { DataStore, Member } from "../../../src/core/model/topology.ts";
-import type { Database, MemberInspection, Outcome, Upstream } from "../../../src/ports/database.ts";
+import type { Database, Upstream } from "../../../src/ports/database.ts";
+import { type DatabaseClient, ok, within } from "../../contract/database.ts";
 
 /** Folders of PostgreSQL's programs on this machine, each under test. */
 export async function installations(): Promise<
@@ -63,7 +64,6 @@ export class Lab {
 
   static async make(binDir: string, names: readonly string[] = ["pg-a", "pg-b", "pg-c"]): Promise<Lab> {
     const root = realpathSync(mkdtempSync(join(tmpdir(), "holdfast-pg-")));
-    const { chmodSync } = await import("node:fs");
     chmodSync(root, 0o755);
     const ports = await freePorts(names.length);
     const members: Member[] = names.map((name, index) => ({
@@ -140,38 +140,35 @@ export class Lab {
 
   async close(): Promise<void> {
     await Promise.all(this.#open.map((each) => each.close()));
-    for (const { dataDir } of this.store.members)
-      await endTree({ dataDir, pidFile: join(dataDir, "postmaster.pid") }, within(5000));
+    for (const { name: member } of this.store.members) await endTree(this.treePlace(member), within(5000));
     rmSync(this.root, { recursive: true, force: true });
+  }
+
+  /** A client of the application that writes keys into a table of its own making. */
+  async writer(name: string): Promise<DatabaseClient> {
+    const client = await this.client(name);
+    // Asked for first, since making it would wait where nobody acknowledges.
+    const { rows } = await client.query("select to_regclass('written') is not null as exists");
+    if (!rows[0].exists) await client.query("create table if not exists written (key text primary key)");
+    return {
+      async write(key) {
+        await client.query("insert into written values ($1)", [key]);
+      },
+      async keys() {
+        const found = await client.query<{ key: string }>("select key from written");
+        return new Set(found.rows.map((row) => row.key));
+      },
+      close: () => void client.end().catch(() => undefined),
+    };
+  }
+
+  treePlace(name: string): TreePlace {
+    const { dataDir } = this.member(name);
+    return { dataDir, pidFile: join(dataDir, "postmaster.pid") };
   }
 
   leftovers(name: string): readonly string[] {
     const parent = join(this.member(name).dataDir, "..");
     return existsSync(parent) ? readdirSync(parent).sort() : [];
   }
-}
-
-export function within(ms: number): AbortSignal {
-  return AbortSignal.timeout(ms);
-}
-
-/** The outcome's values; anything but success fails the test with what it says. */
-export function ok<T>(outcome: Outcome<T>): T {
-  if (outcome.kind !== "succeeded") assert.fail(`${outcome.kind}: ${outcome.because}`);
-  return outcome;
-}
-
-export async function eventually(database: Database, holds: (seen: MemberInspection) => boolean, ms = 5000) {
-  const until = performance.now() + ms;
-  for (;;) {
-    const seen = await database.inspect(1000);
-    if (holds(seen)) return seen;
-    if (until < performance.now()) assert.fail(`still ${JSON.stringify(seen)}`);
-    await new Promise((wake) => setTimeout(wake, 10));
-  }
-}
-
-export function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] as number;
 }
