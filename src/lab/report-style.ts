@@ -74,8 +74,8 @@ tbody th { font-weight: 500; }
 .columns { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; align-items: start; }
 summary { cursor: pointer; color: var(--quiet); margin: 8px 0; }
 footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--quiet); font-size: 13px; }
-@media (max-width: 760px) { .figures { grid-template-columns: 1fr 1fr; } .columns { grid-template-columns: 1fr; } main { padding: 24px 14px; } }
-@media (max-width: 760px) { figure { overflow-x: auto; } figure > svg { min-width: 680px; } th, td { padding: 7px 8px; } thead .n { white-space: normal; } }
+@media screen and (max-width: 760px) { .figures { grid-template-columns: 1fr 1fr; } .columns { grid-template-columns: 1fr; } main { padding: 24px 14px; } }
+@media screen and (max-width: 760px) { figure { overflow-x: auto; } figure > svg { min-width: 680px; } th, td { padding: 7px 8px; } thead .n { white-space: normal; } }
 @media print {
   @page { size: A4; margin: 14mm; }
   :root {
@@ -84,7 +84,11 @@ footer { margin-top: 48px; padding-top: 14px; border-top: 1px solid var(--line);
     --ok: #9dbfd6; --orders: #0b3c5d; --fault: #c98a1b; --longest: #a3458b;
     --lane-0: #0072b2; --lane-1: #b85c00; --lane-2: #007a5a; --lane-3: #8a4f7d;
   }
-  main { padding: 0; max-width: none; } body { font-size: 12px; }
+  main { padding: 0; max-width: none; } body { font-size: 11px; line-height: 1.4; }
+  h1 { font-size: 22px; } h2 { font-size: 14px; margin-top: 20px; } .lead { font-size: 12px; }
+  .small, figcaption, thead th, .figures dt, .kicker, footer { font-size: 10.5px; } .verdict strong { font-size: 14px; }
+  .figures .value { font-size: 20px; } th, td { padding: 4px 8px; } figure { padding: 8px 8px 4px; } figure h3 { font-size: 12px; }
+  table { overflow: visible; } footer { margin-top: 20px; }
   figure, table, .verdict, .figures div { break-inside: avoid; } h2, h3 { break-after: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
