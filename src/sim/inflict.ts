@@ -1,0 +1,315 @@
+/** A fault in, a world that suffers it, and that has it taken away again in the end. */
+import type { RequestRecord } from "../core/model/record.ts";
+import type { Fault } from "./fault.ts";
+import { type Micros, millis } from "./kernel.ts";
+import { storeName } from "./shapes.ts";
+import type { Site, World } from "./world.ts";
+
+export class Inflictor {
+  /** Kind -> how often. */
+  readonly inflicted = new Map<string, number>();
+  #requests = 0;
+  #moments = new Map<string, number>();
+  readonly #world: World;
+  readonly #reactive: Fault[] = [];
+  readonly #undoing = new Set<() => void>();
+
+  constructor(world: World) {
+    this.#world = world;
+    world.onMoment.push((moment) => this.#onMoment(moment));
+  }
+
+  plan(faults: readonly Fault[]): void {
+    for (const fault of faults) {
+      if (fault.after) this.#reactive.push(fault);
+      else this.#world.kernel.at(fault.at, () => this.inflict(fault));
+    }
+  }
+
+  #onMoment(moment: string): void {
+    const count = (this.#moments.get(moment) ?? 0) + 1;
+    this.#moments.set(moment, count);
+    for (const fault of this.#reactive)
+      if (fault.after?.moment === moment && fault.after.count === count)
+        this.#world.kernel.after(fault.at, () => this.inflict(fault));
+  }
+
+  #healed = false;
+
+  /** Takes back all that lasts, starts all that is down. */
+  healAll(): void {
+    this.#healed = true;
+    const world = this.#world;
+    for (const undo of [...this.#undoing]) undo();
+    this.#undoing.clear();
+    world.network.mendAll();
+    world.store.down = false;
+    world.store.slowness = 1;
+    world.store.loseReplies = 0;
+    world.store.deaf.clear();
+    for (const site of world.siteList) this.#restore(site);
+    world.store.reconsider();
+  }
+
+  #restore(site: Site): void {
+    const world = this.#world;
+    if (!site.host.up) {
+      this.#powerOn(site);
+      return;
+    }
+    if (!site.agent.process.alive) site.agent.start();
+    if (site.gate && !site.gate.process.alive) site.gate.start();
+    if (site.fencer && !site.fencer.process.alive) site.fencer.start(false);
+    if (site.edge && !site.edge.process.alive) site.edge.process.start();
+    void world;
+  }
+
+  inflict(fault: Fault): void {
+    if (this.#healed) return;
+    const world = this.#world;
+    const { kernel, network, store } = world;
+    const sites = world.siteList;
+    const site = sites[fault.a % sites.length] as Site;
+    const other = sites[fault.b % sites.length] as Site;
+    const { postgres, gate, fencer, agent, edge } = site;
+    this.inflicted.set(fault.kind, (this.inflicted.get(fault.kind) ?? 0) + 1);
+    kernel.tell("fault", "fault", describeFault(fault, site.region, other.region));
+    switch (fault.kind) {
+      case "kill-region":
+        if (!site.host.up) return;
+        this.#powerOff(site);
+        return this.#until(fault.lasts, () => this.#powerOn(site));
+      case "pause-region": {
+        // The processes go on in any order.
+        const parts = [postgres, gate?.process, fencer?.process, agent, edge?.process];
+        const processes = kernel
+          .chance("pause")
+          .shuffled(parts.filter((part) => part !== null && part !== undefined));
+        for (const part of processes) "stop" in part ? part.stop() : part.pause();
+        store.voters.get(site.region)?.stop();
+        network.changed();
+        return this.#until(fault.lasts, () => {
+          for (const part of processes) part.resume();
+          store.voters.get(site.region)?.resume();
+          network.changed();
+        });
+      }
+      case "crash-agent":
+        if (!agent.process.alive) return;
+        agent.kill();
+        return this.#until(fault.lasts, () => {
+          if (site.host.up && !agent.process.alive) agent.start();
+        });
+      case "pause-agent":
+        agent.stop();
+        return this.#until(fault.lasts, () => agent.resume());
+      case "kill-postgres":
+        postgres?.kill();
+        return;
+      case "pause-postgres":
+        if (!postgres) return;
+        postgres.pause();
+        return this.#until(fault.lasts, () => postgres.resume());
+      case "kill-fencer":
+        if (!fencer?.process.alive) return;
+        fencer.process.kill();
+        return this.#until(fault.lasts, () => {
+          if (site.host.up && !fencer.process.alive) fencer.start(false);
+        });
+      case "pause-fencer":
+        if (!fencer) return;
+        fencer.process.stop();
+        return this.#until(fault.lasts, () => fencer.process.resume());
+      case "kill-gate":
+        if (!gate?.process.alive) return;
+        gate.kill();
+        return this.#until(fault.lasts, () => {
+          if (site.host.up && !gate.process.alive) gate.start();
+        });
+      case "pause-gate":
+        if (!gate) return;
+        gate.process.stop();
+        return this.#until(fault.lasts, () => gate.process.resume());
+      case "kill-edge":
+        if (!edge?.process.alive) return;
+        edge.process.kill();
+        return this.#until(fault.lasts, () => {
+          if (site.host.up && !edge.process.alive) edge.process.start();
+        });
+      case "cut":
+        if (site === other) return;
+        return this.#cut(
+          [
+            [site, other],
+            [other, site],
+          ],
+          fault.lasts,
+        );
+      case "cut-one-way":
+        if (site === other) return;
+        return this.#cut([[site, other]], fault.lasts);
+      case "isolate":
+        return this.#cut(
+          sites
+            .filter((far) => far !== site)
+            .flatMap((far): [Site, Site][] => [
+              [site, far],
+              [far, site],
+            ]),
+          fault.lasts,
+        );
+      case "delay": {
+        const extra = millis(fault.size);
+        network.slow(site.region, other.region, extra);
+        return this.#until(fault.lasts, () => network.slow(site.region, other.region, -extra));
+      }
+      case "loss":
+        network.lose(site.region, other.region, fault.size);
+        return this.#until(fault.lasts, () => network.lose(site.region, other.region, 0));
+      case "flap": {
+        const span = Math.max(millis(10), millis(fault.size));
+        for (let at = 0; at < fault.lasts && at < span * 400; at += 2 * span)
+          kernel.after(at, () => {
+            if (!this.#healed)
+              this.#cut(
+                [
+                  [site, other],
+                  [other, site],
+                ],
+                span,
+              );
+          });
+        return;
+      }
+      case "store-down":
+        store.down = true;
+        return this.#until(fault.lasts, () => {
+          store.down = false;
+          store.reconsider();
+        });
+      case "store-deaf":
+        store.deaf.add(site.region);
+        return this.#until(fault.lasts, () => {
+          store.deaf.delete(site.region);
+          store.reconsider();
+        });
+      case "store-slow":
+        store.slowness = fault.size;
+        return this.#until(fault.lasts, () => {
+          store.slowness = 1;
+        });
+      case "store-loses-replies":
+        store.loseReplies = fault.size;
+        return this.#until(fault.lasts, () => {
+          store.loseReplies = 0;
+        });
+      case "store-voter":
+      case "store-leader": {
+        const voter = store.voters.get(fault.kind === "store-leader" ? store.leader : site.region);
+        voter?.stop();
+        store.reconsider();
+        return this.#until(fault.lasts, () => {
+          voter?.resume();
+          store.reconsider();
+        });
+      }
+      case "disk-slow":
+        if (!postgres) return;
+        postgres.diskSlowness = fault.size;
+        return this.#until(fault.lasts, () => {
+          postgres.diskSlowness = 1;
+        });
+      case "disk-hung":
+        if (!postgres) return;
+        postgres.diskHung = true;
+        return this.#until(fault.lasts, () => postgres.unhang());
+      case "wipe":
+        if (!postgres) return;
+        world.oracle.onWiped();
+        postgres.wipe();
+        return;
+      case "clock-jump":
+        site.host.wallShiftMs += fault.size;
+        return;
+      case "restart-all":
+        for (const each of sites) if (each.host.up) this.#powerOff(each);
+        for (const each of kernel.chance("restart").shuffled(sites))
+          kernel.after(millis(kernel.chance("restart").skewed(1, 5000)), () => {
+            if (!each.host.up) this.#powerOn(each);
+          });
+        return;
+      case "switchover":
+      case "failback":
+        return this.ask(fault.kind, fault.kind === "switchover" ? site.region : null);
+      default:
+        return fault.kind satisfies never;
+    }
+  }
+
+  /** A person's wish, written into the store as the API does. */
+  ask(kind: RequestRecord["kind"], toRegion: string | null): void {
+    const world = this.#world;
+    world.request({
+      schema: 1,
+      id: `${kind}-${++this.#requests}`,
+      kind,
+      dataStore: storeName,
+      toRegion,
+      ifEpoch: 0,
+      by: "operator",
+      why: "the simulator asks",
+      at: 0,
+      status: "pending",
+      detail: "",
+    });
+  }
+
+  #cut(pairs: readonly (readonly [Site, Site])[], lasts: Micros): void {
+    const { network } = this.#world;
+    for (const [from, to] of pairs) network.cut(from.region, to.region);
+    this.#until(lasts, () => {
+      for (const [from, to] of pairs) network.mend(from.region, to.region);
+    });
+  }
+
+  #powerOff(site: Site): void {
+    site.host.up = false;
+    site.agent.kill();
+    site.postgres?.kill();
+    site.gate?.kill();
+    site.fencer?.process.kill();
+    site.edge?.process.kill();
+    this.#world.network.changed();
+  }
+
+  #powerOn(site: Site): void {
+    const chance = this.#world.kernel.chance("boot");
+    site.host.boot(chance.between(1000, 100_000));
+    if (site.postgres) site.postgres.diskHung = false;
+    this.#world.startSite(site, chance.between(50, 2000));
+    this.#world.network.changed();
+  }
+
+  /** S15: whatever lasts ends by itself; and once only. */
+  #until(lasts: Micros, undo: () => void): void {
+    let done = false;
+    const once = () => {
+      if (done) return;
+      done = true;
+      this.#undoing.delete(once);
+      undo();
+    };
+    this.#undoing.add(once);
+    this.#world.kernel.after(lasts, once);
+  }
+}
+
+export function describeFault(fault: Fault, a: string, b: string): string {
+  const lasts = fault.lasts > 0 ? ` for ${(fault.lasts / 1_000_000).toFixed(2)} s` : "";
+  const size = fault.size > 0 ? ` (${Number(fault.size.toFixed(2))})` : "";
+  const between = fault.kind.startsWith("cut") || ["delay", "loss", "flap"].includes(fault.kind);
+  return `${fault.kind} ${between ? `${a} - ${b}` : fault.kind.startsWith("store-") || fault.kind === "restart-all" ? "" : a}${size}${lasts}`.replace(
+    "  ",
+    " ",
+  );
+}

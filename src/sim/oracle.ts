@@ -1,0 +1,265 @@
+/**
+ * What was promised, checked from outside the code under test: it sees the real processes, disks and clocks, and what clients
+ * were told. The invariants are those of DESIGN section 9.
+ */
+import type { AgentState } from "../core/machine/state.ts";
+import type { LeaseRecord } from "../core/model/record.ts";
+import { recordKeys } from "../core/model/record.ts";
+import type { SignedTable } from "../core/model/routing.ts";
+import type { Agent } from "./agent.ts";
+import type { Edge } from "./clients.ts";
+import { type Micros, millis } from "./kernel.ts";
+import type { Postgres } from "./postgres.ts";
+import { storeName } from "./shapes.ts";
+import type { Stored } from "./shared-store.ts";
+import { holds, type Timeline } from "./timeline.ts";
+import type { Site, World } from "./world.ts";
+
+export class Oracle {
+  /** Acknowledged writes, all. */
+  acknowledged = 0;
+  /** When the last one passed a gate. */
+  lastAckAt: Micros = -1;
+  /** Longest time without one, and when it ended. */
+  committedEpochs = 0;
+  /** A person accepted loss in this epoch or before: S1 is asked no more of what was acknowledged until then. */
+  lossAcceptedEpoch = 0;
+  highestCommitted = 0;
+  #highestAcked = 0;
+  #highestAckedBy = "";
+  #claims = new Map<number, string>();
+  #written = new Set<Timeline>();
+  #tableGeneration = 0;
+  #promotedEpochs = new Map<number, string>();
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  #violate(invariant: string, text: string): void {
+    this.#world.kernel.violate(invariant, text);
+  }
+
+  // ---------------------------------------------------------------- the store
+
+  onStored(key: string, before: Stored | undefined, after: Stored): void {
+    if (key === recordKeys.lease(storeName))
+      this.#onLease((before?.record ?? null) as LeaseRecord | null, after.record as LeaseRecord | null);
+    else if (key === recordKeys.routing) {
+      const table = (after.record as SignedTable | null)?.table;
+      if (!table || Object.keys(table.services).length === 0)
+        this.#violate("S13", "an empty routing table was published");
+      else if (table.generation <= this.#tableGeneration)
+        this.#violate(
+          "S13",
+          `routing table ${table.generation} was published after ${this.#tableGeneration}`,
+        );
+      else this.#tableGeneration = table.generation;
+    }
+  }
+
+  #onLease(before: LeaseRecord | null, after: LeaseRecord | null): void {
+    if (!after) return;
+    const { kernel } = this.#world;
+    const epochBefore = before?.epoch ?? 0;
+    if (after.epoch < epochBefore)
+      return this.#violate("S3", `the lease went back from epoch ${epochBefore} to ${after.epoch}`);
+    if (after.epoch === epochBefore && before && before.holder !== after.holder)
+      return this.#violate("S3", `epoch ${after.epoch} passed from ${before.holder} to ${after.holder}`);
+    if (after.epoch > epochBefore) {
+      if (after.phase !== "claimed")
+        return this.#violate("S3", `epoch ${after.epoch} began as ${after.phase}`);
+      this.#claims.set(after.epoch, after.holder);
+      kernel.tell("part", "lease", `epoch ${after.epoch} is claimed for ${after.holder}: ${after.because}`);
+      if (after.because.startsWith("loss accepted")) this.lossAcceptedEpoch = after.epoch;
+      if (before) this.#checkFenced(before, after);
+    } else if (before?.phase !== after.phase) {
+      if (after.phase === "vacant") this.#checkEnded(after);
+      if (after.phase === "committed") this.#onCommitted(after);
+    }
+    if (after.phase === "committed") this.#checkDurable(after);
+    if (
+      before?.phase === "committed" &&
+      after.phase === "committed" &&
+      after.epoch === before.epoch &&
+      after.durable.position < before.durable.position
+    )
+      this.#violate("trap 5", `the published position went down in epoch ${after.epoch}`);
+  }
+
+  /** L4: who writes `vacant` has fenced and confirmed. */
+  #checkEnded(lease: LeaseRecord): void {
+    this.#world.kernel.tell("part", "lease", `epoch ${lease.epoch} is vacant: ${lease.because}`);
+    const member = this.#world.members.get(lease.holder);
+    if (member?.isPrimary)
+      this.#violate("L4", `${lease.holder} gave up epoch ${lease.epoch}, and still runs as a primary`);
+  }
+
+  /** S6, L7: when another one claims, the old primary is ended, and its gate passes nothing, each by itself. */
+  #checkFenced(before: LeaseRecord, after: LeaseRecord): void {
+    const { ablation } = this.#world.options;
+    for (const site of this.#world.siteList) {
+      const { postgres, gate, fencer } = site;
+      if (!postgres?.isPrimary || !gate) continue;
+      if (!ablation.gate && gate.process.running && gate.verdict() !== "cut" && gate.verdict() !== "hold")
+        return this.#violate(
+          "S6",
+          `epoch ${after.epoch} was claimed while the gate of ${postgres.name} still passes (epoch ${before.epoch})`,
+        );
+      const frozen = !postgres.process.running || !fencer?.process.running || postgres.diskHung;
+      if (!ablation.fencer && !frozen)
+        return this.#violate(
+          "S6",
+          `epoch ${after.epoch} was claimed while ${postgres.name} still runs as a primary (epoch ${before.epoch})`,
+        );
+    }
+  }
+
+  #onCommitted(lease: LeaseRecord): void {
+    this.committedEpochs++;
+    this.highestCommitted = lease.epoch;
+    const { kernel, topology } = this.#world;
+    kernel.tell("part", "lease", `epoch ${lease.epoch} is committed: ${lease.holder} is the primary`);
+    const member = this.#world.members.get(lease.holder);
+    const store = topology.dataStores[0];
+    if (!member || !store) return;
+    const region = topology.regions.find((candidate) => candidate.name === member.region);
+    if (store.jurisdictions.length > 0 && !store.jurisdictions.includes(region?.jurisdiction ?? ""))
+      this.#violate("S14", `${lease.holder} leads in jurisdiction ${region?.jurisdiction}`);
+    const timeline = this.#timelineOf(lease.epoch);
+    if (!timeline)
+      return this.#violate("S3", `epoch ${lease.epoch} was committed, and nobody was promoted in it`);
+    if (this.lossAcceptedEpoch === lease.epoch) {
+      this.#written.clear();
+      return;
+    }
+    for (const other of this.#written) {
+      if (other.acknowledged < 0) continue;
+      if (holds(timeline, Number.POSITIVE_INFINITY, other, other.acknowledged)) continue;
+      if (store.replication === "asynchronous") this.#checkRpo(timeline, other, store.rpoMs);
+      else if (!this.#world.options.ablation.synchronousSet)
+        this.#violate(
+          "S1",
+          `epoch ${lease.epoch} of ${lease.holder} misses acknowledged writes of epoch ${other.epoch} of ${other.member} (up to ${other.acknowledged})`,
+        );
+    }
+  }
+
+  /** P3: an asynchronous store may lose at most its RPO: what is missing was acknowledged within that time before the fault. */
+  #checkRpo(timeline: Timeline, other: Timeline, rpoMs: number): void {
+    const { recent } = other;
+    const last = recent.at(-1)?.[1] ?? 0;
+    const first = recent.find(([position]) => !holds(timeline, Number.POSITIVE_INFINITY, other, position));
+    this.#world.kernel.hit("asynchronous writes were lost");
+    if (first && last - first[1] > millis(rpoMs))
+      this.#violate(
+        "P3",
+        `${Math.round((last - first[1]) / 1000)} ms of acknowledged writes are lost, the RPO is ${rpoMs} ms`,
+      );
+  }
+
+  /** D1: what is published of the copies is true: each acknowledged write beyond the position is on that many of them. */
+  #checkDurable(lease: LeaseRecord): void {
+    const store = this.#world.topology.dataStores[0];
+    if (store?.replication !== "synchronous" || this.#world.options.ablation.synchronousSet) return;
+    const timeline = this.#timelineOf(lease.epoch);
+    if (!timeline || timeline.acknowledged <= lease.durable.position) return;
+    this.#checkCopies(lease, timeline, timeline.acknowledged);
+  }
+
+  #checkCopies(lease: LeaseRecord, timeline: Timeline, position: number): void {
+    const { acknowledgements, standbys } = lease.durable;
+    if (acknowledgements === 0) return;
+    let copies = 0;
+    for (const { member } of standbys) {
+      const copy = this.#world.members.get(member)?.disk;
+      if (copy?.timeline && holds(copy.timeline, copy.position, timeline, position)) copies++;
+    }
+    if (copies < acknowledgements && this.#wipes === 0)
+      this.#violate(
+        "D1",
+        `a write of epoch ${lease.epoch} at ${position} was acknowledged and is on ${copies} of ${standbys.length} published copies, ${acknowledgements} are promised (published up to ${lease.durable.position})`,
+      );
+  }
+
+  #wipes = 0;
+
+  /** A disk was lost on purpose: what is published may be false until the agents know. */
+  onWiped(): void {
+    this.#wipes++;
+  }
+
+  get wipes(): number {
+    return this.#wipes;
+  }
+
+  // ---------------------------------------------------------------- members and clients
+
+  readonly #timelines = new Map<number, Timeline>();
+
+  #timelineOf(epoch: number): Timeline | undefined {
+    return this.#timelines.get(epoch);
+  }
+
+  onPromoted(member: Postgres, epoch: number): void {
+    const { kernel } = this.#world;
+    kernel.hit("promoted");
+    kernel.tell("part", member.name, `is promoted in epoch ${epoch}`);
+    const other = this.#promotedEpochs.get(epoch);
+    if (other !== undefined && other !== member.name)
+      return this.#violate("S3", `${other} and ${member.name} were both promoted in epoch ${epoch}`);
+    this.#promotedEpochs.set(epoch, member.name);
+    if (member.disk.timeline) this.#timelines.set(epoch, member.disk.timeline);
+    // S11: nobody is promoted without an epoch that was claimed for it.
+    if (this.#claims.get(epoch) !== member.name)
+      this.#violate(
+        "S11",
+        `${member.name} was promoted in epoch ${epoch}, which ${this.#claims.get(epoch) ?? "nobody"} has claimed`,
+      );
+  }
+
+  onAcknowledged(site: Site, timeline: Timeline, position: number): void {
+    const { kernel } = this.#world;
+    this.acknowledged++;
+    this.lastAckAt = kernel.now;
+    const { epoch, member } = timeline;
+    if (epoch < this.#highestAcked)
+      return this.#violate(
+        "S2",
+        `${member} acknowledged a write in epoch ${epoch} after ${this.#highestAckedBy} had in epoch ${this.#highestAcked}`,
+      );
+    if (epoch < this.highestCommitted)
+      return this.#violate(
+        "S4",
+        `${member} acknowledged a write in epoch ${epoch} after epoch ${this.highestCommitted} was committed`,
+      );
+    if (epoch > this.highestCommitted)
+      return this.#violate("S3", `${member} acknowledged a write in epoch ${epoch}, which is not committed`);
+    this.#highestAcked = epoch;
+    this.#highestAckedBy = member;
+    if (position > timeline.acknowledged) timeline.acknowledged = position;
+    this.#written.add(timeline);
+    const store = this.#world.topology.dataStores[0];
+    if (store?.replication === "asynchronous") {
+      timeline.recent.push([position, kernel.now]);
+      if (timeline.recent.length > 4000) timeline.recent.splice(0, 2000);
+      return;
+    }
+    if (this.#world.options.ablation.synchronousSet) return;
+    const lease = this.#world.store.records.get(recordKeys.lease(storeName))?.record as LeaseRecord | null;
+    if (lease?.epoch === epoch && lease.phase === "committed" && position > lease.durable.position)
+      this.#checkCopies(lease, timeline, position);
+    void site;
+  }
+
+  onForwarded(edge: Edge, epoch: number): void {
+    if (epoch < edge.forwardedEpoch)
+      this.#violate("S5", `an edge forwarded to epoch ${epoch} after ${edge.forwardedEpoch}`);
+    else edge.forwardedEpoch = epoch;
+  }
+
+  // ---------------------------------------------------------------- agents
+
+  onTransition(_agent: Agent, _before: AgentState, _after: AgentState): void {}
+}

@@ -1,0 +1,123 @@
+/** A seed in, a world and its faults out: each seed has its own mix, so that rare combinations are somebody's everyday. */
+import type { ProfileName } from "../core/model/profile.ts";
+import type { Fault, FaultKind } from "./fault.ts";
+import { faultKinds } from "./fault.ts";
+import { millis, seconds } from "./kernel.ts";
+import { Random } from "./random.ts";
+import { plainShape, type Shape } from "./shapes.ts";
+import { type Ablation, nothingAblated, type WorldOptions } from "./world.ts";
+
+export interface Plan {
+  readonly world: WorldOptions;
+  readonly faults: readonly Fault[];
+  /** When faults end, and the liveness phase begins. */
+  readonly healAt: number;
+}
+
+const lastsLong: ReadonlySet<FaultKind> = new Set(["kill-region", "isolate", "cut", "store-down"]);
+
+export function planFor(seed: number, tellStory = false): Plan {
+  const chance = new Random(seed, "plan");
+  const ablation = ablationFor(chance);
+  const shape = shapeFor(chance);
+  const world: WorldOptions = {
+    seed,
+    shape,
+    store: chance.chance(0.5) ? "etcd" : "embedded",
+    clients: chance.between(4, 12),
+    thinkMs: chance.pick([20, 50, 200]),
+    ablation,
+    tellStory,
+    drift: chance.chance(0.5) ? 0.0049 : 0,
+  };
+  const span = seconds(chance.between(10, 40));
+  const healAt = seconds(8) + span;
+  const faults: Fault[] = [];
+  const kinds = (Object.keys(faultKinds) as FaultKind[]).filter(
+    (kind) => chance.chance(0.3) && isFair(kind, ablation, shape),
+  );
+  if (kinds.length === 0) kinds.push("kill-region");
+  const count = chance.skewed(1, 25);
+  for (let index = 0; index < count; index++) faults.push(faultFor(chance, chance.pick(kinds), shape, span));
+  return { world, faults, healAt };
+}
+
+function faultFor(chance: Random, kind: FaultKind, shape: Shape, span: number): Fault {
+  const regions = shape.members + shape.witnesses;
+  const reactive = chance.chance(0.25);
+  const fault = {
+    kind,
+    a: chance.chance(0.4) ? 0 : chance.below(regions),
+    b: chance.below(regions),
+    lasts: millis(lastsLong.has(kind) ? chance.skewed(200, 20_000) : chance.skewed(20, 15_000)),
+    size: sizeFor(chance, kind),
+  };
+  if (!reactive) return { ...fault, at: seconds(8) + chance.below(span) };
+  return {
+    ...fault,
+    at: millis(chance.skewed(1, 2000)) - millis(1),
+    after: {
+      moment: chance.pick(["claimed", "promoted", "committed", "vacant"] as const),
+      count: chance.between(2, 4),
+    },
+  };
+}
+
+function sizeFor(chance: Random, kind: FaultKind): number {
+  switch (kind) {
+    case "delay":
+      return chance.skewed(10, 3000);
+    case "loss":
+      return chance.pick([0.01, 0.1, 0.5]);
+    case "flap":
+      return chance.skewed(20, 2000);
+    case "store-slow":
+      return chance.skewed(5, 2000);
+    case "store-loses-replies":
+      return chance.pick([0.1, 0.5, 1]);
+    case "disk-slow":
+      return chance.skewed(3, 100);
+    case "clock-jump":
+      return chance.pick([-3_600_000, 3_600_000, 1000]);
+    default:
+      return 0;
+  }
+}
+
+/** With a guard taken away, what only that guard can hold is not asked of the others. */
+function isFair(kind: FaultKind, ablation: Ablation, _shape: Shape): boolean {
+  if (kind === "wipe") return false;
+  const guards: readonly FaultKind[] = ["kill-fencer", "pause-fencer", "kill-gate", "pause-gate"];
+  if (ablation.fencer || ablation.gate) {
+    if (guards.includes(kind)) return false;
+    if (ablation.gate && (kind === "pause-region" || kind === "disk-hung")) return false;
+  }
+  return true;
+}
+
+function ablationFor(chance: Random): Ablation {
+  if (!chance.chance(0.25)) return nothingAblated;
+  const guard = chance.pick(["fencer", "gate", "seal", "synchronousSet"] as const);
+  return { ...nothingAblated, [guard]: true };
+}
+
+function shapeFor(chance: Random): Shape {
+  const profile: ProfileName = chance.pick(["fast", "balanced"]);
+  const shape = { ...plainShape, profile };
+  switch (chance.below(8)) {
+    case 0:
+      return { ...shape, members: 2, witnesses: 1 };
+    case 1:
+      return { ...shape, members: 5, witnesses: 0, acknowledgements: 2 };
+    case 2:
+      return { ...shape, members: 3, witnesses: 2 };
+    case 3:
+      return { ...shape, replication: "asynchronous", rpoMs: 2000 };
+    case 4:
+      return { ...shape, foreignRegion: true };
+    case 5:
+      return { ...shape, strict: true };
+    default:
+      return shape;
+  }
+}
