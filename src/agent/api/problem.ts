@@ -17,7 +17,7 @@ export type RequestErrorCode = keyof typeof statuses;
 
 export function problem(code: RequestErrorCode, detail: string): Problem {
   const { means, advice } = errorCodes[code];
-  return { type: `urn:holdfast:error:${code}`, status: statuses[code], title: means, detail, code, advice };
+  return { type: `urn:holdfast:problem:${code}`, status: statuses[code], title: means, detail, code, advice };
 }
 
 export function problemResponse(given: Problem, headers: Readonly<Record<string, string>> = {}): Response {

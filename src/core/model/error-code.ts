@@ -9,8 +9,49 @@ export interface ErrorMeaning {
   readonly advice: string;
 }
 
-/** Mirrored by `docs/reference/errors.md`; `test/core/model/error-code.test.ts` compares register, docs and source. */
+/** Mirrored by `docs/reference/errors.md`; `test/core/model/error-code.test.ts` compares register, docs and source both ways. */
 export const errorCodes = {
+  HOLDFAST_ADDRESS_UNUSABLE: {
+    means: "The address cannot be listened on.",
+    retryable: false,
+    advice: "End whoever listens there, or give this one another address in the topology.",
+  },
+  HOLDFAST_AGENT_ANSWER: {
+    means: "What answered is not an agent, or one of another version.",
+    retryable: false,
+    advice: "Check the address, and that both sides run the same version.",
+  },
+  HOLDFAST_AGENT_UNREACHABLE: {
+    means: "The agent gave no answer in time.",
+    retryable: true,
+    advice:
+      "Check that the agent runs and that its address can be reached from here; ask the agent of another region.",
+  },
+  HOLDFAST_BAD_REQUEST: {
+    means: "The edge cannot read the request as HTTP.",
+    retryable: false,
+    advice: "Correct the client; the detail says what is wrong with the request.",
+  },
+  HOLDFAST_EDGE_ANSWER: {
+    means: "What answered on the edge's admin address is not an edge, or one of another version.",
+    retryable: false,
+    advice: "Check the admin address in the topology, and that both sides run the same version.",
+  },
+  HOLDFAST_EDGE_CONFIG: {
+    means: "The edge's configuration is missing, or a value in it is out of range.",
+    retryable: false,
+    advice: "Correct the value that the message names.",
+  },
+  HOLDFAST_EDGE_UNAUTHORIZED: {
+    means: "The edge refused the admin token.",
+    retryable: false,
+    advice: "Give agent and edge the same token file.",
+  },
+  HOLDFAST_EDGE_UNREACHABLE: {
+    means: "The edge gave no answer in time: it goes on with the table that it has.",
+    retryable: true,
+    advice: "See whether its process runs and its admin address can be reached from its agent.",
+  },
   HOLDFAST_FENCER_ALREADY_RUNNING: {
     means: "Another fencer answers on this socket: a member has one fencer.",
     retryable: false,
@@ -42,32 +83,41 @@ export const errorCodes = {
     retryable: true,
     advice: "Check the free space, the owner of the folder, and the health of the disk.",
   },
+  HOLDFAST_HOLD_ENDED: {
+    means: "A request waited for a writer for as long as it may, and none came.",
+    retryable: true,
+    advice: "Send it again after Retry-After; nothing of it was done.",
+  },
   HOLDFAST_KEY_INVALID: {
     means: "A file or a text that should hold an Ed25519 key holds something else.",
     retryable: false,
     advice:
       "Put the right key there, or remove the file: a new one is made, and every edge must then learn it.",
   },
-  HOLDFAST_PROCESS_NOT_STARTED: {
-    means: "A child process ended, or was not ready in time; nothing of it is left running.",
-    retryable: true,
-    advice: "Read the end of its log, which the message quotes.",
-  },
-  HOLDFAST_ADDRESS_UNUSABLE: {
-    means: "The address cannot be listened on.",
+  HOLDFAST_LISTEN: {
+    means: "An edge cannot listen on an address of the topology.",
     retryable: false,
-    advice: "End whoever listens there, or give this one another address in the topology.",
+    advice: "End whoever listens there, or give the edge another address.",
   },
-  HOLDFAST_AGENT_ANSWER: {
-    means: "What answered is not an agent, or one of another version.",
+  HOLDFAST_METHOD: {
+    means: "The edge does not carry this HTTP method.",
     retryable: false,
-    advice: "Check the address, and that both sides run the same version.",
+    advice: "Use another method; CONNECT and TRACE are never carried.",
   },
-  HOLDFAST_AGENT_UNREACHABLE: {
-    means: "The agent gave no answer in time.",
+  HOLDFAST_NO_TABLE: {
+    means: "The edge has no routing table yet, neither from its agent nor on its disk.",
     retryable: true,
-    advice:
-      "Check that the agent runs and that its address can be reached from here; ask the agent of another region.",
+    advice: "Wait until its agent has given it one, or apply one with the edge's own command.",
+  },
+  HOLDFAST_OFF: {
+    means: "The routing table says that the service is off, on purpose.",
+    retryable: true,
+    advice: "Look at the reason in the routing table; a person switches it on again.",
+  },
+  HOLDFAST_OUTCOME_UNKNOWN: {
+    means: "The upstream was lost after the request had been sent: it may have been done.",
+    retryable: false,
+    advice: "Ask what came of it before sending it again; with an Idempotency-Key it is safe to repeat.",
   },
   HOLDFAST_PEER_ANSWER: {
     means: "Another region's agent answered something that is not an answer: nothing was promised.",
@@ -78,6 +128,77 @@ export const errorCodes = {
     means: "Another region's agent gave no answer in time: nothing was promised.",
     retryable: true,
     advice: "Check the link between the two regions.",
+  },
+  HOLDFAST_PG_DIVERGED: {
+    means: "The member's history and its new primary's have parted.",
+    retryable: true,
+    advice: "Nothing: its tail is kept and listed, then it is rewound or seeded anew.",
+  },
+  HOLDFAST_PG_EPOCH: {
+    means: "The member's own disk knows a higher epoch than the one that was asked for.",
+    retryable: false,
+    advice:
+      "Nothing: an older order came late. If the control store was restored from a snapshot, see the guide.",
+  },
+  HOLDFAST_PG_FOLDER: {
+    means: "The member's data folder cannot be used.",
+    retryable: false,
+    advice: "Correct the path, the owner or the mode that the message names.",
+  },
+  HOLDFAST_PG_FOREIGN_DATA: {
+    means: "The data folder belongs to another topology, data store or member.",
+    retryable: false,
+    advice: "Point the member at its own folder; move the foreign data away by hand if it is of no use.",
+  },
+  HOLDFAST_PG_NOT_FOUND: {
+    means: "No PostgreSQL server programs of a supported version were found.",
+    retryable: false,
+    advice: "Install PostgreSQL, or name the folder of its programs with HOLDFAST_PG_BIN.",
+  },
+  HOLDFAST_PG_SEED: {
+    means: "The base backup of the primary did not arrive whole.",
+    retryable: true,
+    advice: "Check the link and the free space; it is begun anew by itself.",
+  },
+  HOLDFAST_PG_SETTING: {
+    means: "A setting of PostgreSQL cannot be set as Holdfast needs it.",
+    retryable: false,
+    advice: "Remove the setting that the message names from the member's own configuration.",
+  },
+  HOLDFAST_PG_START: {
+    means: "PostgreSQL did not start.",
+    retryable: true,
+    advice: "Read the end of its log, which the message quotes.",
+  },
+  HOLDFAST_PG_STATE: {
+    means: "The member is not in the state that the act needs.",
+    retryable: true,
+    advice: "Nothing: it is looked at again and the next step is chosen by what it is.",
+  },
+  HOLDFAST_PG_TOOL: {
+    means: "A PostgreSQL program failed, or is missing where it would help.",
+    retryable: true,
+    advice: "Read what it said; without pg_rewind a member is seeded anew.",
+  },
+  HOLDFAST_PG_UPSTREAM: {
+    means: "The primary that is to be followed cannot be reached, or is not the one that was named.",
+    retryable: true,
+    advice: "Check the link between the members, which is direct and not through the gate.",
+  },
+  HOLDFAST_PG_USER: {
+    means: "PostgreSQL refuses to run as this user.",
+    retryable: false,
+    advice: "Start the agent as another user than root, or name a user that it may become.",
+  },
+  HOLDFAST_PROCESS_NOT_STARTED: {
+    means: "A child process ended, or was not ready in time; nothing of it is left running.",
+    retryable: true,
+    advice: "Read the end of its log, which the message quotes.",
+  },
+  HOLDFAST_READ_ONLY: {
+    means: "The routing table says that the service is read-only now.",
+    retryable: true,
+    advice: "Send it again after Retry-After; reads are served.",
   },
   HOLDFAST_REQUEST_CONFLICT: {
     means: "It was understood and not done: a rule, an epoch or another request is against it.",
@@ -118,6 +239,78 @@ export const errorCodes = {
     means: "There is nothing under this path or this id.",
     retryable: false,
     advice: "Check the id; GET /v1/openapi.json lists all paths.",
+  },
+  HOLDFAST_STATIC: {
+    means: "The routing table says that the service serves fixed content only.",
+    retryable: true,
+    advice: "Send it again after Retry-After.",
+  },
+  HOLDFAST_STORE_CLOSED: {
+    means: "The control store was closed by this process.",
+    retryable: false,
+    advice: "Nothing: the agent is being stopped.",
+  },
+  HOLDFAST_STORE_CORRUPT: {
+    means: "The control store's file is damaged.",
+    retryable: false,
+    advice:
+      "Move the file away and restore it, or start with an empty one: members keep their epochs on their own disks.",
+  },
+  HOLDFAST_STORE_DENIED: {
+    means: "This process may not open the control store.",
+    retryable: false,
+    advice: "Correct the owner and the mode of the file and its folder, or the credentials.",
+  },
+  HOLDFAST_STORE_FAILED: {
+    means: "The control store failed in a way that is not known to help itself.",
+    retryable: true,
+    advice: "Read the cause; it is opened anew by itself.",
+  },
+  HOLDFAST_STORE_FULL: {
+    means: "The control store has no room to write.",
+    retryable: true,
+    advice: "Free space on its disk, or compact it; reads go on.",
+  },
+  HOLDFAST_STORE_OTHER_SCHEMA: {
+    means: "The control store was written by another version, or is no control store.",
+    retryable: false,
+    advice: "Run the version that wrote it, or name another path.",
+  },
+  HOLDFAST_STORE_OTHER_TOPOLOGY: {
+    means: "The control store belongs to another topology.",
+    retryable: false,
+    advice: "Give each topology a store of its own: correct the path.",
+  },
+  HOLDFAST_STORE_OVERLOADED: {
+    means: "More calls to the control store are waiting than it may have.",
+    retryable: true,
+    advice: "Nothing, if it passes; else find out what keeps the store from answering.",
+  },
+  HOLDFAST_STORE_READ_ONLY: {
+    means: "The control store can be read and not written.",
+    retryable: true,
+    advice: "See whether its disk was mounted read-only after a fault.",
+  },
+  HOLDFAST_STORE_REFUSED: {
+    means: "A key or a value is outside the limits of the control store.",
+    retryable: false,
+    advice: "A bug: report it with the message.",
+  },
+  HOLDFAST_STORE_TIMEOUT: {
+    means: "The control store gave no answer in time; whether it was written is not known.",
+    retryable: true,
+    advice:
+      "Check the store's health and the link to it; without a quorum nobody claims, and holders freeze.",
+  },
+  HOLDFAST_STORE_UNREACHABLE: {
+    means: "The control store cannot be reached.",
+    retryable: true,
+    advice: "Check its endpoints, or its file's folder; traffic goes on as it was routed.",
+  },
+  HOLDFAST_UNKNOWN_SERVICE: {
+    means: "No service of the routing table answers to this host name.",
+    retryable: false,
+    advice: "Check the Host header, and the services of the topology.",
   },
 } as const satisfies Readonly<Record<string, ErrorMeaning>>;
 

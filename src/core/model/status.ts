@@ -91,7 +91,7 @@ export interface RequestBody {
 
 /** RFC 9457, `application/problem+json`. */
 export interface Problem {
-  /** `urn:holdfast:error:` and the code. */
+  /** `urn:holdfast:problem:` and the code. */
   readonly type: string;
   readonly status: number;
   readonly title: string;

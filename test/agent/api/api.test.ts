@@ -97,7 +97,7 @@ test("what is not a request is told by name, and what is refused says why", asyn
     assert.equal(got, status, JSON.stringify(json));
     assert.match(headers.get("content-type") ?? "", /^application\/problem\+json/);
     assert.match(json.detail, detail);
-    assert.equal(json.type, `urn:holdfast:error:${json.code}`);
+    assert.equal(json.type, `urn:holdfast:problem:${json.code}`);
   };
   await check("{", 422, /not JSON/);
   await check({ ...switchover, kind: "explode" }, 422, /^kind: /);
