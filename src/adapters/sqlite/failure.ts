@@ -3,6 +3,8 @@ import { InvariantViolation } from "../../core/model/invariant.ts";
 import type { StoreErrorCode } from "../../ports/store.ts";
 import type { Failure } from "./protocol.ts";
 
+const RESTORE = "stop all agents, keep the file for examination, and restore the last good copy";
+
 /** Thrown within the thread that holds the database; never leaves it. */
 export class FileFailure extends Error {
   readonly failure: Failure;
@@ -13,6 +15,8 @@ export class FileFailure extends Error {
   }
 }
 
+/** "no such table": the file was emptied under the connection. All other causes would be bugs of ours. */
+const ERROR = 1;
 // Primary result codes, https://www.sqlite.org/rescode.html; extended codes have them in the low byte.
 const BUSY = 5;
 const LOCKED = 6;
@@ -53,6 +57,10 @@ export function moved(): FileFailure {
   );
 }
 
+export function emptied(): FileFailure {
+  return new FileFailure("HOLDFAST_STORE_CORRUPT", false, "the file was emptied", RESTORE);
+}
+
 export function toFailure(error: unknown): Failure {
   if (error instanceof FileFailure) return error.failure;
   if (error instanceof InvariantViolation) throw error;
@@ -61,6 +69,9 @@ export function toFailure(error: unknown): Failure {
   if (code === null) return failed(text, false, "this is a bug: report it with what the agent logged");
   if (code === READONLY_DBMOVED) return moved().failure;
   switch (code & 0xff) {
+    case ERROR:
+      if (!text.startsWith("no such table")) break;
+      return emptied().failure;
     case BUSY:
     case LOCKED:
     case PROTOCOL:
@@ -97,13 +108,12 @@ export function toFailure(error: unknown): Failure {
         code: "HOLDFAST_STORE_CORRUPT",
         retryable: false,
         problem: `the file is damaged or no database (${text})`,
-        advice: "stop all agents, keep the file for examination, and restore the last good copy",
+        advice: RESTORE,
       };
     case IOERR:
       return failed(`the disk failed (${text})`, true, "look at the kernel's log (dmesg) for its disk");
-    default:
-      return failed(`SQLite says ${code}: ${text}`, false, "report it with what the agent logged");
   }
+  return failed(`SQLite says ${code}: ${text}`, false, "report it with what the agent logged");
 }
 
 function failed(problem: string, retryable: boolean, advice: string): Failure {

@@ -15,7 +15,7 @@ import { type BigIntStats, statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Revision } from "../../core/model/id.ts";
 import type { CasOutcome, StoreChange, StoredRecord } from "../../ports/store.ts";
-import { FileFailure, isBusy, moved, toFailure } from "./failure.ts";
+import { emptied, FileFailure, isBusy, moved, toFailure } from "./failure.ts";
 
 /** "HFST": so that no other program's database is taken for a control store. */
 const APPLICATION_ID = 0x48465354;
@@ -155,7 +155,10 @@ export class ControlFile implements Disposable {
         `the file's journal mode is "${mode}" and cannot be set to "truncate"`,
         "end the program that holds it open in that mode",
       );
-    if (this.#pragma("application_id") === 0 && this.#isEmpty()) this.#create();
+    if (this.#pragma("application_id") === 0 && this.#isEmpty()) {
+      if (!this.#options.mayCreate) throw emptied();
+      this.#create();
+    }
     if (this.#pragma("application_id") !== APPLICATION_ID)
       throw new FileFailure(
         "HOLDFAST_STORE_OTHER_SCHEMA",

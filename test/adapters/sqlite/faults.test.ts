@@ -75,6 +75,20 @@ test("a file damaged while it is open fails reads and writes with a clear error,
   });
 });
 
+test("a file that is emptied while it is open is not made anew", async () => {
+  await inFolder(async (path) => {
+    const store = await open({ path, topology: "shop" });
+    assert.equal((await store.compareAndSwap("a", 0, "1", deadline())).kind, "succeeded");
+    await writeFile(path, "");
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      await assert.rejects(store.get("a", deadline()), failsWith("HOLDFAST_STORE_CORRUPT", false));
+      const outcome = await store.compareAndSwap("a", 0, "2", deadline());
+      assert.ok(outcome.kind === "unknown" && /emptied/.test(outcome.because), JSON.stringify(outcome));
+    }
+    assert.equal((await readFile(path)).length, 0);
+  });
+});
+
 test("a folder that is not there is named", async () => {
   await inFolder((path) =>
     refusesToOpen(join(path, "none", "control.db"), "HOLDFAST_STORE_UNREACHABLE", /its folder exists/),
