@@ -2,7 +2,7 @@
 import type { Store } from "../../src/ports/store.ts";
 import type { ClientJob } from "./store-place.ts";
 
-const CALL_TIMEOUT_MS = 5000;
+const CALL_TIMEOUT_MS = 20_000;
 
 const [module = "", spec = "", job = ""] = process.argv.slice(2);
 const { openStore } = (await import(module)) as { openStore: (spec: unknown) => Promise<Store> };

@@ -14,14 +14,14 @@ import { revisionOf, StoreModel } from "./store-model.ts";
 import { eventually, type StorePlace, startClient } from "./store-place.ts";
 
 /** More than any store here needs, so that a busy machine fails no case that is not about time. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 const deadline = (ms = PATIENCE_MS) => AbortSignal.timeout(ms);
 
 export function storeContract(name: string, newPlace: () => Promise<StorePlace>): void {
   void suite(`store contract: ${name}`, () => {
     const inPlace = (fact: string, body: (place: StorePlace) => Promise<void>): void => {
-      void test(fact, { timeout: 60_000 }, async () => {
+      void test(fact, { timeout: 120_000 }, async () => {
         const place = await newPlace();
         try {
           await body(place);
