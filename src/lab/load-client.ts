@@ -71,7 +71,7 @@ export class Client {
     for (let tries = 0; ; ) {
       for (const edge of this.#edges()) {
         const now = monotonicMs();
-        if (last !== null && now >= deadline) return last;
+        if (last !== null && now >= deadline) return { ...last, doneAt: now };
         tries += 1;
         const attempt = await this.#attempt(edge, ask, deadline);
         last = { ...attempt, edge, tries, lastTryAt: now, doneAt: monotonicMs() };

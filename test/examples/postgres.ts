@@ -75,7 +75,7 @@ export async function startPostgres(): Promise<TestPostgres> {
         cwd: folder,
         stdio: "ignore",
       });
-      const deadline = performance.now() + 20_000;
+      const deadline = performance.now() + 60_000;
       for (;;) {
         try {
           await self.sql("SELECT 1");
@@ -104,8 +104,8 @@ export async function startPostgres(): Promise<TestPostgres> {
     async sql(text, values = []) {
       const client = new pg.Client({
         connectionString: url,
-        connectionTimeoutMillis: 2_000,
-        query_timeout: 10_000,
+        connectionTimeoutMillis: 5_000,
+        query_timeout: 30_000,
       });
       client.on("error", () => {});
       await client.connect();

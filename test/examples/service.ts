@@ -40,9 +40,9 @@ export async function startService(environment: Readonly<Record<string, string>>
         method: "POST",
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify(order),
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(60_000),
       }),
-    get: (path) => fetch(`${url}${path}`, { signal: AbortSignal.timeout(10_000) }),
+    get: (path) => fetch(`${url}${path}`, { signal: AbortSignal.timeout(60_000) }),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await exited;

@@ -65,7 +65,7 @@ function request(edges: readonly string[], rest: Partial<LoadRequest> = {}): Loa
   };
 }
 
-async function until(what: string, holds: () => boolean, timeoutMs = 15_000): Promise<void> {
+async function until(what: string, holds: () => boolean, timeoutMs = 60_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!holds()) {
     assert.ok(performance.now() < deadline, `never: ${what}`);
