@@ -35,7 +35,8 @@ export function createPerformer(options: PerformerOptions): Performer {
   const underWay = new Set<Promise<unknown>>();
   const answers = new Map<number, (answer: { promised: boolean; because: string }) => void>();
   /** Orders to the guards of a member keep their order, and a promotion waits for them. */
-  const guards = new Map<MemberName, Promise<unknown>>();
+  const guards = new Map<string, Promise<unknown>>();
+  const waitingOrders = new Map<string, (unit: MemberParts) => Promise<unknown>>();
   /** Epoch for which the fencer of each member took our last pet: nobody leads unguarded. */
   const armed = new Map<MemberName, number>();
   /** The slow operation of each member, so that `end` can overtake it. */
@@ -81,7 +82,8 @@ export function createPerformer(options: PerformerOptions): Performer {
       if (op.kind === "end") slow.get(name)?.abort(new Error("overtaken by end"));
       if (!urgent) slow.set(name, lane);
       const leads = op.kind === "promote" || op.kind === "initialize";
-      if (leads || op.kind === "drain") await guards.get(name);
+      if (leads) await guards.get(`fencer ${name}`);
+      if (op.kind === "drain" || op.kind === "stop-in-order") await guards.get(`gate ${name}`);
       try {
         if (leads && armed.get(name) !== op.epoch)
           outcome = {
@@ -102,16 +104,32 @@ export function createPerformer(options: PerformerOptions): Performer {
     lookAt(name);
   };
 
-  const guard = (name: MemberName, order: (unit: MemberParts) => Promise<unknown>) => {
+  /**
+   * Orders to one guard go one after the other, and only the newest waits: what has not been sent when a newer one comes is
+   * not worth sending. Fencer and gate have a line each, so that one that does not answer never delays the other.
+   */
+  const guard = (
+    line: "fencer" | "gate",
+    name: MemberName,
+    order: (unit: MemberParts) => Promise<unknown>,
+  ) => {
     const unit = parts.members.get(name);
     if (!unit) return;
-    const before = guards.get(name) ?? Promise.resolve();
+    const key = `${line} ${name}`;
+    const waiting = waitingOrders.get(key);
+    waitingOrders.set(key, order);
+    if (waiting) return;
+    const before = guards.get(key) ?? Promise.resolve();
     const work = before
-      .then(() => order(unit))
+      .then(() => {
+        const newest = waitingOrders.get(key);
+        waitingOrders.delete(key);
+        return newest?.(unit);
+      })
       .catch((error: unknown) =>
-        parts.log("warning", "a guard did not answer", { member: name, error: String(error) }),
+        parts.log("warning", `the ${line} did not answer`, { member: name, error: String(error) }),
       );
-    guards.set(name, work);
+    guards.set(key, work);
     go(work);
   };
 
@@ -176,11 +194,13 @@ export function createPerformer(options: PerformerOptions): Performer {
       case "apply-table":
         return go(apply(command));
       case "pet":
-        return guard(command.member, (unit) => pet(unit, command.member, command.epoch, command.deadline));
+        return guard("fencer", command.member, (unit) =>
+          pet(unit, command.member, command.epoch, command.deadline),
+        );
       case "disarm":
-        return guard(command.member, (unit) => unit.fencer.disarm({ epoch: command.epoch }));
+        return guard("fencer", command.member, (unit) => unit.fencer.disarm({ epoch: command.epoch }));
       case "gate":
-        return guard(command.member, async (unit) => unit.gate?.order(command));
+        return guard("gate", command.member, async (unit) => unit.gate?.order(command));
       case "member":
         return go(member(command.id, command.member, command.op, command.timeoutMs));
       case "ask-peers":

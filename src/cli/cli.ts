@@ -1,13 +1,16 @@
 /** The command line: one file a command, one line a command here. */
 import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
+import * as agent from "./commands/agent.ts";
 import * as check from "./commands/check.ts";
 import * as diff from "./commands/diff.ts";
+import * as edge from "./commands/edge.ts";
+import * as fencer from "./commands/fencer.ts";
 import * as schema from "./commands/schema.ts";
 import * as validate from "./commands/validate.ts";
 import { exit, exitHelp, exitWith } from "./exit.ts";
 
-const commands = [validate, check, schema, diff];
+const commands = [validate, check, schema, diff, agent, edge, fencer];
 
 const program = new Command("holdfast")
   .description("Keeps a service running when a region fails.")

@@ -1,0 +1,78 @@
+/** Who answers the ports: the one list. Only the command line and the lab choose from it. */
+import { createPublicKey } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
+import type { Topology } from "../core/model/topology.ts";
+import { canonicalJson } from "../core/traffic/canonical.ts";
+import type { Store } from "../ports/store.ts";
+import { replaceFile } from "./system/atomic-file.ts";
+import { digest } from "./system/digest.ts";
+import { loadOrMakeSigningKey, type SigningKey } from "./system/keys.ts";
+import { makeId } from "./system/random.ts";
+import { loadOrMakeToken } from "./system/token.ts";
+import { openSqliteStore } from "./sqlite/sqlite.ts";
+
+export { EdgeGate } from "./edge/edge-gate.ts";
+export { EdgeRouter } from "./edge/edge-router.ts";
+export { FencerClient } from "./fencer/fencer-client.ts";
+export { openMember } from "./postgres/postgres.ts";
+export { endTree, findTree } from "./postgres/process-tree.ts";
+export { systemClock } from "./system/clock.ts";
+export { FileJournal } from "./system/journal.ts";
+export { createLogger } from "./system/logger.ts";
+export { digest, makeId };
+
+export interface Secrets {
+  /** Bearer token between agents, edges and the command line. */
+  readonly token: string;
+  readonly signingKey: SigningKey;
+  /** Key id -> public key (SPKI, DER, base64). */
+  readonly publicKeys: Readonly<Record<string, string>>;
+  readonly postgres: { readonly admin: string; readonly replicator: string; readonly app: string };
+}
+
+/** Made at the first start of the first region; the folder is then given to the others. */
+export function loadOrMakeSecrets(folder: string): Secrets {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const signingKey = loadOrMakeSigningKey(folder);
+  const spki = createPublicKey(signingKey.publicKey).export({ type: "spki", format: "der" }).toString("base64");
+  return {
+    token: loadOrMakeToken(join(folder, "token")),
+    signingKey,
+    publicKeys: { [signingKey.keyId]: spki },
+    postgres: loadOrMakePasswords(join(folder, "postgres.json")),
+  };
+}
+
+export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable {
+  return (table) => ({ table, keyId: key.keyId, signature: key.sign(canonicalJson(table)) });
+}
+
+export function writePrivately(path: string, text: string): void {
+  replaceFile(path, text);
+}
+
+export function openStore(topology: Topology): Promise<Store> {
+  const { store } = topology;
+  switch (store.kind) {
+    case "embedded":
+      mkdirSync(join(store.path, ".."), { recursive: true });
+      return openSqliteStore({ path: store.path, topology: topology.name });
+    case "etcd":
+      return Promise.reject(new Error("the etcd store is not built into this version yet"));
+    default:
+      return store satisfies never;
+  }
+}
+
+function loadOrMakePasswords(path: string): Secrets["postgres"] {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Secrets["postgres"];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const made = { admin: makeId() + makeId(), replicator: makeId() + makeId(), app: makeId() + makeId() };
+  replaceFile(path, `${JSON.stringify(made)}\n`);
+  return made;
+}

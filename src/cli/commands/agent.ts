@@ -1,0 +1,46 @@
+/** `holdfast agent`: one region's agent, from its parts to a clean end. */
+import type { Command } from "commander";
+import { join } from "node:path";
+import { exit, exitWith } from "../exit.ts";
+import { topologyOrComplain } from "../topology-file.ts";
+
+interface Options {
+  readonly topology: string;
+  readonly region: string;
+  readonly stateDir: string;
+  readonly secretsDir: string;
+  readonly pgBin?: string;
+  readonly pgUser?: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command("agent")
+    .description("run the agent of one region: it watches, votes, and acts on what is in its region")
+    .requiredOption("--topology <file>", "topology file, the same in all regions")
+    .requiredOption("--region <name>", "region that it speaks for")
+    .option("--state-dir <folder>", "its journal and sockets", "/var/lib/holdfast")
+    .option("--secrets-dir <folder>", "token, keys and passwords, the same in all regions", "/etc/holdfast/secrets")
+    .option("--pg-bin <folder>", "PostgreSQL's programs; default: found on this machine, else the npm package")
+    .option("--pg-user <name>", "user that PostgreSQL runs as when this is root; default: postgres, else nobody")
+    .addHelpText("after", "\nExample:\n  holdfast agent --topology holdfast.yaml --region eu-west")
+    .action(async (options: Options) => {
+      const loaded = topologyOrComplain(options.topology);
+      if (!loaded) return;
+      const { topology } = loaded;
+      if (!topology.regions.some((region) => region.name === options.region)) {
+        process.stderr.write(`no region ${options.region} in ${options.topology}; there is: ${topology.regions.map((region) => region.name).join(", ")}\n`);
+        return exitWith(exit.invalid);
+      }
+      const { runAgent } = await import("../run-agent.ts");
+      await runAgent({
+        topology,
+        region: options.region,
+        stateDir: options.stateDir,
+        secretsDir: options.secretsDir,
+        journalFile: join(options.stateDir, "journal.jsonl"),
+        pgBin: options.pgBin,
+        pgUser: options.pgUser,
+      });
+    });
+}

@@ -1,0 +1,38 @@
+/** `holdfast edge`: the data plane of a region. */
+import type { Command } from "commander";
+import { exit, exitWith } from "../exit.ts";
+import { topologyOrComplain } from "../topology-file.ts";
+import { become, writeEdgeConfig } from "../units.ts";
+
+interface Options {
+  readonly topology: string;
+  readonly region: string;
+  readonly edge?: string;
+  readonly stateDir: string;
+  readonly secretsDir: string;
+}
+
+export function register(program: Command): void {
+  const edge = program.command("edge").description("the data plane: HTTP, TCP, and the gates beside members");
+  edge
+    .command("run")
+    .description("run one edge; it serves from its disk at once, with or without agents")
+    .requiredOption("--topology <file>", "topology file")
+    .requiredOption("--region <name>", "region that it is in")
+    .option("--edge <name>", "which one, where a region has several")
+    .option("--state-dir <folder>", "where its configuration is written", "/var/lib/holdfast")
+    .option("--secrets-dir <folder>", "token, keys and passwords", "/etc/holdfast/secrets")
+    .addHelpText("after", "\nExample:\n  holdfast edge run --topology holdfast.yaml --region eu-west")
+    .action((options: Options) => {
+      const loaded = topologyOrComplain(options.topology);
+      if (!loaded) return;
+      let config: string;
+      try {
+        config = writeEdgeConfig({ ...options, topology: loaded.topology }, options.edge ?? null);
+      } catch (error) {
+        process.stderr.write(`cannot run an edge: ${(error as Error).message}\n`);
+        return exitWith(exit.invalid);
+      }
+      become("edge/main.ts", ["--config", config]);
+    });
+}

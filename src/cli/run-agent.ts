@@ -1,0 +1,74 @@
+/** The parts of an agent put together: who answers each port, and in which order all of it starts and ends. */
+import { mkdirSync } from "node:fs";
+import { startAgent } from "../agent/agent.ts";
+import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
+import {
+  createLogger,
+  digest,
+  EdgeGate,
+  EdgeRouter,
+  FencerClient,
+  FileJournal,
+  loadOrMakeSecrets,
+  makeId,
+  openMember,
+  openStore,
+  signerOf,
+  systemClock,
+} from "../adapters/adapters.ts";
+import type { Topology } from "../core/model/topology.ts";
+import { fencerSocket, membersIn } from "./units.ts";
+
+export interface RunAgentOptions {
+  readonly topology: Topology;
+  readonly region: string;
+  readonly stateDir: string;
+  readonly secretsDir: string;
+  readonly journalFile: string;
+  readonly pgBin: string | undefined;
+  readonly pgUser: string | undefined;
+}
+
+export async function runAgent(options: RunAgentOptions): Promise<void> {
+  const { topology, region } = options;
+  mkdirSync(options.stateDir, { recursive: true });
+  const logger = createLogger({ level: "info", pretty: Boolean(process.stderr.isTTY) }).with({ agent: region });
+  const log: Log = (level, text, fields = {}) =>
+    logger.log(level === "alarm" ? "error" : level === "warning" ? "warn" : "info", text, fields);
+  const secrets = loadOrMakeSecrets(options.secretsDir);
+  const store = await openStore(topology);
+  const journal = new FileJournal({ path: options.journalFile });
+  const edges = topology.edges.filter((edge) => edge.region === region);
+  const gateEdge = edges[0];
+  const members = new Map<string, MemberParts>();
+  for (const member of membersIn(topology, region)) {
+    const dataStore = topology.dataStores.find((candidate) => candidate.members.includes(member));
+    if (!dataStore) continue;
+    const database = await openMember({ topology: topology.name, store: dataStore, member, secrets: secrets.postgres, clock: systemClock, binDir: options.pgBin, runAs: options.pgUser });
+    const fencer = new FencerClient({ socketPath: fencerSocket({ ...options }, member.name) });
+    const gate = gateEdge ? new EdgeGate({ admin: gateEdge.admin, token: secrets.token }) : null;
+    members.set(member.name, { database, fencer, gate });
+  }
+  const parts: AgentParts = {
+    clock: systemClock,
+    store,
+    members,
+    routers: edges.map((edge) => new EdgeRouter({ admin: edge.admin, token: secrets.token })),
+    peers: { ask: () => Promise.reject(new Error("tmp")), close: async () => undefined },
+    prober: { http: async () => ({ ok: true, tookMs: 0, problem: "" }), journey: async () => ({ ok: true, tookMs: 0, problem: "" }), close: async () => undefined },
+    journal,
+    digest,
+    sign: signerOf(secrets.signingKey),
+    log,
+  };
+  const agent = startAgent({ topology, region, boot: makeId(), parts, onBug: () => process.exit(70) });
+  process.stdout.write(`${JSON.stringify({ event: "agent-started", pid: process.pid, region })}\n`);
+
+  await new Promise<void>((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));
+  await agent.close();
+  await journal.close();
+  await store.close();
+  for (const unit of members.values()) await Promise.all([unit.database.close(), unit.fencer.close(), unit.gate?.close()]);
+  await logger.flush(500);
+  process.exit(0);
+}

@@ -1,0 +1,95 @@
+/** Which processes a region needs, and what each is told: topology in, configurations out. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { execve } from "node:process";
+import { loadOrMakeSecrets, writePrivately } from "../adapters/adapters.ts";
+import type { Member, Topology } from "../core/model/topology.ts";
+
+export interface UnitPlace {
+  readonly topology: Topology;
+  readonly region: string;
+  /** What the agent, the edge and the fencers of this region keep between starts. */
+  readonly stateDir: string;
+  /** Token, signing key and passwords, the same in all regions. */
+  readonly secretsDir: string;
+}
+
+export function membersIn(topology: Topology, region: string): Member[] {
+  return topology.dataStores.flatMap((store) => store.members.filter((member) => member.region === region));
+}
+
+export function fencerSocket(place: UnitPlace, member: string): string {
+  return join(place.stateDir, `fencer-${member}.sock`);
+}
+
+/** Written to the state folder; returns the path of the file. */
+export function writeFencerConfig(place: UnitPlace, member: Member): string {
+  return writeConfig(place, `fencer-${member.name}.json`, {
+    member: member.name,
+    dataDir: member.dataDir,
+    socket: fencerSocket(place, member.name),
+    stateFile: join(place.stateDir, `fencer-${member.name}.state.json`),
+    graceMs: Math.min(place.topology.profile.leaseMs, 600_000),
+    aheadMaxMs: place.topology.profile.leaseMs,
+  });
+}
+
+export function writeEdgeConfig(place: UnitPlace, name: string | null): string {
+  const { topology, region } = place;
+  const edges = topology.edges.filter(
+    (edge) => edge.region === region && (name === null || edge.name === name),
+  );
+  const edge = edges[0];
+  if (!edge || edges.length > 1)
+    throw new Error(
+      edge
+        ? `${region} has ${edges.length} edges (${edges.map((one) => one.name).join(", ")}): name one with --edge`
+        : `no edge ${name ?? ""} in region ${region} of topology ${topology.name}`,
+    );
+  const secrets = loadOrMakeSecrets(place.secretsDir);
+  // The gates of a region stand in its first edge.
+  const isFirst = topology.edges.find((candidate) => candidate.region === region)?.name === edge.name;
+  return writeConfig(place, `${edge.name}.json`, {
+    name: edge.name,
+    region,
+    http: edge.http,
+    admin: edge.admin,
+    tcp: edge.tcp,
+    gates: isFirst
+      ? topology.dataStores.flatMap((store) =>
+          store.members
+            .filter((member) => member.region === region)
+            .map((member) => ({
+              member: member.name,
+              dataStore: store.name,
+              listen: member.gate,
+              target: member.address,
+            })),
+        )
+      : [],
+    stateDir: edge.stateDir,
+    keys: secrets.publicKeys,
+    adminToken: secrets.token,
+  });
+}
+
+function writeConfig(place: UnitPlace, file: string, config: object): string {
+  mkdirSync(place.stateDir, { recursive: true });
+  const path = join(place.stateDir, file);
+  writePrivately(path, `${JSON.stringify(config, null, 2)}\n`);
+  return path;
+}
+
+/**
+ * Becomes the light process itself: same process id, none of the command line's memory.
+ * `script`: path below src.
+ */
+export function become(script: string, args: readonly string[]): never {
+  const path = join(import.meta.dirname, "..", script);
+  // execve inherits standard streams as they are.
+  if (!execve)
+    throw new Error(`this Node has no process.execve; start it as: node ${path} ${args.join(" ")}`);
+  execve(process.execPath, [process.execPath, path, ...args], process.env as Record<string, string>);
+  throw new Error("execve came back");
+}

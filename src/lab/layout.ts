@@ -1,0 +1,114 @@
+/** Where everything of a lab is: folders, ports, names, and the topology text that says so. */
+import { createServer } from "node:net";
+import { join } from "node:path";
+import type { ProfileName } from "../core/model/profile.ts";
+import { composeTopology } from "../core/spec/compose.ts";
+
+export interface LabLayout {
+  readonly root: string;
+  readonly profile: ProfileName;
+  readonly topologyFile: string;
+  readonly topologyText: string;
+  readonly secretsDir: string;
+  readonly storeFile: string;
+  readonly regions: readonly RegionLayout[];
+}
+
+export interface RegionLayout {
+  readonly name: string;
+  readonly dir: string;
+  readonly ports: RegionPorts;
+  readonly member: { readonly name: string; readonly dataDir: string } | null;
+}
+
+export interface RegionPorts {
+  readonly agent: number;
+  readonly edge: number;
+  readonly edgeAdmin: number;
+  readonly edgeTcp: number;
+  readonly gate: number;
+  readonly postgres: number;
+  readonly service: number;
+}
+
+export const dataStoreName = "orders-db";
+export const serviceName = "orders";
+
+/** Two regions that serve and one that votes, or three that serve. */
+const regionNames = ["eu-west", "eu-central", "eu-north"] as const;
+const failureDomains = [
+  { power: "grid-ie", network: "carrier-1" },
+  { power: "grid-de", network: "carrier-2" },
+  { power: "grid-se", network: "carrier-3" },
+] as const;
+
+export async function layOut(options: {
+  readonly root: string;
+  readonly profile: ProfileName;
+  /** The third region has no member: it only votes. */
+  readonly witness: boolean;
+  readonly rtoMs: number;
+}): Promise<LabLayout> {
+  const { root, profile } = options;
+  const ports = await freePorts(regionNames.length * 7);
+  const regions = regionNames.map((name, index): RegionLayout => {
+    const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service] = ports.slice(index * 7, index * 7 + 7) as [number, number, number, number, number, number, number];
+    const dir = join(root, name);
+    const short = name.split("-")[1] ?? name;
+    const isWitness = options.witness && index === 2;
+    return {
+      name,
+      dir,
+      ports: { agent, edge, edgeAdmin, edgeTcp, gate, postgres, service },
+      member: isWitness ? null : { name: `pg-${short}`, dataDir: join(dir, `pg-${short}`, "data") },
+    };
+  });
+  const storeFile = join(root, "control", "store.db");
+  const topologyText = composeTopology({
+    name: "orders-demo",
+    profile,
+    store: { kind: "embedded", path: storeFile },
+    objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
+    rules: { holdMaxMs: 15_000, tryTimeoutMs: 1000 },
+    demandRps: 300,
+    journey: [
+      { method: "POST", path: "/orders", headers: { "content-type": "application/json" }, body: '{"item":"journey","quantity":1}', expectStatus: 201 },
+      { method: "GET", path: "/orders?limit=1", headers: {}, body: null, expectStatus: 200 },
+    ],
+    comment: "Written by `holdfast demo`: a service in three regions of one machine.",
+    regions: regions.map((region, index) => ({
+      name: region.name,
+      jurisdiction: "eu",
+      role: region.member ? "active" : "witness",
+      failureDomains: failureDomains[index] ?? {},
+      capacityRps: 1000,
+      agentPort: region.ports.agent,
+      ...(region.member
+        ? {
+            member: { name: region.member.name, port: region.ports.postgres, gatePort: region.ports.gate, dataDir: region.member.dataDir },
+            servicePort: region.ports.service,
+          }
+        : {}),
+      edge: { name: `edge-${region.name}`, httpPort: region.ports.edge, adminPort: region.ports.edgeAdmin, tcpPort: region.ports.edgeTcp, stateDir: join(region.dir, "edge") },
+    })),
+  });
+  return { root, profile, topologyFile: join(root, "holdfast.yaml"), topologyText, secretsDir: join(root, "secrets"), storeFile, regions };
+}
+
+/** All asked for at once, so that none is given twice. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+          const server = createServer();
+          server.once("error", reject);
+          server.listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

@@ -1,0 +1,139 @@
+/** One real process of the lab: started with its log, ready when it says so, started again when it dies unasked. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export type Role = "agent" | "edge" | "fencer" | "service" | "load" | "reaper";
+
+export interface ProcessSpec {
+  /** Unique in the lab, such as `agent eu-west`. */
+  readonly name: string;
+  readonly role: Role;
+  readonly region: string;
+  /** Arguments of this very Node. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly logFile: string;
+  /** What a line of its output contains once it can be used. */
+  readonly readyText: string;
+  /** Put before the command, such as `["nsenter", "--net=/run/netns/west"]`. */
+  readonly prefix?: readonly string[];
+}
+
+/** As systemd would: at once, then slower, so that what cannot start does not eat the machine. */
+const restartFirstMs = 100;
+const restartMaxMs = 5000;
+const readyWithinMs = 20_000;
+
+export class LabProcess {
+  readonly spec: ProcessSpec;
+  #child: ChildProcess | null = null;
+  /** Whether it is meant to run: a death is repaired only then. */
+  #wanted = false;
+  #restartMs = restartFirstMs;
+  #logFrom = 0;
+  restarts = 0;
+
+  constructor(spec: ProcessSpec) {
+    this.spec = spec;
+  }
+
+  /** Of the living process; null: none. */
+  get pid(): number | null {
+    const child = this.#child;
+    return child && child.exitCode === null && child.signalCode === null ? (child.pid ?? null) : null;
+  }
+
+  start(): void {
+    this.#wanted = true;
+    if (this.pid !== null) return;
+    this.#logFrom = sizeOf(this.spec.logFile);
+    const log = openSync(this.spec.logFile, "a", 0o600);
+    try {
+      const [command, ...rest] = [...(this.spec.prefix ?? []), process.execPath, ...this.spec.args];
+      const child = spawn(command ?? process.execPath, rest, {
+        stdio: ["ignore", log, log],
+        env: { ...process.env, ...this.spec.env, NODE_NO_WARNINGS: "1" },
+      });
+      this.#child = child;
+      child.on("error", () => undefined);
+      child.on("exit", () => this.#died(child));
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  /** Resolves when it has said that it is ready; rejects with the end of its log when it does not. */
+  async ready(signal: AbortSignal): Promise<void> {
+    const until = performance.now() + readyWithinMs;
+    while (!this.#says(this.spec.readyText)) {
+      if (signal.aborted) throw signal.reason;
+      if (performance.now() > until || !this.#wanted)
+        throw new Error(`${this.spec.name} did not become ready within ${readyWithinMs / 1000} s; the end of ${this.spec.logFile}:\n${this.logTail()}`);
+      await sleep(20);
+    }
+    this.#restartMs = restartFirstMs;
+  }
+
+  /** SIGKILL (or another signal); what dies of it is started again only if `restart`. */
+  kill(signal: NodeJS.Signals = "SIGKILL", restart = false): void {
+    this.#wanted = restart;
+    this.signal(signal);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.pid !== null) this.#child?.kill(signal);
+  }
+
+  /** In order, then by force after `graceMs`; resolves when it is gone. */
+  async end(graceMs = 3000): Promise<void> {
+    this.#wanted = false;
+    const child = this.#child;
+    if (!child || this.pid === null) return;
+    const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill("SIGCONT");
+    child.kill("SIGTERM");
+    const force = setTimeout(() => child.kill("SIGKILL"), graceMs);
+    await gone;
+    clearTimeout(force);
+  }
+
+  async gone(): Promise<void> {
+    while (this.pid !== null) await sleep(5);
+  }
+
+  /** The last lines of what it wrote, for error messages. */
+  logTail(lines = 15): string {
+    try {
+      return readFileSync(this.spec.logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
+    } catch {
+      return "(no log)";
+    }
+  }
+
+  #says(text: string): boolean {
+    try {
+      return readFileSync(this.spec.logFile).subarray(this.#logFrom).includes(text);
+    } catch {
+      return false;
+    }
+  }
+
+  #died(child: ChildProcess): void {
+    if (this.#child !== child || !this.#wanted) return;
+    this.restarts++;
+    const inMs = this.#restartMs;
+    this.#restartMs = Math.min(restartMaxMs, this.#restartMs * 2);
+    setTimeout(() => {
+      if (this.#wanted && this.#child === child) this.start();
+    }, inMs).unref();
+  }
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,223 @@
+/** A service in three regions on one machine, of real processes: started, watched over, broken on purpose, cleaned up. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { setTimeout as sleep } from "node:timers/promises";
+import { endTree, findTree } from "../adapters/postgres/process-tree.ts";
+import type { LabLayout, RegionLayout } from "./layout.ts";
+import { LabProcess, type ProcessSpec } from "./process.ts";
+import { type LabState, writeState } from "./state-file.ts";
+
+const source = dirname(dirname(fileURLToPath(import.meta.url)));
+const cli = join(source, "cli", "cli.ts");
+const reaper = join(source, "lab", "reaper.ts");
+const serviceMain = join(dirname(source), "examples", "orders", "main.ts");
+
+/** What the lab needs of the secrets that the product makes for itself. */
+export interface LabSecrets {
+  readonly token: string;
+  /** Key id -> public key (SPKI, base64), as edges know them. */
+  readonly keys: Readonly<Record<string, string>>;
+  /** Role `app` of PostgreSQL. */
+  readonly appPassword: string;
+}
+
+export interface WorldOptions {
+  readonly layout: LabLayout;
+  readonly secrets: LabSecrets;
+  readonly withService: boolean;
+  readonly say: (text: string) => void;
+  /** Where others may read what runs here; null: nowhere but in the lab's own folder. */
+  readonly stateFile: string | null;
+  readonly control: string;
+}
+
+export class World {
+  readonly layout: LabLayout;
+  readonly #options: WorldOptions;
+  readonly #processes: LabProcess[] = [];
+  #reaper: ChildProcess | null = null;
+  readonly #publishing: NodeJS.Timeout;
+
+  constructor(options: WorldOptions) {
+    this.layout = options.layout;
+    this.#options = options;
+    for (const region of this.layout.regions) this.#processes.push(...this.#specs(region).map((spec) => new LabProcess(spec)));
+    // Processes are started again when they die: who reads the state wants their present ids.
+    this.#publishing = setInterval(() => this.publish(), 500);
+    this.#publishing.unref();
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    this.publish();
+    this.#reaper = spawn(process.execPath, [reaper, this.#ownStateFile], { stdio: ["pipe", "ignore", "ignore"], detached: true, env: { ...process.env, NODE_NO_WARNINGS: "1" } });
+    this.#reaper.stdin?.on("error", () => undefined);
+    for (const region of this.layout.regions) await this.startRegion(region.name, signal);
+  }
+
+  /** In the order in which each finds what it needs. */
+  async startRegion(name: string, signal: AbortSignal): Promise<void> {
+    const own = this.of(name);
+    for (const role of ["fencer", "edge"] as const) for (const each of own.filter((one) => one.spec.role === role)) each.start();
+    await Promise.all(own.filter((one) => one.spec.role === "fencer" || one.spec.role === "edge").map((one) => one.ready(signal)));
+    for (const each of own) each.start();
+    this.publish();
+    await Promise.all(own.filter((one) => one.spec.role === "agent").map((one) => one.ready(signal)));
+    this.publish();
+  }
+
+  of(region: string): LabProcess[] {
+    return this.#processes.filter((one) => one.spec.region === region);
+  }
+
+  one(region: string, role: ProcessSpec["role"]): LabProcess {
+    const found = this.of(region).find((one) => one.spec.role === role);
+    if (!found) throw new Error(`${region} has no ${role}; there is: ${this.of(region).map((one) => one.spec.role).join(", ")}`);
+    return found;
+  }
+
+  region(name: string): RegionLayout {
+    const found = this.layout.regions.find((region) => region.name === name);
+    if (!found) throw new Error(`no region ${name}; there is: ${this.layout.regions.map((region) => region.name).join(", ")}`);
+    return found;
+  }
+
+  /** Processes of the region's PostgreSQL, as they are now. */
+  postgresOf(name: string): readonly number[] {
+    const { member } = this.region(name);
+    return member ? findTree(treeOf(member.dataDir)).map((one) => one.pid) : [];
+  }
+
+  async endPostgres(name: string): Promise<void> {
+    const { member } = this.region(name);
+    if (member) await endTree(treeOf(member.dataDir), AbortSignal.timeout(5000));
+  }
+
+  /** For the application's role. */
+  databaseUrl(port: number): string {
+    return `postgres://app:${encodeURIComponent(this.#options.secrets.appPassword)}@127.0.0.1:${port}/orders`;
+  }
+
+  get restarts(): number {
+    return this.#processes.reduce((sum, one) => sum + one.restarts, 0);
+  }
+
+  processes(): readonly LabProcess[] {
+    return this.#processes;
+  }
+
+  /** Everything ended, and with `remove` every file; resolves when it is so. */
+  async close(remove: boolean): Promise<void> {
+    clearInterval(this.#publishing);
+    const running = [...this.#processes];
+    for (const one of running) one.signal("SIGCONT");
+    const roles = (...wanted: string[]) => running.filter((one) => wanted.includes(one.spec.role));
+    await Promise.all(roles("service").map((one) => one.end(2000)));
+    await Promise.all(roles("agent").map((one) => one.end(3000)));
+    for (const region of this.layout.regions) await this.endPostgres(region.name).catch(() => undefined);
+    await Promise.all(roles("edge", "fencer").map((one) => one.end(2000)));
+    this.#reaper?.stdin?.end("done\n");
+    this.#reaper = null;
+    if (this.#options.stateFile) rmSync(this.#options.stateFile, { force: true });
+    if (remove) await removeTree(this.layout.root);
+  }
+
+  publish(): void {
+    const state = this.#state();
+    writeState(this.#ownStateFile, state);
+    if (this.#options.stateFile) writeState(this.#options.stateFile, state);
+  }
+
+  get #ownStateFile(): string {
+    return join(this.layout.root, "state.json");
+  }
+
+  #state(): LabState {
+    const { regions, topologyFile, profile, secretsDir } = this.layout;
+    const database = (port: number) => this.databaseUrl(port);
+    return {
+      schema: 1,
+      pid: process.pid,
+      topologyFile,
+      profile,
+      control: this.#options.control,
+      tokenFile: join(secretsDir, "token"),
+      regions: regions.map(({ name, ports }) => ({
+        name,
+        agent: `http://127.0.0.1:${ports.agent}`,
+        edge: `http://127.0.0.1:${ports.edge}`,
+        edgeAdmin: `http://127.0.0.1:${ports.edgeAdmin}`,
+        database: database(ports.edgeTcp),
+        service: `http://127.0.0.1:${ports.service}`,
+      })),
+      members: regions.flatMap(({ name, ports, member }) =>
+        member ? [{ name: member.name, region: name, dataDir: member.dataDir, gate: database(ports.gate), direct: database(ports.postgres) }] : [],
+      ),
+      processes: this.#processes.flatMap((one) =>
+        one.pid === null ? [] : [{ name: one.spec.name, role: one.spec.role, region: one.spec.region, pid: one.pid, logFile: one.spec.logFile }],
+      ),
+    };
+  }
+
+  #specs(region: RegionLayout): ProcessSpec[] {
+    const { layout } = this;
+    const { withService } = this.#options;
+    const dir = (...parts: string[]) => join(region.dir, ...parts);
+    mkdirSync(dir("logs"), { recursive: true });
+    mkdirSync(dir("state"), { recursive: true, mode: 0o755 });
+    const spec = (role: ProcessSpec["role"], args: readonly string[], readyText: string, env: Record<string, string> = {}): ProcessSpec => ({
+      name: `${role} ${region.name}`,
+      role,
+      region: region.name,
+      args,
+      env,
+      logFile: dir("logs", `${role}.log`),
+      readyText,
+    });
+    const common = ["--topology", layout.topologyFile, "--region", region.name, "--state-dir", dir("state"), "--secrets-dir", layout.secretsDir];
+    const specs = [spec("agent", [cli, "agent", ...common], "agent-started"), spec("edge", [cli, "edge", "run", ...common], "edge-started")];
+    if (region.member) {
+      specs.unshift(spec("fencer", [cli, "fencer", ...common, "--member", region.member.name], '"ready":true'));
+      if (withService) {
+        specs.push(
+          spec("service", [serviceMain], "listening", {
+            PORT: String(region.ports.service),
+            REGION: region.name,
+            DATABASE_URL: this.databaseUrl(region.ports.edgeTcp),
+            DATABASE_URL_READ: this.databaseUrl(region.ports.postgres),
+          }),
+        );
+      }
+    }
+    return specs;
+  }
+}
+
+export function prepareFolders(layout: LabLayout): void {
+  for (const folder of [layout.root, layout.secretsDir, dirname(layout.storeFile), ...layout.regions.map((region) => region.dir)])
+    mkdirSync(folder, { recursive: true });
+  // PostgreSQL runs as another user when we are root: it must reach its data folder.
+  chmodSync(layout.root, 0o755);
+  writeFileSync(layout.topologyFile, layout.topologyText);
+}
+
+/** Members of other users may still be closing files: a moment, then it is gone, or the reason is thrown. */
+async function removeTree(folder: string): Promise<void> {
+  for (let attempt = 1; existsSync(folder); attempt++) {
+    try {
+      rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (attempt >= 20) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+export function readToken(layout: LabLayout): string {
+  return readFileSync(join(layout.secretsDir, "token"), "utf8").trim();
+}
+
+function treeOf(dataDir: string) {
+  return { dataDir, pidFile: join(dataDir, "postmaster.pid") };
+}
