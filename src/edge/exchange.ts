@@ -10,6 +10,7 @@ import { mayRepeat } from "../core/traffic/budget.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
+import { afterWriterFailed, afterWriteSucceeded, unlimited } from "../core/traffic/return.ts";
 import { Attempt, type AttemptListener, type ResponseHead } from "./attempt.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import { monotonicNow } from "./monotonic.ts";
@@ -57,6 +58,8 @@ export class Exchange implements AttemptListener {
   /** The try under way is a repeat, and counts against the budget. */
   #repeating = false;
   #owesRepeat = false;
+  /** The try under way is a write, and counts while a writer comes back. */
+  #writing = false;
   #isOver = false;
 
   constructor(world: ExchangeWorld, plan: ServicePlan, request: ExchangeRequest, response: ServerResponse) {
@@ -82,6 +85,10 @@ export class Exchange implements AttemptListener {
     const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
     if (write.kind === "hold") {
       this.#hold(write.because);
+      return;
+    }
+    if (!safe && this.#plan.returning.limit <= this.#plan.writing) {
+      this.#hold("the writer is coming back");
       return;
     }
     const upstream = this.#plan.choose(this.#tried);
@@ -110,6 +117,10 @@ export class Exchange implements AttemptListener {
       this.#repeating = true;
       this.#plan.repeating++;
     }
+    if (!this.#request.safe) {
+      this.#writing = true;
+      this.#plan.writing++;
+    }
     const attempt = new Attempt(upstream, this.#plan.route.rules.tryTimeoutMs, this);
     this.#attempt = attempt;
     const { method, path, headers, body } = this.#request;
@@ -127,6 +138,10 @@ export class Exchange implements AttemptListener {
 
   #endTry(): void {
     this.#attempt = null;
+    if (this.#writing) {
+      this.#writing = false;
+      this.#plan.writing--;
+    }
     if (!this.#repeating) return;
     this.#repeating = false;
     this.#plan.repeating--;
@@ -165,8 +180,9 @@ export class Exchange implements AttemptListener {
         this.proceed();
         return;
       case "hold":
+        // The same answer may come from one instance that alone cannot reach the writer: the next try goes elsewhere.
         attempt.upstream.succeeded();
-        this.#tried = [];
+        this.#plan.returning = afterWriterFailed();
         this.#world.writers.reportFailing(this.#plan.route.dataStores);
         this.#hold(next.because);
         return;
@@ -223,6 +239,10 @@ export class Exchange implements AttemptListener {
 
   #answered(attempt: Attempt, { status, headers }: ResponseHead): void {
     if (status !== 502 && status !== 504) attempt.upstream.succeeded();
+    if (this.#writing && status < 500 && this.#plan.returning !== unlimited) {
+      this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
+      this.#world.room.wakeSome(2);
+    }
     const own = headers;
     own.push(
       "x-holdfast-region",

@@ -33,6 +33,20 @@ export class HoldRoom {
     };
   }
 
+  /** The `count` that have waited longest. */
+  wakeSome(count: number): void {
+    const longest = [];
+    for (const entry of this.#waiting) {
+      if (longest.length === count) break;
+      longest.push(entry);
+    }
+    for (const [key, { timer, onward }] of longest) {
+      clearTimeout(timer);
+      this.#waiting.delete(key);
+      onward();
+    }
+  }
+
   /** A new table, or a writer that takes writes again. */
   wakeAll(): void {
     const waiting = [...this.#waiting.values()];

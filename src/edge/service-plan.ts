@@ -1,6 +1,7 @@
 /** What the routing table means for each service right now: its upstreams in the order to try them, kept ready. */
 import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
 import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
+import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
 import type { Metrics } from "./metrics.ts";
 import { Upstream } from "./upstream.ts";
@@ -13,6 +14,9 @@ export class ServicePlan {
   /** Requests of this service under way, held ones too; and repeats among their tries (for the budget). */
   active = 0;
   repeating = 0;
+  /** Unsafe tries under way, and how many there may be while a writer comes back. */
+  writing = 0;
+  returning: Returning = unlimited;
   #peers: readonly Target[] = [];
   #byUrl: ReadonlyMap<string, Upstream> = new Map();
 

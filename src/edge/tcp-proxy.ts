@@ -17,7 +17,8 @@ import { isCancelRequest } from "./postgres-wire.ts";
 const firstMaxBytes = 64 * 1024;
 const sessionsMax = 10_000;
 const connectTimeoutMs = 500;
-const longestPauseMs = 50;
+/** A writer that is back is announced by a table, which ends the pause: this is for one that no table announces. */
+const longestPauseMs = 200;
 
 export interface TcpProxyConfig {
   readonly store: string;
@@ -122,6 +123,7 @@ class TcpSession {
       return;
     }
     this.#drop();
+    this.#pauses = 0;
     this.#connect();
   }
 

@@ -32,8 +32,9 @@ export interface WriteFacts {
 }
 
 /**
- * Holds before sending: every unsafe request while the table announces a change, and those that could not be repeated
- * also while the edge itself sees the writer failing. The others are sent and repeated: they find out soonest.
+ * Holds before sending every unsafe request while the table announces a change, or the edge itself sees the writer
+ * failing. None is sent to find out: the watch does that, once for all, or hundreds of repeats would be what keeps the
+ * writer down (S16).
  */
 export function holdForWriter(table: RoutingTable, service: ServiceRoute, facts: WriteFacts): Admission {
   if (facts.safe) return { kind: "admit" };
@@ -41,7 +42,6 @@ export function holdForWriter(table: RoutingTable, service: ServiceRoute, facts:
     const store = table.stores[name];
     if (store?.changing) return { kind: "hold", because: `the writer of ${name} is being changed` };
   }
-  if (facts.writerFailing && !facts.idempotent)
-    return { kind: "hold", because: "the writer has been seen failing" };
+  if (facts.writerFailing) return { kind: "hold", because: "the writer has been seen failing" };
   return { kind: "admit" };
 }
