@@ -124,7 +124,7 @@ test("modes let through what they say", () => {
   }
 });
 
-test("writes wait while a change is announced; those without a key also while the writer is seen failing", () => {
+test("writes wait while a change is announced, and while the writer is seen failing", () => {
   const changing = { ...table, stores: { "orders-db": { ...table.stores["orders-db"]!, changing: true } } };
   const get = { safe: true, idempotent: true };
   const put = { safe: false, idempotent: true };
@@ -134,7 +134,7 @@ test("writes wait while a change is announced; those without a key also while th
     [changing, put, false, "hold"],
     [changing, post, false, "hold"],
     [table, get, true, "admit"],
-    [table, put, true, "admit"],
+    [table, put, true, "hold"],
     [table, post, true, "hold"],
     [table, post, false, "admit"],
   ] as const;
