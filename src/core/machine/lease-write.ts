@@ -32,6 +32,7 @@ export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOu
   if (outcome.kind === "unknown") {
     // It may be written now, later or never. Only a later success proves it dead (trap 8): the next write goes against
     // the same revision, so that at most one of the two can be.
+    keeper.doubtful = keeper.lease?.revision ?? 0;
     wakeKeeperAt(keeper, turn.at);
     return null;
   }
@@ -42,6 +43,11 @@ export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOu
   }
   confirmRenewal(keeper, write);
   return write;
+}
+
+/** Whether the lease in the store may be another one than the one that this agent knows, by its own hand. */
+export function isDoubtful(keeper: KeeperDraft): boolean {
+  return keeper.write !== null || keeper.doubtful >= (keeper.lease?.revision ?? 0);
 }
 
 /** L1: the holder counts from before it sent. Any write of ours that stands is a renewal. */

@@ -6,8 +6,9 @@
 import { nextQuorumStep, type QuorumSet, sameSet } from "../act/quorum.ts";
 import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef, LeaseRecord } from "../model/record.ts";
+import { NEVER } from "../model/time.ts";
 import { freeze } from "./guards.ts";
-import { writeLease } from "./lease-write.ts";
+import { isDoubtful, writeLease } from "./lease-write.ts";
 import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
@@ -34,7 +35,8 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
     return;
   }
   if (step.kind === "configure") {
-    if (local.op) return;
+    // Trap 8: a publication on its way, or without an answer, may promise more than is known here.
+    if (local.op || isDoubtful(keeper)) return;
     if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
     return configure(turn, keeper, step.set);
   }
@@ -77,7 +79,8 @@ function configure(turn: Turn, keeper: KeeperDraft, set: QuorumSet): void {
     },
     turn.state.timing.endWithinMs,
   );
-  patchTenure(keeper, { configured: set });
+  // Not in force before it is confirmed: a position measured until then says nothing of the new set.
+  patchTenure(keeper, { configured: set, configuredAt: NEVER });
 }
 
 /** Who streams counts at once; who stopped streaming is left out only after a while, unless another one can stand in. */

@@ -91,6 +91,8 @@ export interface Keeper {
   readonly leaseRevision: Revision;
   /** The one write of the lease that is on its way; what it was for. */
   readonly write: LeaseWrite | null;
+  /** Revision against which a write was sent that nobody answered: until the lease is seen beyond it, it may yet be written (trap 8). */
+  readonly doubtful: Revision;
   readonly tenure: Tenure | null;
   /** Until when this agent has promised a holder not to call its lease expired (L6). */
   readonly promisedUntil: InstantMs;
@@ -211,6 +213,7 @@ export function initialState(options: {
       lease: null,
       leaseRevision: 0,
       write: null,
+      doubtful: -1,
       tenure: null,
       promisedUntil: Number.NEGATIVE_INFINITY,
       voted: 0,
