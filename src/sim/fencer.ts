@@ -40,7 +40,8 @@ export class Fencer {
     this.process.start();
     this.#watching = Number.POSITIVE_INFINITY;
     if (hostBooted && this.kind === "armed") this.kind = "disarmed";
-    if (this.kind === "armed") this.#look();
+    this.#look();
+    if (this.kind === "armed") this.#watch();
     if (this.kind === "burnt") this.#fire();
   }
 

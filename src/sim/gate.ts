@@ -18,7 +18,7 @@ export class Gate {
   /** Rises whenever all sessions are cut: a session of an older number is dead. */
   sessions = 0;
   state: GateState = closedGate;
-  /** Ablation: it passes everything, always. */
+  /** Ablation: it does as it is told, and has no clock of its own. */
   readonly disabled: boolean;
   readonly #kernel: Kernel;
   readonly #host: Host;
@@ -44,7 +44,8 @@ export class Gate {
   }
 
   verdict(): GateVerdict {
-    if (this.disabled) return "pass";
+    if (this.disabled)
+      return this.state.mode === "open" ? "pass" : this.state.mode === "closed" ? "cut" : "hold";
     return verdictAt(this.state, this.#host.monotonicMs());
   }
 
@@ -55,14 +56,14 @@ export class Gate {
       return;
     }
     this.state = outcome.state;
-    if (outcome.cutSessions && !this.disabled) this.#cut();
+    if (outcome.cutSessions) this.#cut();
     this.#release();
   }
 
   see(epoch: number): void {
     if (epoch <= this.state.epoch) return;
     this.state = seeEpoch(this.state, epoch);
-    if (!this.disabled) this.#cut();
+    this.#cut();
   }
 
   drain(): void {
