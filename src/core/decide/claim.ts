@@ -69,6 +69,12 @@ export function decideClaim(facts: ClaimFacts): ClaimDecision {
   if (facts.mode === "approve" && !facts.approval)
     return hold(`waiting for approval to promote ${member}: holdfast approve ${dataStore.name}`);
 
+  // Whom a handover names has everything, or is about to: it gets its turn before its copy is even seen to be sealed.
+  const named = lease.handover?.to;
+  const namedUntil = facts.overSince + 2 * facts.patienceMs;
+  if (named !== undefined && named !== member && now < namedUntil && whyNotEligible(facts, named) === "")
+    return hold(`the lease is being handed over to ${named}`, namedUntil);
+
   const better = rank(facts, copies).indexOf(member);
   const turnAt = facts.overSince + better * facts.patienceMs;
   if (better > 0 && now < turnAt) return hold(`${rank(facts, copies)[0]} is better placed`, turnAt);
