@@ -11,7 +11,7 @@ export interface FencerConfig {
   readonly dataDir: string;
   /** Default: `postmaster.pid` in the data folder. */
   readonly pidFile: string;
-  /** Unix socket that it listens on; at most 96 bytes (the system takes 103 or 107, some are ours). Its folder is made for this user alone. */
+  /** Unix socket that it listens on; at most 103 bytes (macOS; Linux takes 107). Its folder is made for this user alone. */
   readonly socket: string;
   /** File in which it keeps what it must know after being killed. */
   readonly stateFile: string;
@@ -62,7 +62,7 @@ function absolute(given: Record<string, unknown>, name: string): string {
 function socketPath(given: Record<string, unknown>): string {
   const value = absolute(given, "socket");
   const bytes = Buffer.byteLength(value);
-  if (96 < bytes) throw invalid(`"socket" may have at most 96 bytes, and has ${bytes}: ${value}`);
+  if (103 < bytes) throw invalid(`"socket" may have at most 103 bytes, and has ${bytes}: ${value}`);
   return value;
 }
 

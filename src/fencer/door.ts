@@ -1,13 +1,14 @@
 /** The unix socket that a fencer listens on: one fencer a member, a dead one's socket is replaced. */
 import { chmodSync, linkSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { type FencerReply, lineBytesMax, parseQuestion } from "../adapters/fencer/wire.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
 import type { Guard } from "./guard.ts";
 
 /** An agent holds one connection, a person's command another for a moment. */
 const connectionsMax = 32;
+const waitingBytesMax = 64 * 1024;
 
 /** Rejects with HOLDFAST_FENCER_ALREADY_RUNNING if somebody answers, also if that one is frozen. */
 export async function refuseASecond(path: string): Promise<void> {
@@ -24,7 +25,7 @@ export async function openDoor(path: string, guard: Guard): Promise<{ close: () 
   });
   server.maxConnections = connectionsMax;
   // Bound under a name of its own and then linked: of two that start at once, exactly one gets the name.
-  const own = `${path}.${process.pid}`;
+  const own = join(dirname(path), `.${process.pid}`);
   rmSync(own, { force: true });
   await listen(server, own);
   chmodSync(own, 0o600);
@@ -121,6 +122,8 @@ async function answer(line: string, socket: Socket, guard: Guard): Promise<void>
       : question.ask === "disarm"
         ? await guard.disarm(question)
         : { done: true, because: "" };
+  // Who asks and does not read the answers is not waited for.
+  if (waitingBytesMax < socket.writableLength) socket.destroy();
   if (socket.destroyed) return;
   const reply: FencerReply = { id: question.id, done, because, state: guard.state() };
   socket.write(`${JSON.stringify(reply)}\n`);
