@@ -2,35 +2,27 @@
  * One try of a request at one upstream, from choosing the connection to the head of the response.
  *
  * - It ends exactly once: with the head of a response, as not sent, or without an answer.
- * - "Not sent" is certain: undici says so before it writes the first byte.
  * - Small responses count as arrived only when they are whole, so that a region that dies in mid-body costs latency.
  */
-import type { Dispatcher } from "undici";
 import type { RetryHint, TryEnd } from "../core/traffic/repeat.ts";
-import { fieldOf, readResponseHeaders } from "./headers.ts";
+import type { ParsedHead } from "./response-head.ts";
 import type { Upstream } from "./upstream.ts";
+import type { ResponseReceiver, UpstreamConnection, UpstreamRequest } from "./upstream-connection.ts";
 
 /** Held back until whole. Longer: more memory and latency a response; shorter: more of them can break in mid-body. */
 const wholeUpToBytes = 64 * 1024;
 /** A refused answer is read to its end up to this size, to keep the connection. */
 const discardUpToBytes = 64 * 1024;
 
-export interface ResponseHead {
-  readonly status: number;
-  readonly headers: string[];
-}
-
 /** What an attempt tells. After `ended` nothing more is told; after `head` come chunks, then `finished` or `broken`. */
 export interface AttemptListener {
   /** True: the answer is refused (it will be repeated), nothing of it is wanted. */
   refuses(status: number, hint: RetryHint): boolean;
-  /** The request itself cannot be sent, to anyone. */
-  unfit(attempt: Attempt, because: string): void;
-  /** Without a head: nothing sent, or no answer. */
+  /** Without a head that is wanted. */
   ended(attempt: Attempt, end: TryEnd): void;
   /** The whole response at once. */
-  whole(attempt: Attempt, head: ResponseHead, body: Buffer | null): void;
-  head(attempt: Attempt, head: ResponseHead): void;
+  whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void;
+  head(attempt: Attempt, head: ParsedHead): void;
   /** False: the client is slow, pause until `resume`. */
   chunk(attempt: Attempt, chunk: Buffer): boolean;
   finished(attempt: Attempt): void;
@@ -38,116 +30,115 @@ export interface AttemptListener {
   broken(attempt: Attempt): void;
 }
 
-export class Attempt implements Dispatcher.DispatchHandler {
+type Phase = "connecting" | "sent" | "gathering" | "streaming" | "discarding" | "over";
+
+export class Attempt implements ResponseReceiver {
   readonly upstream: Upstream;
+  readonly request: UpstreamRequest;
   readonly #listener: AttemptListener;
   readonly #timer: NodeJS.Timeout;
-  #phase: "connecting" | "sent" | "gathering" | "streaming" | "discarding" | "over" = "connecting";
-  #abort: ((error?: Error) => void) | null = null;
-  #resume: (() => void) | null = null;
-  #head: ResponseHead | null = null;
-  #chunks: Buffer[] = [];
+  #phase: Phase = "connecting";
+  #connection: UpstreamConnection | null = null;
+  #head: ParsedHead | null = null;
+  #first: Buffer | null = null;
+  #more: Buffer[] | null = null;
   #bytes = 0;
 
-  constructor(upstream: Upstream, timeoutMs: number, listener: AttemptListener) {
+  constructor(upstream: Upstream, request: UpstreamRequest, timeoutMs: number, listener: AttemptListener) {
     this.upstream = upstream;
+    this.request = request;
     this.#listener = listener;
-    this.#timer = setTimeout(timedOut, timeoutMs, this);
+    this.#timer = setTimeout(giveUp, timeoutMs, this);
   }
 
-  get isSent(): boolean {
-    return this.#phase !== "connecting";
+  start(): void {
+    this.upstream.pool.send(this);
   }
 
-  /** The client went away, or a better table came: nothing more is wanted, nothing more is told. */
+  /** The client went away: nothing more is wanted, nothing more is told. */
   abandon(): void {
+    if (this.#phase === "connecting") this.upstream.pool.withdraw(this);
     this.#over();
-    this.#abort?.();
+    this.#connection?.abandon();
   }
 
   resume(): void {
-    this.#resume?.();
+    this.#connection?.resume();
   }
 
+  /** In time there was no whole answer and no head of a long one. */
   giveUp(): void {
     if (this.#phase === "over" || this.#phase === "streaming" || this.#phase === "discarding") return;
-    const sent = this.#phase !== "connecting";
+    const wasSent = this.#phase !== "connecting";
     this.abandon();
-    this.#listener.ended(this, { kind: sent ? "no-answer" : "not-sent" });
+    this.#listener.ended(this, { kind: wasSent ? "no-answer" : "not-sent" });
   }
 
-  onConnect(abort: (error?: Error) => void): void {
-    // Given up while it waited for a connection: not one byte is sent.
+  // --- what the connection tells ---
+
+  sent(connection: UpstreamConnection): void {
+    // Given up while the connection was being made: not one byte is sent.
     if (this.#phase === "over") {
-      abort();
+      connection.abandon();
       return;
     }
-    this.#abort = abort;
+    this.#connection = connection;
     this.#phase = "sent";
   }
 
-  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
-    if (status < 200 || this.#phase !== "sent") return true;
-    if (500 < status && status < 505) {
-      const hint = hintOf(raw);
-      if (this.#listener.refuses(status, hint)) {
-        clearTimeout(this.#timer);
-        this.#phase = "discarding";
-        this.#listener.ended(this, { kind: "answered", status, hint });
-        return true;
-      }
-    }
-    const { headers, contentLength } = readResponseHeaders(raw);
-    this.#resume = resume;
-    const head = { status, headers };
-    if (contentLength !== null && contentLength <= wholeUpToBytes) {
+  head(head: ParsedHead): void {
+    const { status, hint, contentLength } = head;
+    if (500 < status && status < 505 && this.#listener.refuses(status, hint)) {
+      clearTimeout(this.#timer);
+      this.#phase = "discarding";
+      this.#listener.ended(this, { kind: "answered", status, hint });
+    } else if (this.#isWithoutBody(status) || (contentLength !== null && contentLength <= wholeUpToBytes)) {
       this.#phase = "gathering";
       this.#head = head;
-      return true;
+    } else {
+      clearTimeout(this.#timer);
+      this.#phase = "streaming";
+      this.#listener.head(this, head);
     }
-    clearTimeout(this.#timer);
-    this.#phase = "streaming";
-    this.#listener.head(this, head);
-    return true;
   }
 
-  onData(chunk: Buffer): boolean {
+  chunk(bytes: Buffer): boolean {
     switch (this.#phase) {
       case "gathering":
-        this.#chunks.push(chunk);
+        if (this.#first === null) this.#first = bytes;
+        else if (this.#more === null) this.#more = [this.#first, bytes];
+        else this.#more.push(bytes);
         return true;
       case "streaming":
-        return this.#listener.chunk(this, chunk);
+        return this.#listener.chunk(this, bytes);
       case "discarding":
-        this.#bytes += chunk.length;
-        if (discardUpToBytes < this.#bytes) this.#abort?.();
+        this.#bytes += bytes.length;
+        if (discardUpToBytes < this.#bytes) this.abandon();
         return true;
       default:
         return true;
     }
   }
 
-  onComplete(): void {
+  end(): void {
     const phase = this.#phase;
     this.#over();
     if (phase === "gathering") {
-      const body =
-        this.#chunks.length === 0
-          ? null
-          : this.#chunks.length === 1
-            ? this.#chunks[0]!
-            : Buffer.concat(this.#chunks);
-      this.#listener.whole(this, this.#head as ResponseHead, body);
+      const body = this.#more === null ? this.#first : Buffer.concat(this.#more);
+      this.#listener.whole(this, this.#head as ParsedHead, body);
     } else if (phase === "streaming") this.#listener.finished(this);
   }
 
-  onError(error: Error): void {
+  failed(): void {
     const phase = this.#phase;
     this.#over();
-    if (phase === "connecting" && isUnfit(error)) this.#listener.unfit(this, error.message);
-    else if (phase === "connecting") this.#listener.ended(this, { kind: "not-sent" });
+    if (phase === "connecting") this.#listener.ended(this, { kind: "not-sent" });
     else if (phase === "sent" || phase === "gathering") this.#listener.ended(this, { kind: "no-answer" });
     else if (phase === "streaming") this.#listener.broken(this);
+  }
+
+  #isWithoutBody(status: number): boolean {
+    return this.request.method === "HEAD" || status === 204 || status === 304;
   }
 
   #over(): void {
@@ -156,18 +147,6 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** undici will not send it anywhere: the fault is in the request. */
-function isUnfit(error: Error): boolean {
-  const { code } = error as { readonly code?: string };
-  return code === "UND_ERR_INVALID_ARG" || code === "UND_ERR_NOT_SUPPORTED";
-}
-
-function timedOut(attempt: Attempt): void {
+function giveUp(attempt: Attempt): void {
   attempt.giveUp();
-}
-
-function hintOf(raw: readonly Buffer[]): RetryHint {
-  const said = fieldOf(raw, "x-holdfast-retry");
-  if (said === "writer-changing" || said === "nothing-done") return said;
-  return fieldOf(raw, "retry-after") === null ? "none" : "retry-after";
 }

@@ -90,7 +90,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     await Promise.all([...tcp, ...gates.values()].map((listener) => listener.close()));
     await admin.close(500);
     writers.close();
-    await plans.close();
+    plans.close();
   };
 
   try {

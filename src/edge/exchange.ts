@@ -11,26 +11,26 @@ import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, unlimited } from "../core/traffic/return.ts";
-import { Attempt, type AttemptListener, type ResponseHead } from "./attempt.ts";
+import { Attempt, type AttemptListener } from "./attempt.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { type Problem, problemBody } from "./problem.ts";
-import type { RequestBody } from "./request-body.ts";
+import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
 import type { TrafficCounters } from "./traffic-counters.ts";
 import type { Upstream } from "./upstream.ts";
+import type { UpstreamRequest } from "./upstream-connection.ts";
 import type { WriterWatch } from "./writer-watch.ts";
 
 /** Envoy's least number of repeats at once. */
 const repeatsAtLeast = 3;
 
+/** Copying more costs more than the second buffer. */
+const oneWriteUpToBytes = 16 * 1024;
+
 export interface ExchangeRequest {
-  readonly method: string;
-  readonly path: string;
-  /** Names and values in turn, as they go to the upstream. */
-  readonly headers: string[];
+  readonly upstream: UpstreamRequest;
   readonly requestId: string;
-  readonly body: RequestBody;
   readonly safe: boolean;
   readonly idempotent: boolean;
 }
@@ -121,19 +121,9 @@ export class Exchange implements AttemptListener {
       this.#writing = true;
       this.#plan.writing++;
     }
-    const attempt = new Attempt(upstream, this.#plan.route.rules.tryTimeoutMs, this);
-    this.#attempt = attempt;
-    const { method, path, headers, body } = this.#request;
-    upstream.pool.dispatch(
-      {
-        method: method as "GET",
-        path,
-        headers,
-        body: body.kind === "none" ? null : body.kind === "whole" ? body.bytes : body.readable,
-        idempotent: false,
-      },
-      attempt,
-    );
+    const { rules } = this.#plan.route;
+    this.#attempt = new Attempt(upstream, this.#request.upstream, rules.tryTimeoutMs, this);
+    this.#attempt.start();
   }
 
   #endTry(): void {
@@ -154,17 +144,6 @@ export class Exchange implements AttemptListener {
     if (next.kind === "hold") return this.#leftMs() > 0;
     // A status is repeated elsewhere once each: when all say so, it is the answer.
     return next.kind === "repeat" && this.#plan.choose(this.#tried) !== null;
-  }
-
-  unfit(_attempt: Attempt, because: string): void {
-    this.#endTry();
-    this.#fail({
-      status: 400,
-      code: "HOLDFAST_BAD_REQUEST",
-      title: "Bad request",
-      detail: `It cannot be passed on: ${because}.`,
-      retryAfterS: 0,
-    });
   }
 
   ended(attempt: Attempt, end: TryEnd): void {
@@ -204,14 +183,16 @@ export class Exchange implements AttemptListener {
     }
   }
 
-  whole(attempt: Attempt, head: ResponseHead, body: Buffer | null): void {
+  whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void {
     this.#answered(attempt, head);
     this.#over();
     if (body === null) this.#response.end();
+    // As text it leaves with the head in one write; as bytes it would take a second buffer and writev.
+    else if (body.length <= oneWriteUpToBytes) this.#response.end(body.toString("latin1"), "latin1");
     else this.#response.end(body);
   }
 
-  head(attempt: Attempt, head: ResponseHead): void {
+  head(attempt: Attempt, head: ParsedHead): void {
     this.#answered(attempt, head);
     this.#response.flushHeaders();
   }
@@ -237,7 +218,7 @@ export class Exchange implements AttemptListener {
 
   // --- how it ends ---
 
-  #answered(attempt: Attempt, { status, headers }: ResponseHead): void {
+  #answered(attempt: Attempt, { status, headers }: ParsedHead): void {
     if (status !== 502 && status !== 504) attempt.upstream.succeeded();
     if (this.#writing && status < 500 && this.#plan.returning !== unlimited) {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
@@ -307,11 +288,11 @@ export class Exchange implements AttemptListener {
     ];
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
     // The rest of an upload that nobody will read: the connection cannot be used again.
-    if (this.#request.body.kind === "stream") head.push("connection", "close");
+    if (isStream(this.#request)) head.push("connection", "close");
     this.#count("none", problem.status);
     this.#over();
     this.#response.writeHead(problem.status, head);
-    this.#response.end(this.#request.method === "HEAD" ? undefined : body);
+    this.#response.end(this.#request.upstream.method === "HEAD" ? undefined : body);
   }
 
   /** The response is done, or the client went away. */
@@ -339,8 +320,12 @@ export class Exchange implements AttemptListener {
   }
 
   #repeatable(): { readonly idempotent: boolean; readonly replayable: boolean } {
-    return { idempotent: this.#request.idempotent, replayable: this.#request.body.kind !== "stream" };
+    return { idempotent: this.#request.idempotent, replayable: !isStream(this.#request) };
   }
+}
+
+function isStream({ upstream }: ExchangeRequest): boolean {
+  return upstream.body !== null && !Buffer.isBuffer(upstream.body);
 }
 
 function unavailable(code: string, detail: string): Problem {

@@ -2,18 +2,14 @@
 
 /** Meant for the next hop only, or ours to set. `expect` is answered by us; `x-holdfast-*` is never believed. */
 const stripped: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
   "proxy-connection",
   "proxy-authenticate",
   "proxy-authorization",
   "te",
   "trailer",
-  "transfer-encoding",
   "upgrade",
   "expect",
   "http2-settings",
-  "x-request-id",
 ]);
 
 const ownResponseFields: ReadonlySet<string> = new Set([
@@ -26,36 +22,34 @@ const ownResponseFields: ReadonlySet<string> = new Set([
 ]);
 
 type Kind =
-  | "pass"
-  | "strip"
-  | "host"
-  | "length"
-  | "connection"
-  | "forwarded"
-  | "forwarded-for"
-  | "key"
-  | "id";
+  | ("pass" | "strip" | "host" | "length" | "coding" | "connection" | "keep-alive")
+  | ("forwarded" | "forwarded-for" | "key" | "id" | "retry" | "retry-after");
 
-const kinds: Readonly<Record<string, Kind>> = {
-  host: "host",
-  "content-length": "length",
-  connection: "connection",
-  forwarded: "forwarded",
-  "x-forwarded-for": "forwarded-for",
-  "x-forwarded-host": "strip",
-  "x-forwarded-proto": "strip",
-  "idempotency-key": "key",
-  "x-request-id": "id",
-};
+const kinds: ReadonlyMap<string, Kind> = new Map([
+  ["host", "host"],
+  ["content-length", "length"],
+  ["transfer-encoding", "coding"],
+  ["connection", "connection"],
+  ["keep-alive", "keep-alive"],
+  ["forwarded", "forwarded"],
+  ["x-forwarded-for", "forwarded-for"],
+  ["x-forwarded-host", "strip"],
+  ["x-forwarded-proto", "strip"],
+  ["idempotency-key", "key"],
+  ["x-request-id", "id"],
+  ["x-holdfast-retry", "retry"],
+  ["retry-after", "retry-after"],
+]);
 
 /** Spelling -> kind. Clients spell in few ways, so the lower case of a name is computed once and not per request. */
 const known = new Map<string, Kind>();
 
-function kindOf(name: string): Kind {
+export function kindOf(name: string): Kind {
   const found = known.get(name);
   if (found !== undefined) return found;
   const lower = name.toLowerCase();
-  const kind = kinds[lower] ?? (stripped.has(lower) || lower.startsWith("x-holdfast-") ? "strip" : "pass");
+  const kind =
+    kinds.get(lower) ?? (stripped.has(lower) || lower.startsWith("x-holdfast-") ? "strip" : "pass");
   // Bounded, since spellings come from outside.
   if (known.size < 1000) known.set(name, kind);
   return kind;
@@ -79,7 +73,10 @@ export interface ClientFacts {
 /** 8 to 128 characters that are harmless in logs and headers: anything else is replaced by an id of ours. */
 const saneId = /^[A-Za-z0-9._~:/+=-]{8,128}$/;
 
-/** null: a head that must not be passed on (two hosts, or none). */
+/** A name, an IPv4 address, or an IPv6 address in brackets, and perhaps a port. */
+const saneHost = /^(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
+
+/** null: a head that must not be passed on (two hosts, none, or one that is no host; a coding but `chunked`). */
 export function readRequestHead(raw: readonly string[], client: ClientFacts): RequestHead | null {
   const headers: string[] = [];
   let host: string | null = null;
@@ -97,12 +94,16 @@ export function readRequestHead(raw: readonly string[], client: ClientFacts): Re
         headers.push(name, value);
         break;
       case "host":
-        if (host !== null) return null;
+        if (host !== null || !saneHost.test(value)) return null;
         host = value;
         headers.push("host", value);
         break;
       case "length":
         contentLength = Number(value);
+        break;
+      case "coding":
+        // Any other would have to be undone here, or be passed on under a false name.
+        if (value.toLowerCase() !== "chunked") return null;
         break;
       case "connection":
         named = namedByConnection(named, value);
@@ -119,6 +120,9 @@ export function readRequestHead(raw: readonly string[], client: ClientFacts): Re
         break;
       case "forwarded-for":
         forwardedFor += `${value}, `;
+        break;
+      case "retry-after":
+        headers.push(name, value);
         break;
       default:
         break;
@@ -144,51 +148,10 @@ export function readRequestHead(raw: readonly string[], client: ClientFacts): Re
   };
 }
 
-/** A response's fields for the client: end-to-end ones only. Names and values come as bytes from the upstream. */
-export function readResponseHeaders(raw: readonly Buffer[]): {
-  readonly headers: string[];
-  readonly contentLength: number | null;
-} {
-  const headers: string[] = [];
-  let named: string[] | null = null;
-  let contentLength: number | null = null;
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = (raw[at] as Buffer).toString("latin1");
-    const value = (raw[at + 1] as Buffer).toString("latin1");
-    switch (kindOf(name)) {
-      case "strip":
-        if (isServicesOwn(name)) headers.push(name, value);
-        break;
-      case "id":
-        break;
-      case "connection":
-        named = namedByConnection(named, value);
-        break;
-      case "length":
-        contentLength = Number(value);
-        headers.push(name, value);
-        break;
-      default:
-        headers.push(name, value);
-    }
-  }
-  return { headers: named === null ? headers : without(headers, named), contentLength };
-}
-
 /** `x-holdfast-epoch` and the like are the service's word to its client; those that the edge says itself are not. */
-function isServicesOwn(name: string): boolean {
+export function isServicesOwn(name: string): boolean {
   const lower = name.toLowerCase();
   return lower.startsWith("x-holdfast-") && !ownResponseFields.has(lower);
-}
-
-/** The value of one field of a raw response head, or null. */
-export function fieldOf(raw: readonly Buffer[], lowerName: string): string | null {
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = raw[at] as Buffer;
-    if (name.length === lowerName.length && name.toString("latin1").toLowerCase() === lowerName)
-      return (raw[at + 1] as Buffer).toString("latin1");
-  }
-  return null;
 }
 
 /** Fields that `Connection` declares to be for this hop only; `close` and `keep-alive` name none. */

@@ -1,13 +1,14 @@
 /** The HTTP listener of an edge: reads heads, refuses what must not be passed on, and starts exchanges. */
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
 import type { Address } from "../core/model/topology.ts";
 import { isIdempotent, isSafe } from "../core/traffic/repeat.ts";
 import { Exchange, type ExchangeWorld } from "./exchange.ts";
 import { readRequestHead } from "./headers.ts";
 import { listen, stopServer } from "./listen.ts";
 import { type Problem, problemBody } from "./problem.ts";
-import { hasBody, noBody, readBody } from "./request-body.ts";
+import { hasBody, readBody } from "./request-body.ts";
 import type { ServicePlans } from "./service-plan.ts";
 
 /** 16 KiB of head and a minute for it: slow clients are bounded, and cost a connection at most. */
@@ -74,7 +75,12 @@ export class HttpProxy {
       proto: "http",
     });
     if (!head) {
-      refuse(response, badRequest("there must be exactly one Host field"));
+      refuse(
+        response,
+        badRequest(
+          "there must be exactly one Host field with a host in it, and no transfer coding but chunked",
+        ),
+      );
       return;
     }
     const requestId = head.requestId ?? `${this.#idPrefix}-${(this.#ids++).toString(36)}`;
@@ -84,27 +90,14 @@ export class HttpProxy {
       return;
     }
     head.headers.push("x-request-id", requestId);
-    const begin = (body: Parameters<Parameters<typeof readBody>[2]>[0]): void => {
-      if (body.kind === "stream" && body.length !== null)
-        head.headers.push("content-length", String(body.length));
-      const exchange = new Exchange(
-        this.#world,
-        plan,
-        {
-          method,
-          path,
-          headers: head.headers,
-          requestId,
-          body,
-          safe: isSafe(method),
-          idempotent: isIdempotent(method, head.hasIdempotencyKey),
-        },
-        response,
-      );
-      exchange.proceed();
+    const safe = isSafe(method);
+    const idempotent = isIdempotent(method, head.hasIdempotencyKey);
+    const begin = (body: Buffer | Readable | null): void => {
+      const upstream = { method, path, headers: head.headers, body, bodyLength: head.contentLength };
+      new Exchange(this.#world, plan, { upstream, requestId, safe, idempotent }, response).proceed();
     };
     if (hasBody(request, head.contentLength)) readBody(request, head.contentLength, begin);
-    else begin(noBody);
+    else begin(null);
   }
 
   #serveOwn(path: string, response: ServerResponse): void {

@@ -5,26 +5,18 @@ import { PassThrough, type Readable } from "node:stream";
 /** 1 MiB times the requests held at most is what memory must bear. Longer: larger uploads survive a failover. */
 const wholeUpToBytes = 1024 * 1024;
 
-export type RequestBody =
-  | { readonly kind: "none" }
-  | { readonly kind: "whole"; readonly bytes: Buffer }
-  /** Sent at most once. `length`: as declared, or null when it came in chunks. */
-  | { readonly kind: "stream"; readonly readable: Readable; readonly length: number | null };
-
-export const noBody: RequestBody = { kind: "none" };
-
 export function hasBody(request: IncomingMessage, contentLength: number | null): boolean {
   return (contentLength !== null && 0 < contentLength) || request.headers["transfer-encoding"] !== undefined;
 }
 
-/** Calls `ready` once, unless the client goes away before. */
+/** Calls `ready` once, unless the client goes away before: with all of it, or with a stream that is read once. */
 export function readBody(
   request: IncomingMessage,
   contentLength: number | null,
-  ready: (body: RequestBody) => void,
+  ready: (body: Buffer | Readable) => void,
 ): void {
   if (contentLength !== null && wholeUpToBytes < contentLength) {
-    ready({ kind: "stream", readable: request.pipe(new PassThrough()), length: contentLength });
+    ready(request.pipe(new PassThrough()));
     return;
   }
   const chunks: Buffer[] = [];
@@ -34,12 +26,12 @@ export function readBody(
     bytes += chunk.length;
     if (bytes <= wholeUpToBytes) return;
     request.off("data", onData).off("end", onEnd).pause();
-    // A stream of our own: undici destroys what it could not send, and the client's socket must outlive that.
+    // A stream of our own: the client's socket must outlive whatever becomes of it.
     const readable = new PassThrough({ highWaterMark: 2 * wholeUpToBytes });
     for (const kept of chunks) readable.write(kept);
     request.pipe(readable);
-    ready({ kind: "stream", readable, length: contentLength });
+    ready(readable);
   };
-  const onEnd = (): void => ready({ kind: "whole", bytes: Buffer.concat(chunks, bytes) });
+  const onEnd = (): void => ready(Buffer.concat(chunks, bytes));
   request.on("data", onData).on("end", onEnd);
 }

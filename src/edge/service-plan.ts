@@ -111,8 +111,8 @@ export class ServicePlans {
     this.#arrange();
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#upstreams.values()].map((upstream) => upstream.destroy()));
+  close(): void {
+    for (const upstream of this.#upstreams.values()) upstream.destroy();
   }
 
   #open(target: Target): Upstream {

@@ -1,5 +1,5 @@
 /** One instance of a service as an edge sees it: its connections, its breaker, and the probe that lets it back in. */
-import { Pool } from "undici";
+
 import type { Target } from "../core/model/routing.ts";
 import {
   afterFailure,
@@ -11,16 +11,16 @@ import {
   isOpen,
   mayProbe,
 } from "../core/traffic/breaker.ts";
+import { Attempt, type AttemptListener } from "./attempt.ts";
 import { monotonicNow } from "./monotonic.ts";
+import { UpstreamPool } from "./upstream-pool.ts";
 
-/** The bulkhead: a slow upstream ties up this many connections at most, and leaves the others their share. */
-const connectionsMax = 512;
 const probeTimeoutMs = 1000;
 
 export class Upstream {
   readonly url: string;
   readonly region: string;
-  readonly pool: Pool;
+  readonly pool: UpstreamPool;
   readonly #healthPath: string;
   readonly #onTurned: () => void;
   #breaker: Breaker = closedBreaker;
@@ -33,14 +33,7 @@ export class Upstream {
     this.region = target.region;
     this.#healthPath = target.healthPath;
     this.#onTurned = onTurned;
-    this.pool = new Pool(new URL(target.url).origin, {
-      connections: connectionsMax,
-      pipelining: 1,
-      // Ours is the timer of each try, which also covers connecting; this one only cleans up after it.
-      connectTimeout: 5000,
-      headersTimeout: 0,
-      keepAliveTimeout: 4000,
-    });
+    this.pool = new UpstreamPool(target.url);
   }
 
   get isEjected(): boolean {
@@ -60,13 +53,13 @@ export class Upstream {
   retire(): void {
     this.#retired = true;
     if (this.#probing) clearTimeout(this.#probing);
-    this.pool.close().catch(() => undefined);
+    this.pool.retire();
   }
 
-  destroy(): Promise<void> {
+  destroy(): void {
     this.#retired = true;
     if (this.#probing) clearTimeout(this.#probing);
-    return this.pool.destroy();
+    this.pool.destroy();
   }
 
   #turn(next: Breaker): void {
@@ -95,18 +88,33 @@ export class Upstream {
     this.#turn(afterProbeFailure(this.#breaker, monotonicNow(), breakerLimits));
   }
 
-  async #isHealthy(): Promise<boolean> {
-    try {
-      const answer = await this.pool.request({
+  #isHealthy(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const { host } = new URL(this.url);
+      const request = {
         method: "GET",
         path: this.#healthPath,
-        signal: AbortSignal.timeout(probeTimeoutMs),
-      });
-      await answer.body.dump();
-      return 200 <= answer.statusCode && answer.statusCode <= 299;
-    } catch {
-      // Whatever went wrong: it is not healthy, and the next probe will tell more.
-      return false;
-    }
+        headers: ["host", host],
+        body: null,
+        bodyLength: null,
+      };
+      new Attempt(this, request, probeTimeoutMs, probeListener(resolve)).start();
+    });
   }
+}
+
+function probeListener(tell: (isHealthy: boolean) => void): AttemptListener {
+  const judge = (status: number): void => tell(200 <= status && status <= 299);
+  return {
+    refuses: () => false,
+    ended: () => tell(false),
+    whole: (_attempt, { status }) => judge(status),
+    head: (attempt, { status }) => {
+      attempt.abandon();
+      judge(status);
+    },
+    chunk: () => true,
+    finished: () => undefined,
+    broken: () => tell(false),
+  };
 }
