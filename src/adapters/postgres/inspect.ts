@@ -4,7 +4,7 @@ import type { MemberInspection, ReplicaInspection } from "../../ports/database.t
 import { readControlFile } from "./control-file.ts";
 import type { MemberFile } from "./member-file.ts";
 import { ownTimeline } from "./own-history.ts";
-import { treePlace } from "./postmaster.ts";
+import { boundLog, treePlace } from "./postmaster.ts";
 import { findTree, isLeft, isStopped, type TreeProcess } from "./process-tree.ts";
 import type { Server } from "./server.ts";
 import { frozenNames, standbyName } from "./settings.ts";
@@ -40,6 +40,7 @@ export class Inspector {
   #postmaster: TreeProcess | null = null;
   #lastPosition: Lsn = 0;
   #lastTimeline = 0;
+  #looks = 0;
 
   constructor(server: Server, file: MemberFile) {
     this.#server = server;
@@ -49,6 +50,9 @@ export class Inspector {
   /** `activity`: what an operation is doing to the member; empty: none. Never rejects. */
   async inspect(timeoutMs: number, activity: string): Promise<MemberInspection> {
     try {
+      this.#looks += 1;
+      // Every minute or so.
+      if (this.#looks % 256 === 0) boundLog(this.#server.logFile);
       return await this.#look(timeoutMs, activity);
     } catch (error) {
       return {

@@ -1,13 +1,23 @@
 /** Starts one PostgreSQL server that outlives its agent, and tells what became of it. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, fchownSync, fstatSync, openSync, readSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  fchownSync,
+  fstatSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { DatabaseError } from "./database-error.ts";
 import { findTree, type TreePlace, type TreeProcess } from "./process-tree.ts";
 
-/** The log of one start stays below this; the one before is kept beside it. */
+/** The log stays below this; what was in it before is kept beside it. */
 const logMaxBytes = 8 * 1024 * 1024;
 
 export interface Launch {
@@ -50,14 +60,24 @@ export function launch(request: Launch): ChildProcess {
 }
 
 function openLog(path: string, account: Account): number {
+  boundLog(path);
   const log = openSync(path, "a", 0o600);
-  if (fstatSync(log).size <= logMaxBytes / 2) {
-    if (account.switches) fchownSync(log, account.uid, account.gid);
-    return log;
+  if (account.switches) fchownSync(log, account.uid, account.gid);
+  return log;
+}
+
+/**
+ * A sealed standby says twenty times a second that it waits for WAL (1.6 kB/s, PostgreSQL 15 and later). The server goes
+ * on writing to the same file, at its new end, since it was opened for appending.
+ */
+export function boundLog(path: string): void {
+  try {
+    if (statSync(path).size <= logMaxBytes) return;
+    copyFileSync(path, `${path}.1`);
+    truncateSync(path);
+  } catch {
+    // There is none yet.
   }
-  closeSync(log);
-  renameSync(path, `${path}.1`);
-  return openLog(path, account);
 }
 
 /** Last lines of the log that tell why it failed. */

@@ -126,7 +126,9 @@ export class Server {
       () => {
         if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
           const tail = readLogTail(logFile);
-          const busy = /Address already in use/.test(tail);
+          const busy = /Address already in use|already running on port|could not create listen socket/.test(
+            tail,
+          );
           const advice = busy
             ? `; port ${conf.member.address.port} is taken: end what listens there or give the member another`
             : "";

@@ -159,7 +159,8 @@ async function awaitStreaming(server: Server, epoch: Epoch, signal: AbortSignal)
   await until(
     async () => {
       const row = await look(server);
-      const isOurs = (row.receiver_conninfo ?? "").split(" ").includes(`application_name=${name}`);
+      // As libpq renders it; as we wrote it, in quotes, after a receiver has changed its timeline.
+      const isOurs = new RegExp(`application_name='?${name}'?(\\s|$)`).test(row.receiver_conninfo ?? "");
       return isOurs && row.receiver_status === "streaming" ? true : undefined;
     },
     2,
