@@ -413,6 +413,7 @@ function forMember(turn: Turn, member: string, take: (draft: KeeperDraft) => voi
 function earliest(turn: Turn): number {
   const { own, routing, storeLoaded, keepers } = turn.state;
   let at = storeLoaded && !own.pending ? own.nextBeatAt : NEVER;
+  at = Math.min(at, routing.applyAt);
   if (storeLoaded && routing.stale && routing.pending === 0) at = Math.min(at, routing.retryAt);
   for (const keeper of Object.values(keepers)) at = Math.min(at, keeper.wakeAt);
   return Math.max(at, turn.at);

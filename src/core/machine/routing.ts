@@ -1,6 +1,7 @@
 /** The routing table as one agent keeps it: who publishes, what it says, and that this region's data planes have it. */
 import { judge, type Vantage } from "../judge/judge.ts";
 import { recordKeys } from "../model/record.ts";
+import { NEVER } from "../model/time.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
 import type { WriteOutcome } from "./event.ts";
@@ -11,14 +12,20 @@ export function takeTable(turn: Turn, revision: number, signed: SignedTable | nu
   // Never empty, never older (R1): a record that vanished or went back is not obeyed, but written anew.
   if (revision <= routing.revision) return;
   const newer = signed !== null && signed.table.generation > (routing.signed?.table.generation ?? 0);
-  turn.state.routing = { ...routing, revision, stale: true, signed: newer ? signed : routing.signed };
-  if (newer) turn.commands.push({ kind: "apply-table", table: signed });
+  turn.state.routing = {
+    ...routing,
+    revision,
+    stale: true,
+    signed: newer ? signed : routing.signed,
+    applyAt: newer ? turn.at : routing.applyAt,
+  };
 }
 
 export function takeApplied(turn: Turn, generation: number): void {
   const { routing, own } = turn.state;
   if (generation <= routing.applied) return;
-  turn.state.routing = { ...routing, applied: generation };
+  const applyAt = generation >= (routing.signed?.table.generation ?? 0) ? NEVER : routing.applyAt;
+  turn.state.routing = { ...routing, applied: generation, applyAt };
   turn.state.own = { ...own, dirty: true };
 }
 
@@ -33,6 +40,19 @@ export function takeTableReply(turn: Turn, outcome: WriteOutcome): void {
 }
 
 export function advanceRouting(turn: Turn): void {
+  handOut(turn);
+  publishIfDue(turn);
+}
+
+/** Until the data planes say that they have it: one that was not there, or did not answer, is told again. */
+function handOut(turn: Turn): void {
+  const { routing, topology } = turn.state;
+  if (turn.at < routing.applyAt || routing.signed === null) return;
+  turn.state.routing = { ...routing, applyAt: turn.at + topology.profile.renewMs };
+  turn.commands.push({ kind: "apply-table", table: routing.signed });
+}
+
+function publishIfDue(turn: Turn): void {
   const { routing, timing } = turn.state;
   if (!routing.stale || routing.pending !== 0 || !turn.state.storeLoaded || turn.at < routing.retryAt) return;
   if (!isPublisher(turn)) {

@@ -77,6 +77,8 @@ export interface Routing {
   /** Of the table that this region's data planes go by. */
   readonly applied: Generation;
   readonly retryAt: InstantMs;
+  /** When the table is handed to this region's data planes again, unless they say before that they have it. */
+  readonly applyAt: InstantMs;
   /** Something that the table depends on has changed since it was last compared. */
   readonly stale: boolean;
 }
@@ -252,7 +254,7 @@ export function initialState(options: {
     windows: {},
     sees: {},
     own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at },
-    routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at, stale: true },
+    routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at, applyAt: NEVER, stale: true },
     keepers,
   };
 }
