@@ -6,12 +6,12 @@ import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { Topology } from "../core/model/topology.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import type { Store } from "../ports/store.ts";
+import { openSqliteStore } from "./sqlite/sqlite.ts";
 import { replaceFile } from "./system/atomic-file.ts";
 import { digest } from "./system/digest.ts";
 import { loadOrMakeSigningKey, type SigningKey } from "./system/keys.ts";
 import { makeId } from "./system/random.ts";
 import { loadOrMakeToken } from "./system/token.ts";
-import { openSqliteStore } from "./sqlite/sqlite.ts";
 
 export { EdgeGate } from "./edge/edge-gate.ts";
 export { EdgeRouter } from "./edge/edge-router.ts";
@@ -36,7 +36,9 @@ export interface Secrets {
 export function loadOrMakeSecrets(folder: string): Secrets {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const signingKey = loadOrMakeSigningKey(folder);
-  const spki = createPublicKey(signingKey.publicKey).export({ type: "spki", format: "der" }).toString("base64");
+  const spki = createPublicKey(signingKey.publicKey)
+    .export({ type: "spki", format: "der" })
+    .toString("base64");
   return {
     token: loadOrMakeToken(join(folder, "token")),
     signingKey,
@@ -47,10 +49,6 @@ export function loadOrMakeSecrets(folder: string): Secrets {
 
 export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable {
   return (table) => ({ table, keyId: key.keyId, signature: key.sign(canonicalJson(table)) });
-}
-
-export function writePrivately(path: string, text: string): void {
-  replaceFile(path, text);
 }
 
 export function openStore(topology: Topology): Promise<Store> {

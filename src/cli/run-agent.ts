@@ -1,7 +1,5 @@
 /** The parts of an agent put together: who answers each port, and in which order all of it starts and ends. */
 import { mkdirSync } from "node:fs";
-import { startAgent } from "../agent/agent.ts";
-import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
 import {
   createLogger,
   digest,
@@ -16,8 +14,10 @@ import {
   signerOf,
   systemClock,
 } from "../adapters/adapters.ts";
+import { startAgent } from "../agent/agent.ts";
+import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
+import { fencerSocket, membersIn } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
-import { fencerSocket, membersIn } from "./units.ts";
 
 export interface RunAgentOptions {
   readonly topology: Topology;
@@ -32,7 +32,9 @@ export interface RunAgentOptions {
 export async function runAgent(options: RunAgentOptions): Promise<void> {
   const { topology, region } = options;
   mkdirSync(options.stateDir, { recursive: true });
-  const logger = createLogger({ level: "info", pretty: Boolean(process.stderr.isTTY) }).with({ agent: region });
+  const logger = createLogger({ level: "info", pretty: Boolean(process.stderr.isTTY) }).with({
+    agent: region,
+  });
   const log: Log = (level, text, fields = {}) =>
     logger.log(level === "alarm" ? "error" : level === "warning" ? "warn" : "info", text, fields);
   const secrets = loadOrMakeSecrets(options.secretsDir);
@@ -44,7 +46,15 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   for (const member of membersIn(topology, region)) {
     const dataStore = topology.dataStores.find((candidate) => candidate.members.includes(member));
     if (!dataStore) continue;
-    const database = await openMember({ topology: topology.name, store: dataStore, member, secrets: secrets.postgres, clock: systemClock, binDir: options.pgBin, runAs: options.pgUser });
+    const database = await openMember({
+      topology: topology.name,
+      store: dataStore,
+      member,
+      secrets: secrets.postgres,
+      clock: systemClock,
+      binDir: options.pgBin,
+      runAs: options.pgUser,
+    });
     const fencer = new FencerClient({ socketPath: fencerSocket({ ...options }, member.name) });
     const gate = gateEdge ? new EdgeGate({ admin: gateEdge.admin, token: secrets.token }) : null;
     members.set(member.name, { database, fencer, gate });
@@ -55,7 +65,11 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     members,
     routers: edges.map((edge) => new EdgeRouter({ admin: edge.admin, token: secrets.token })),
     peers: { ask: () => Promise.reject(new Error("tmp")), close: async () => undefined },
-    prober: { http: async () => ({ ok: true, tookMs: 0, problem: "" }), journey: async () => ({ ok: true, tookMs: 0, problem: "" }), close: async () => undefined },
+    prober: {
+      http: async () => ({ ok: true, tookMs: 0, problem: "" }),
+      journey: async () => ({ ok: true, tookMs: 0, problem: "" }),
+      close: async () => undefined,
+    },
     journal,
     digest,
     sign: signerOf(secrets.signingKey),
@@ -68,7 +82,8 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   await agent.close();
   await journal.close();
   await store.close();
-  for (const unit of members.values()) await Promise.all([unit.database.close(), unit.fencer.close(), unit.gate?.close()]);
+  for (const unit of members.values())
+    await Promise.all([unit.database.close(), unit.fencer.close(), unit.gate?.close()]);
   await logger.flush(500);
   process.exit(0);
 }

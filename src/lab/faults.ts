@@ -1,15 +1,18 @@
 /** What can be broken on purpose, without root: each fault ends by itself, and is undone when the lab ends (S15). */
-import { setTimeout as sleep } from "node:timers/promises";
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { World } from "./world.ts";
 
 export const faultTexts = {
   "region-kill": "every process in the region is killed (SIGKILL): agent, fencer, edge, service, PostgreSQL",
-  "region-freeze": "every process in the region is stopped (SIGSTOP); later it goes on, believing itself primary",
+  "region-freeze":
+    "every process in the region is stopped (SIGSTOP); later it goes on, believing itself primary",
   "primary-crash": "PostgreSQL of the region is killed (SIGKILL), its agent lives",
-  "agent-freeze": "the agent alone is stopped (SIGSTOP): the fencer must end PostgreSQL before the lease ends",
+  "agent-freeze":
+    "the agent alone is stopped (SIGSTOP): the fencer must end PostgreSQL before the lease ends",
   "store-loss": "the control store cannot be read or written by anybody for a while",
   flap: "PostgreSQL of whoever is primary is killed three times in a row",
   "agent-kill": "the agent alone is killed (SIGKILL), and started again as an init system would",
@@ -39,7 +42,12 @@ export interface Injection {
   end(signal: AbortSignal): Promise<void>;
 }
 
-export async function inject(world: World, fault: FaultName, region: string, forMs: number): Promise<Injection> {
+export async function inject(
+  world: World,
+  fault: FaultName,
+  region: string,
+  forMs: number,
+): Promise<Injection> {
   world.region(region);
   const at = now();
   const processes = world.of(region);
@@ -54,7 +62,10 @@ export async function inject(world: World, fault: FaultName, region: string, for
       return onceOnly(at, (signal) => world.startRegion(region, signal));
     }
     case "region-freeze": {
-      const pids = [...processes.flatMap((one) => (one.pid === null ? [] : [one.pid])), ...world.postgresOf(region)];
+      const pids = [
+        ...processes.flatMap((one) => (one.pid === null ? [] : [one.pid])),
+        ...world.postgresOf(region),
+      ];
       for (const pid of pids) signalTo(pid, "SIGSTOP");
       // Whoever is ended meanwhile (the lab's own end) must be woken first; ids are our own children's or PostgreSQL's.
       return onceOnly(at, async () => {
@@ -89,7 +100,10 @@ export async function inject(world: World, fault: FaultName, region: string, for
 /** A process of its own holds the file: a real loss for everybody, and it ends with that process in any case. */
 function lockStore(path: string, forMs: number) {
   const script = fileURLToPath(new URL("../adapters/sqlite/lock.ts", import.meta.url));
-  const child: ChildProcess = spawn(process.execPath, [script, path, String(forMs)], { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, NODE_NO_WARNINGS: "1" } });
+  const child: ChildProcess = spawn(process.execPath, [script, path, String(forMs)], {
+    stdio: ["pipe", "pipe", "inherit"],
+    env: { ...process.env, NODE_NO_WARNINGS: "1" },
+  });
   const locked = (async () => {
     if (child.stdout) await once(child.stdout, "data", { signal: AbortSignal.timeout(10_000) });
   })();

@@ -52,7 +52,10 @@ export async function layOut(options: {
   const { root, profile } = options;
   const ports = await freePorts(regionNames.length * 7);
   const regions = regionNames.map((name, index): RegionLayout => {
-    const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service] = ports.slice(index * 7, index * 7 + 7) as [number, number, number, number, number, number, number];
+    const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service] = ports.slice(
+      index * 7,
+      index * 7 + 7,
+    ) as [number, number, number, number, number, number, number];
     const dir = join(root, name);
     const short = name.split("-")[1] ?? name;
     const isWitness = options.witness && index === 2;
@@ -72,7 +75,13 @@ export async function layOut(options: {
     rules: { holdMaxMs: 15_000, tryTimeoutMs: 1000 },
     demandRps: 300,
     journey: [
-      { method: "POST", path: "/orders", headers: { "content-type": "application/json" }, body: '{"item":"journey","quantity":1}', expectStatus: 201 },
+      {
+        method: "POST",
+        path: "/orders",
+        headers: { "content-type": "application/json" },
+        body: '{"item":"journey","quantity":1}',
+        expectStatus: 201,
+      },
       { method: "GET", path: "/orders?limit=1", headers: {}, body: null, expectStatus: 200 },
     ],
     comment: "Written by `holdfast demo`: a service in three regions of one machine.",
@@ -85,14 +94,33 @@ export async function layOut(options: {
       agentPort: region.ports.agent,
       ...(region.member
         ? {
-            member: { name: region.member.name, port: region.ports.postgres, gatePort: region.ports.gate, dataDir: region.member.dataDir },
+            member: {
+              name: region.member.name,
+              port: region.ports.postgres,
+              gatePort: region.ports.gate,
+              dataDir: region.member.dataDir,
+            },
             servicePort: region.ports.service,
           }
         : {}),
-      edge: { name: `edge-${region.name}`, httpPort: region.ports.edge, adminPort: region.ports.edgeAdmin, tcpPort: region.ports.edgeTcp, stateDir: join(region.dir, "edge") },
+      edge: {
+        name: `edge-${region.name}`,
+        httpPort: region.ports.edge,
+        adminPort: region.ports.edgeAdmin,
+        tcpPort: region.ports.edgeTcp,
+        stateDir: join(region.dir, "edge"),
+      },
     })),
   });
-  return { root, profile, topologyFile: join(root, "holdfast.yaml"), topologyText, secretsDir: join(root, "secrets"), storeFile, regions };
+  return {
+    root,
+    profile,
+    topologyFile: join(root, "holdfast.yaml"),
+    topologyText,
+    secretsDir: join(root, "secrets"),
+    storeFile,
+    regions,
+  };
 }
 
 /** All asked for at once, so that none is given twice. */

@@ -40,11 +40,22 @@ export class Observer {
   }
 
   get seen(): Seen {
-    return { leases: this.#leases, agents: this.#agents, requests: this.#requests, incidents: this.#incidents, table: this.#table };
+    return {
+      leases: this.#leases,
+      agents: this.#agents,
+      requests: this.#requests,
+      incidents: this.#incidents,
+      table: this.#table,
+    };
   }
 
   /** Resolves when `holds`; rejects with what was seen last when it does not within `timeoutMs`. */
-  async until(what: string, timeoutMs: number, holds: (seen: Seen) => boolean, signal?: AbortSignal): Promise<void> {
+  async until(
+    what: string,
+    timeoutMs: number,
+    holds: (seen: Seen) => boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const deadline = AbortSignal.timeout(timeoutMs);
     const both = signal ? AbortSignal.any([deadline, signal]) : deadline;
     while (!holds(this.seen)) {
@@ -67,14 +78,26 @@ export class Observer {
   /** Asks as the API does: a record that the holder's agent takes up. */
   async submit(request: Omit<RequestRecord, "schema" | "status" | "detail">): Promise<void> {
     const record: RequestRecord = { schema: 1, ...request, status: "pending", detail: "" };
-    const outcome = await this.#store.compareAndSwap(recordKeys.request(request.id), 0, JSON.stringify(record), AbortSignal.timeout(5000));
-    if (outcome.kind !== "succeeded") throw new Error(`request ${request.id} could not be written: ${outcome.kind}`);
+    const outcome = await this.#store.compareAndSwap(
+      recordKeys.request(request.id),
+      0,
+      JSON.stringify(record),
+      AbortSignal.timeout(5000),
+    );
+    if (outcome.kind !== "succeeded")
+      throw new Error(`request ${request.id} could not be written: ${outcome.kind}`);
   }
 
   describe(): string {
-    const leases = [...this.#leases].map(([name, lease]) => `${name}: epoch ${lease.epoch} ${lease.phase} by ${lease.holder} (${lease.because}), copies ${lease.durable.standbys.map((copy) => copy.member).join("+") || "none"}`);
+    const leases = [...this.#leases].map(
+      ([name, lease]) =>
+        `${name}: epoch ${lease.epoch} ${lease.phase} by ${lease.holder} (${lease.because}), copies ${lease.durable.standbys.map((copy) => copy.member).join("+") || "none"}`,
+    );
     const agents = [...this.#agents].map(([name, agent]) => {
-      const members = Object.entries(agent.members).map(([member, report]) => `${member} ${report.state}${report.streaming ? " streaming" : ""} epoch ${report.epoch}`);
+      const members = Object.entries(agent.members).map(
+        ([member, report]) =>
+          `${member} ${report.state}${report.streaming ? " streaming" : ""} epoch ${report.epoch}`,
+      );
       const holding = Object.values(agent.holding).join("; ");
       return `${name}: ${members.join(", ")}${holding ? ` [${holding}]` : ""}, table ${agent.applied}`;
     });
@@ -90,7 +113,8 @@ export class Observer {
   async #watch(): Promise<void> {
     for await (const event of this.#store.watch("", 0, this.#stopping.signal)) {
       if (event.kind === "snapshot") for (const record of event.records) this.#take(record);
-      if (event.kind === "changes") for (const change of event.changes) if (change.kind === "put") this.#take(change.record);
+      if (event.kind === "changes")
+        for (const change of event.changes) if (change.kind === "put") this.#take(change.record);
       for (const done of [...this.#waiting]) done();
     }
   }
@@ -102,7 +126,11 @@ export class Observer {
     if (room === "lease") {
       const record = decoded.record as LeaseRecord;
       const before = this.#leases.get(name);
-      if (before?.epoch !== record.epoch || before.phase !== record.phase || before.handover?.to !== record.handover?.to)
+      if (
+        before?.epoch !== record.epoch ||
+        before.phase !== record.phase ||
+        before.handover?.to !== record.handover?.to
+      )
         this.turns.push({ at: Number(process.hrtime.bigint()) / 1e6, record });
       this.#leases.set(name, record);
     } else if (room === "agent") this.#agents.set(name, decoded.record as AgentRecord);

@@ -1,6 +1,8 @@
 /** One real process of the lab: started with its log, ready when it says so, started again when it dies unasked. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export type Role = "agent" | "edge" | "fencer" | "service" | "load" | "reaper";
@@ -23,6 +25,8 @@ export interface ProcessSpec {
 /** As systemd would: at once, then slower, so that what cannot start does not eat the machine. */
 const restartFirstMs = 100;
 const restartMaxMs = 5000;
+/** A dozen processes load the same files: compiled once, they start in a third of the time. */
+const compileCache = join(tmpdir(), `holdfast-compile-cache-${process.getuid?.() ?? 0}`);
 const readyWithinMs = 20_000;
 
 export class LabProcess {
@@ -53,7 +57,7 @@ export class LabProcess {
       const [command, ...rest] = [...(this.spec.prefix ?? []), process.execPath, ...this.spec.args];
       const child = spawn(command ?? process.execPath, rest, {
         stdio: ["ignore", log, log],
-        env: { ...process.env, ...this.spec.env, NODE_NO_WARNINGS: "1" },
+        env: { ...process.env, ...this.spec.env, NODE_NO_WARNINGS: "1", NODE_COMPILE_CACHE: compileCache },
       });
       this.#child = child;
       child.on("error", () => undefined);
@@ -69,7 +73,9 @@ export class LabProcess {
     while (!this.#says(this.spec.readyText)) {
       if (signal.aborted) throw signal.reason;
       if (performance.now() > until || !this.#wanted)
-        throw new Error(`${this.spec.name} did not become ready within ${readyWithinMs / 1000} s; the end of ${this.spec.logFile}:\n${this.logTail()}`);
+        throw new Error(
+          `${this.spec.name} did not become ready within ${readyWithinMs / 1000} s; the end of ${this.spec.logFile}:\n${this.logTail()}`,
+        );
       await sleep(20);
     }
     this.#restartMs = restartFirstMs;

@@ -9,7 +9,10 @@ import { endTree } from "../adapters/postgres/process-tree.ts";
 import type { LabState } from "./state-file.ts";
 
 const [stateFile, removeFolder] = process.argv.slice(2);
-process.on("SIGINT", () => undefined).on("SIGTERM", () => undefined).on("SIGHUP", () => undefined);
+process
+  .on("SIGINT", () => undefined)
+  .on("SIGTERM", () => undefined)
+  .on("SIGHUP", () => undefined);
 process.stdin.resume();
 process.stdin.on("data", (chunk) => {
   // "done": the lab has cleaned up behind itself.
@@ -34,7 +37,10 @@ async function reap(): Promise<void> {
     }
   }
   for (const member of state.members)
-    await endTree({ dataDir: member.dataDir, pidFile: `${member.dataDir}/postmaster.pid` }, AbortSignal.timeout(10_000)).catch(() => undefined);
+    await endTree(
+      { dataDir: member.dataDir, pidFile: `${member.dataDir}/postmaster.pid` },
+      AbortSignal.timeout(10_000),
+    ).catch(() => undefined);
   if (removeFolder) rmSync(removeFolder, { recursive: true, force: true });
   process.exit(0);
 }

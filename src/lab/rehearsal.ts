@@ -8,14 +8,21 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { SpanMs } from "../core/model/time.ts";
 import type { Topology } from "../core/model/topology.ts";
-import { faultDurationMs, type FaultName, faultTexts, inject, type Injection, pause } from "./faults.ts";
+import { type FaultName, faultDurationMs, faultTexts, type Injection, inject, pause } from "./faults.ts";
 import { dataStoreName } from "./layout.ts";
 import { type Load, startLoad } from "./load.ts";
 import type { LiveStats } from "./load-stats.ts";
 import type { Observer } from "./observer.ts";
 import { type EventWindow, judgeRun } from "./oracle.ts";
 import { readOrders } from "./oracle-rows.ts";
-import { composeReport, describeMachine, type DrillReport, failbackWindow, type Mark, markNames } from "./report.ts";
+import {
+  composeReport,
+  type DrillReport,
+  describeMachine,
+  failbackWindow,
+  type Mark,
+  markNames,
+} from "./report.ts";
 import type { World } from "./world.ts";
 
 export interface RehearsalOptions {
@@ -47,13 +54,17 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
     if (!record) throw new Error("there is no lease record");
     return record;
   };
-  const regionOf = Object.fromEntries(topology.dataStores.flatMap((store) => store.members.map((member) => [member.name, member.region])));
+  const regionOf = Object.fromEntries(
+    topology.dataStores.flatMap((store) => store.members.map((member) => [member.name, member.region])),
+  );
   await untilRedundant(observer, topology, 120_000, signal);
 
   const run = `drill-${randomUUID().slice(0, 8)}`;
   const load = startDrillLoad(options, run);
   try {
-    say(`load: ${options.rates.orders} orders/s and ${options.rates.reads} reads/s from ${world.layout.regions.length} places`);
+    say(
+      `load: ${options.rates.orders} orders/s and ${options.rates.reads} reads/s from ${world.layout.regions.length} places`,
+    );
     await untilAcknowledged(load, signal);
     await pause(baselineMs, signal);
 
@@ -63,20 +74,25 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
     say(`fault: ${fault} in ${region}: ${faultTexts[fault]}`);
     const turnsBefore = observer.turns.length;
     const { injection, endedAt } = await runFault(options, region, durationMs, before.epoch);
-    const recoveredAt = observer.turns.findLast((turn) => turn.record.phase === "committed" && turn.record.epoch > before.epoch)?.at ?? null;
+    const recoveredAt =
+      observer.turns.findLast((turn) => turn.record.phase === "committed" && turn.record.epoch > before.epoch)
+        ?.at ?? null;
 
     say(`the fault is over; waiting until ${region} is back as a standby`);
     await untilRedundant(observer, topology, recoveryWithinMs * 2, signal);
     const rejoinedAt = now();
     await pause(afterMs, signal);
 
-    const failback = lease().holder === before.holder ? null : await failBack(options, regionOf[before.holder] ?? region);
+    const failback =
+      lease().holder === before.holder ? null : await failBack(options, regionOf[before.holder] ?? region);
     await pause(afterMs, signal);
 
     say("the load stops; the oracle reads the database");
     const history = await load.stop();
     const stored = await readOrders(directUrl(world, lease().holder), run);
-    const windows: EventWindow[] = [{ name: fault, at: injection.at, until: failback?.at ?? history.stoppedAt }];
+    const windows: EventWindow[] = [
+      { name: fault, at: injection.at, until: failback?.at ?? history.stoppedAt },
+    ];
     if (failback) windows.push({ name: failbackWindow, at: failback.at, until: failback.until });
     const findings = judgeRun(history, stored, windows);
     const events = describeEvents(observer, turnsBefore, injection, endedAt, region, fault, rejoinedAt);
@@ -106,28 +122,56 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
 
 function startDrillLoad(options: RehearsalOptions, run: string): Load {
   const { world } = options;
-  const edges = world.layout.regions.map((region) => ({ name: region.name, url: `http://127.0.0.1:${region.ports.edge}` }));
+  const edges = world.layout.regions.map((region) => ({
+    name: region.name,
+    url: `http://127.0.0.1:${region.ports.edge}`,
+  }));
   // Every place knows all edges, its own first: what DNS with several addresses gives a client.
-  const places = edges.map((own) => ({ name: own.name, edges: [own.url, ...edges.filter((edge) => edge !== own).map((edge) => edge.url)] }));
+  const places = edges.map((own) => ({
+    name: own.name,
+    edges: [own.url, ...edges.filter((edge) => edge !== own).map((edge) => edge.url)],
+  }));
   return startLoad(
-    { run, places, ordersPerSecond: options.rates.orders, readsPerSecond: options.rates.reads, recordFile: join(world.layout.root, `${run}.json`) },
+    {
+      run,
+      places,
+      ordersPerSecond: options.rates.orders,
+      readsPerSecond: options.rates.reads,
+      recordFile: join(world.layout.root, `${run}.json`),
+    },
     options.onLive ? { onLive: options.onLive } : {},
   );
 }
 
 /** The fault from its first effect until it is over and, where it takes the primary, somebody else leads. */
-async function runFault(options: RehearsalOptions, region: string, durationMs: SpanMs, epoch: number): Promise<{ injection: Injection; endedAt: number }> {
+async function runFault(
+  options: RehearsalOptions,
+  region: string,
+  durationMs: SpanMs,
+  epoch: number,
+): Promise<{ injection: Injection; endedAt: number }> {
   const { world, observer, topology, fault, signal } = options;
   const declared = (above: number) =>
-    observer.until("recovery", recoveryWithinMs, ({ leases, incidents }) => {
-      const record = leases.get(dataStoreName);
-      return record !== undefined && record.epoch > above && record.phase === "committed" && incidents.get(`${dataStoreName}-${record.epoch}`)?.status === "declared";
-    }, signal);
+    observer.until(
+      "recovery",
+      recoveryWithinMs,
+      ({ leases, incidents }) => {
+        const record = leases.get(dataStoreName);
+        return (
+          record !== undefined &&
+          record.epoch > above &&
+          record.phase === "committed" &&
+          incidents.get(`${dataStoreName}-${record.epoch}`)?.status === "declared"
+        );
+      },
+      signal,
+    );
   if (fault === "flap") {
     let first: Injection | null = null;
     for (let round = 0; round < 3; round++) {
       const record = observer.seen.leases.get(dataStoreName);
-      const at = topology.dataStores[0]?.members.find((member) => member.name === record?.holder)?.region ?? region;
+      const at =
+        topology.dataStores[0]?.members.find((member) => member.name === record?.holder)?.region ?? region;
       const injection = await inject(world, "primary-crash", at, 0);
       first ??= injection;
       await declared(record?.epoch ?? epoch);
@@ -138,7 +182,9 @@ async function runFault(options: RehearsalOptions, region: string, durationMs: S
   }
   const injection = await inject(world, fault, region, durationMs);
   try {
-    const primary = topology.dataStores[0]?.members.find((member) => member.name === observer.seen.leases.get(dataStoreName)?.holder);
+    const primary = topology.dataStores[0]?.members.find(
+      (member) => member.name === observer.seen.leases.get(dataStoreName)?.holder,
+    );
     const takesPrimary = fault !== "store-loss" && fault !== "agent-kill" && primary?.region === region;
     if (takesPrimary) await declared(epoch);
     await pause(Math.max(0, durationMs - (now() - injection.at)), signal);
@@ -154,16 +200,36 @@ async function failBack(options: RehearsalOptions, toRegion: string): Promise<{ 
   const id = `failback-${randomUUID().slice(0, 8)}`;
   say(`failback: ${dataStoreName} to ${toRegion}`);
   const at = now();
-  await observer.submit({ id, kind: "failback", dataStore: dataStoreName, toRegion, ifEpoch: record?.epoch ?? 0, by: "drill", why: "the region is back and healthy", at: Date.now() });
-  await observer.until("failback", recoveryWithinMs, ({ requests }) => !["pending", "running"].includes(requests.get(id)?.status ?? "pending"), signal);
+  await observer.submit({
+    id,
+    kind: "failback",
+    dataStore: dataStoreName,
+    toRegion,
+    ifEpoch: record?.epoch ?? 0,
+    by: "drill",
+    why: "the region is back and healthy",
+    at: Date.now(),
+  });
+  await observer.until(
+    "failback",
+    recoveryWithinMs,
+    ({ requests }) => !["pending", "running"].includes(requests.get(id)?.status ?? "pending"),
+    signal,
+  );
   const answer = observer.seen.requests.get(id);
-  if (answer?.status !== "succeeded") throw new Error(`the failback was not done: ${answer?.status}: ${answer?.detail}`);
+  if (answer?.status !== "succeeded")
+    throw new Error(`the failback was not done: ${answer?.status}: ${answer?.detail}`);
   await untilRedundant(observer, options.topology, recoveryWithinMs, signal);
   return { at, until: now() };
 }
 
 /** One primary, every other member streams from it, and commits wait for as many as they should. */
-export function untilRedundant(observer: Observer, topology: Topology, timeoutMs: number, signal: AbortSignal): Promise<void> {
+export function untilRedundant(
+  observer: Observer,
+  topology: Topology,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   return observer.until(
     "a primary with all its standbys",
     timeoutMs,
@@ -176,8 +242,15 @@ export function untilRedundant(observer: Observer, topology: Topology, timeoutMs
           const report = agents.get(member.region)?.members[member.name];
           return report?.state === "standby" && report.streaming && report.epoch === lease.epoch;
         });
-        const routed = topology.regions.every((region) => (agents.get(region.name)?.applied ?? 0) >= (table?.table.generation ?? 1));
-        return whole && routed && table?.table.stores[store.name]?.epoch === lease.epoch && lease.durable.standbys.length === others.length;
+        const routed = topology.regions.every(
+          (region) => (agents.get(region.name)?.applied ?? 0) >= (table?.table.generation ?? 1),
+        );
+        return (
+          whole &&
+          routed &&
+          table?.table.stores[store.name]?.epoch === lease.epoch &&
+          lease.durable.standbys.length === others.length
+        );
       }),
     signal,
   );
@@ -186,40 +259,80 @@ export function untilRedundant(observer: Observer, topology: Topology, timeoutMs
 async function untilAcknowledged(load: Load, signal: AbortSignal): Promise<void> {
   const until = now() + 30_000;
   while ((load.latest()?.totals.acknowledged ?? 0) < 20) {
-    if (now() > until) throw new Error("no order was acknowledged within 30 s; see the logs of the services and edges");
+    if (now() > until)
+      throw new Error("no order was acknowledged within 30 s; see the logs of the services and edges");
     await pause(50, signal);
   }
 }
 
 /** The marks of the incident that followed, moved onto the axis of the load; the first is the fault itself. */
-function chronicleOf(observer: Observer, epochBefore: number, faultAt: number, recoveredAt: number | null): Partial<Record<Mark, number>> {
-  const incident = [...observer.seen.incidents.values()].filter((one) => one.epoch > epochBefore && one.kind === "failover").sort((a, b) => a.epoch - b.epoch)[0];
+function chronicleOf(
+  observer: Observer,
+  epochBefore: number,
+  faultAt: number,
+  recoveredAt: number | null,
+): Partial<Record<Mark, number>> {
+  const incident = [...observer.seen.incidents.values()]
+    .filter((one) => one.epoch > epochBefore && one.kind === "failover")
+    .sort((a, b) => a.epoch - b.epoch)[0];
   if (!incident || recoveredAt === null) return {};
   const wallToMonotonic = now() - Date.now();
   const impactAt = incident.impactAt + wallToMonotonic;
   const { chronicle } = incident;
-  const values = [chronicle.t0Impact, chronicle.t1Detected, chronicle.t2Acknowledged, chronicle.t3Decided, chronicle.t4Fenced, chronicle.t5Writable, chronicle.t6Routed, chronicle.t7Validated, chronicle.t8Mitigated];
+  const values = [
+    chronicle.t0Impact,
+    chronicle.t1Detected,
+    chronicle.t2Acknowledged,
+    chronicle.t3Decided,
+    chronicle.t4Fenced,
+    chronicle.t5Writable,
+    chronicle.t6Routed,
+    chronicle.t7Validated,
+    chronicle.t8Mitigated,
+  ];
   const marks: Partial<Record<Mark, number>> = {};
   for (const [index, mark] of markNames.entries()) {
     const value = values[index];
-    if (value !== null && value !== undefined) marks[mark] = mark === "t0" ? faultAt : Math.max(faultAt, impactAt + value);
+    if (value !== null && value !== undefined)
+      marks[mark] = mark === "t0" ? faultAt : Math.max(faultAt, impactAt + value);
   }
   return marks;
 }
 
-function describeEvents(observer: Observer, from: number, injection: Injection, endedAt: number, region: string, fault: string, rejoinedAt: number) {
+function describeEvents(
+  observer: Observer,
+  from: number,
+  injection: Injection,
+  endedAt: number,
+  region: string,
+  fault: string,
+  rejoinedAt: number,
+) {
   const events = [
     { at: injection.at, who: "drill", what: `${fault} in ${region}` },
     { at: endedAt, who: "drill", what: "the fault is over" },
     { at: rejoinedAt, who: "drill", what: "every standby streams again" },
   ];
   for (const { at, record } of observer.turns.slice(from)) {
-    const what = record.phase === "committed" ? (record.handover ? `is handing over to ${record.handover.to}` : "is primary") : record.phase === "claimed" ? "has claimed the lease" : "has given the lease up";
+    const what =
+      record.phase === "committed"
+        ? record.handover
+          ? `is handing over to ${record.handover.to}`
+          : "is primary"
+        : record.phase === "claimed"
+          ? "has claimed the lease"
+          : "has given the lease up";
     events.push({ at, who: record.holder, what: `${what} (epoch ${record.epoch}): ${record.because}` });
   }
   for (const incident of observer.seen.incidents.values()) {
     const impactAt = incident.impactAt + (now() - Date.now());
-    for (const step of incident.steps) if (impactAt + step.at >= injection.at) events.push({ at: impactAt + step.at, who: incident.to, what: `${step.name} ${step.outcome}${step.because ? `: ${step.because}` : ""}` });
+    for (const step of incident.steps)
+      if (impactAt + step.at >= injection.at)
+        events.push({
+          at: impactAt + step.at,
+          who: incident.to,
+          what: `${step.name} ${step.outcome}${step.because ? `: ${step.because}` : ""}`,
+        });
   }
   return events;
 }

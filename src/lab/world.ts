@@ -1,16 +1,20 @@
 /** A service in three regions on one machine, of real processes: started, watched over, broken on purpose, cleaned up. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
-import { endTree, findTree } from "../adapters/postgres/process-tree.ts";
+import { fileURLToPath } from "node:url";
+import { endTree, findTree } from "../adapters/adapters.ts";
+import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts";
+import type { Topology } from "../core/model/topology.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
 import { LabProcess, type ProcessSpec } from "./process.ts";
 import { type LabState, writeState } from "./state-file.ts";
 
 const source = dirname(dirname(fileURLToPath(import.meta.url)));
 const cli = join(source, "cli", "cli.ts");
+const edgeMain = join(source, "edge", "main.ts");
+const fencerMain = join(source, "fencer", "main.ts");
 const reaper = join(source, "lab", "reaper.ts");
 const serviceMain = join(dirname(source), "examples", "orders", "main.ts");
 
@@ -18,13 +22,14 @@ const serviceMain = join(dirname(source), "examples", "orders", "main.ts");
 export interface LabSecrets {
   readonly token: string;
   /** Key id -> public key (SPKI, base64), as edges know them. */
-  readonly keys: Readonly<Record<string, string>>;
+  readonly publicKeys: Readonly<Record<string, string>>;
   /** Role `app` of PostgreSQL. */
   readonly appPassword: string;
 }
 
 export interface WorldOptions {
   readonly layout: LabLayout;
+  readonly topology: Topology;
   readonly secrets: LabSecrets;
   readonly withService: boolean;
   readonly say: (text: string) => void;
@@ -43,7 +48,8 @@ export class World {
   constructor(options: WorldOptions) {
     this.layout = options.layout;
     this.#options = options;
-    for (const region of this.layout.regions) this.#processes.push(...this.#specs(region).map((spec) => new LabProcess(spec)));
+    for (const region of this.layout.regions)
+      this.#processes.push(...this.#specs(region).map((spec) => new LabProcess(spec)));
     // Processes are started again when they die: who reads the state wants their present ids.
     this.#publishing = setInterval(() => this.publish(), 500);
     this.#publishing.unref();
@@ -51,16 +57,25 @@ export class World {
 
   async start(signal: AbortSignal): Promise<void> {
     this.publish();
-    this.#reaper = spawn(process.execPath, [reaper, this.#ownStateFile], { stdio: ["pipe", "ignore", "ignore"], detached: true, env: { ...process.env, NODE_NO_WARNINGS: "1" } });
+    this.#reaper = spawn(process.execPath, [reaper, this.#ownStateFile], {
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+      env: { ...process.env, NODE_NO_WARNINGS: "1" },
+    });
     this.#reaper.stdin?.on("error", () => undefined);
-    for (const region of this.layout.regions) await this.startRegion(region.name, signal);
+    await Promise.all(this.layout.regions.map((region) => this.startRegion(region.name, signal)));
   }
 
   /** In the order in which each finds what it needs. */
   async startRegion(name: string, signal: AbortSignal): Promise<void> {
     const own = this.of(name);
-    for (const role of ["fencer", "edge"] as const) for (const each of own.filter((one) => one.spec.role === role)) each.start();
-    await Promise.all(own.filter((one) => one.spec.role === "fencer" || one.spec.role === "edge").map((one) => one.ready(signal)));
+    for (const role of ["fencer", "edge"] as const)
+      for (const each of own.filter((one) => one.spec.role === role)) each.start();
+    await Promise.all(
+      own
+        .filter((one) => one.spec.role === "fencer" || one.spec.role === "edge")
+        .map((one) => one.ready(signal)),
+    );
     for (const each of own) each.start();
     this.publish();
     await Promise.all(own.filter((one) => one.spec.role === "agent").map((one) => one.ready(signal)));
@@ -73,13 +88,21 @@ export class World {
 
   one(region: string, role: ProcessSpec["role"]): LabProcess {
     const found = this.of(region).find((one) => one.spec.role === role);
-    if (!found) throw new Error(`${region} has no ${role}; there is: ${this.of(region).map((one) => one.spec.role).join(", ")}`);
+    if (!found)
+      throw new Error(
+        `${region} has no ${role}; there is: ${this.of(region)
+          .map((one) => one.spec.role)
+          .join(", ")}`,
+      );
     return found;
   }
 
   region(name: string): RegionLayout {
     const found = this.layout.regions.find((region) => region.name === name);
-    if (!found) throw new Error(`no region ${name}; there is: ${this.layout.regions.map((region) => region.name).join(", ")}`);
+    if (!found)
+      throw new Error(
+        `no region ${name}; there is: ${this.layout.regions.map((region) => region.name).join(", ")}`,
+      );
     return found;
   }
 
@@ -152,10 +175,30 @@ export class World {
         service: `http://127.0.0.1:${ports.service}`,
       })),
       members: regions.flatMap(({ name, ports, member }) =>
-        member ? [{ name: member.name, region: name, dataDir: member.dataDir, gate: database(ports.gate), direct: database(ports.postgres) }] : [],
+        member
+          ? [
+              {
+                name: member.name,
+                region: name,
+                dataDir: member.dataDir,
+                gate: database(ports.gate),
+                direct: database(ports.postgres),
+              },
+            ]
+          : [],
       ),
       processes: this.#processes.flatMap((one) =>
-        one.pid === null ? [] : [{ name: one.spec.name, role: one.spec.role, region: one.spec.region, pid: one.pid, logFile: one.spec.logFile }],
+        one.pid === null
+          ? []
+          : [
+              {
+                name: one.spec.name,
+                role: one.spec.role,
+                region: one.spec.region,
+                pid: one.pid,
+                logFile: one.spec.logFile,
+              },
+            ],
       ),
     };
   }
@@ -166,7 +209,12 @@ export class World {
     const dir = (...parts: string[]) => join(region.dir, ...parts);
     mkdirSync(dir("logs"), { recursive: true });
     mkdirSync(dir("state"), { recursive: true, mode: 0o755 });
-    const spec = (role: ProcessSpec["role"], args: readonly string[], readyText: string, env: Record<string, string> = {}): ProcessSpec => ({
+    const spec = (
+      role: ProcessSpec["role"],
+      args: readonly string[],
+      readyText: string,
+      env: Record<string, string> = {},
+    ): ProcessSpec => ({
       name: `${role} ${region.name}`,
       role,
       region: region.name,
@@ -175,10 +223,28 @@ export class World {
       logFile: dir("logs", `${role}.log`),
       readyText,
     });
-    const common = ["--topology", layout.topologyFile, "--region", region.name, "--state-dir", dir("state"), "--secrets-dir", layout.secretsDir];
-    const specs = [spec("agent", [cli, "agent", ...common], "agent-started"), spec("edge", [cli, "edge", "run", ...common], "edge-started")];
-    if (region.member) {
-      specs.unshift(spec("fencer", [cli, "fencer", ...common, "--member", region.member.name], '"ready":true'));
+    const common = [
+      "--topology",
+      layout.topologyFile,
+      "--region",
+      region.name,
+      "--state-dir",
+      dir("state"),
+      "--secrets-dir",
+      layout.secretsDir,
+    ];
+    // The same configurations that `holdfast edge run` and `holdfast fencer` write before they become these processes.
+    const place = { topology: this.#options.topology, region: region.name, stateDir: dir("state") };
+    const edgeConfig = writeEdgeConfig(place, this.#options.secrets, null);
+    const specs = [
+      spec("agent", [cli, "agent", ...common], "agent-started"),
+      spec("edge", [edgeMain, "--config", edgeConfig], "edge-started"),
+    ];
+    const member = membersIn(place.topology, region.name)[0];
+    if (region.member && member) {
+      specs.unshift(
+        spec("fencer", [fencerMain, "--config", writeFencerConfig(place, member)], '"ready":true'),
+      );
       if (withService) {
         specs.push(
           spec("service", [serviceMain], "listening", {
@@ -195,7 +261,12 @@ export class World {
 }
 
 export function prepareFolders(layout: LabLayout): void {
-  for (const folder of [layout.root, layout.secretsDir, dirname(layout.storeFile), ...layout.regions.map((region) => region.dir)])
+  for (const folder of [
+    layout.root,
+    layout.secretsDir,
+    dirname(layout.storeFile),
+    ...layout.regions.map((region) => region.dir),
+  ])
     mkdirSync(folder, { recursive: true });
   // PostgreSQL runs as another user when we are root: it must reach its data folder.
   chmodSync(layout.root, 0o755);

@@ -1,6 +1,7 @@
 /** `holdfast agent`: one region's agent, from its parts to a clean end. */
-import type { Command } from "commander";
+
 import { join } from "node:path";
+import type { Command } from "commander";
 import { exit, exitWith } from "../exit.ts";
 import { topologyOrComplain } from "../topology-file.ts";
 
@@ -20,16 +21,28 @@ export function register(program: Command): void {
     .requiredOption("--topology <file>", "topology file, the same in all regions")
     .requiredOption("--region <name>", "region that it speaks for")
     .option("--state-dir <folder>", "its journal and sockets", "/var/lib/holdfast")
-    .option("--secrets-dir <folder>", "token, keys and passwords, the same in all regions", "/etc/holdfast/secrets")
-    .option("--pg-bin <folder>", "PostgreSQL's programs; default: found on this machine, else the npm package")
-    .option("--pg-user <name>", "user that PostgreSQL runs as when this is root; default: postgres, else nobody")
+    .option(
+      "--secrets-dir <folder>",
+      "token, keys and passwords, the same in all regions",
+      "/etc/holdfast/secrets",
+    )
+    .option(
+      "--pg-bin <folder>",
+      "PostgreSQL's programs; default: found on this machine, else the npm package",
+    )
+    .option(
+      "--pg-user <name>",
+      "user that PostgreSQL runs as when this is root; default: postgres, else nobody",
+    )
     .addHelpText("after", "\nExample:\n  holdfast agent --topology holdfast.yaml --region eu-west")
     .action(async (options: Options) => {
       const loaded = topologyOrComplain(options.topology);
       if (!loaded) return;
       const { topology } = loaded;
       if (!topology.regions.some((region) => region.name === options.region)) {
-        process.stderr.write(`no region ${options.region} in ${options.topology}; there is: ${topology.regions.map((region) => region.name).join(", ")}\n`);
+        process.stderr.write(
+          `no region ${options.region} in ${options.topology}; there is: ${topology.regions.map((region) => region.name).join(", ")}\n`,
+        );
         return exitWith(exit.invalid);
       }
       const { runAgent } = await import("../run-agent.ts");

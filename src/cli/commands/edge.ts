@@ -1,8 +1,9 @@
 /** `holdfast edge`: the data plane of a region. */
 import type { Command } from "commander";
+import { loadOrMakeSecrets } from "../../adapters/adapters.ts";
+import { become, writeEdgeConfig } from "../../agent/units.ts";
 import { exit, exitWith } from "../exit.ts";
 import { topologyOrComplain } from "../topology-file.ts";
-import { become, writeEdgeConfig } from "../units.ts";
 
 interface Options {
   readonly topology: string;
@@ -28,7 +29,11 @@ export function register(program: Command): void {
       if (!loaded) return;
       let config: string;
       try {
-        config = writeEdgeConfig({ ...options, topology: loaded.topology }, options.edge ?? null);
+        config = writeEdgeConfig(
+          { ...options, topology: loaded.topology },
+          loadOrMakeSecrets(options.secretsDir),
+          options.edge ?? null,
+        );
       } catch (error) {
         process.stderr.write(`cannot run an edge: ${(error as Error).message}\n`);
         return exitWith(exit.invalid);

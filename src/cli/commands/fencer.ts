@@ -1,15 +1,14 @@
 /** `holdfast fencer`: the small process beside a member that ends it unless it is petted in time. */
 import type { Command } from "commander";
+import { become, membersIn, writeFencerConfig } from "../../agent/units.ts";
 import { exit, exitWith } from "../exit.ts";
 import { topologyOrComplain } from "../topology-file.ts";
-import { become, membersIn, writeFencerConfig } from "../units.ts";
 
 interface Options {
   readonly topology: string;
   readonly region: string;
   readonly member: string;
   readonly stateDir: string;
-  readonly secretsDir: string;
 }
 
 export function register(program: Command): void {
@@ -20,8 +19,10 @@ export function register(program: Command): void {
     .requiredOption("--region <name>", "region that the member is in")
     .requiredOption("--member <name>", "member to guard")
     .option("--state-dir <folder>", "what it keeps between starts", "/var/lib/holdfast")
-    .option("--secrets-dir <folder>", "token, keys and passwords", "/etc/holdfast/secrets")
-    .addHelpText("after", "\nExample:\n  holdfast fencer --topology holdfast.yaml --region eu-west --member pg-west")
+    .addHelpText(
+      "after",
+      "\nExample:\n  holdfast fencer --topology holdfast.yaml --region eu-west --member pg-west",
+    )
     .action((options: Options) => {
       const loaded = topologyOrComplain(options.topology);
       if (!loaded) return;

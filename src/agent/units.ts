@@ -1,9 +1,8 @@
 /** Which processes a region needs, and what each is told: topology in, configurations out. */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execve } from "node:process";
-import { loadOrMakeSecrets, writePrivately } from "../adapters/adapters.ts";
 import type { Member, Topology } from "../core/model/topology.ts";
 
 export interface UnitPlace {
@@ -11,8 +10,6 @@ export interface UnitPlace {
   readonly region: string;
   /** What the agent, the edge and the fencers of this region keep between starts. */
   readonly stateDir: string;
-  /** Token, signing key and passwords, the same in all regions. */
-  readonly secretsDir: string;
 }
 
 export function membersIn(topology: Topology, region: string): Member[] {
@@ -35,7 +32,12 @@ export function writeFencerConfig(place: UnitPlace, member: Member): string {
   });
 }
 
-export function writeEdgeConfig(place: UnitPlace, name: string | null): string {
+/** `secrets`: what edges of this topology believe. `name`: which edge, where a region has several. */
+export function writeEdgeConfig(
+  place: UnitPlace,
+  secrets: { readonly token: string; readonly publicKeys: Readonly<Record<string, string>> },
+  name: string | null,
+): string {
   const { topology, region } = place;
   const edges = topology.edges.filter(
     (edge) => edge.region === region && (name === null || edge.name === name),
@@ -47,7 +49,6 @@ export function writeEdgeConfig(place: UnitPlace, name: string | null): string {
         ? `${region} has ${edges.length} edges (${edges.map((one) => one.name).join(", ")}): name one with --edge`
         : `no edge ${name ?? ""} in region ${region} of topology ${topology.name}`,
     );
-  const secrets = loadOrMakeSecrets(place.secretsDir);
   // The gates of a region stand in its first edge.
   const isFirst = topology.edges.find((candidate) => candidate.region === region)?.name === edge.name;
   return writeConfig(place, `${edge.name}.json`, {
@@ -77,7 +78,8 @@ export function writeEdgeConfig(place: UnitPlace, name: string | null): string {
 function writeConfig(place: UnitPlace, file: string, config: object): string {
   mkdirSync(place.stateDir, { recursive: true });
   const path = join(place.stateDir, file);
-  writePrivately(path, `${JSON.stringify(config, null, 2)}\n`);
+  // It carries the token. A torn one is refused at the start and written anew.
+  writeFileSync(path, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
   return path;
 }
 
