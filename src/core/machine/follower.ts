@@ -97,8 +97,8 @@ function endIfPrimary(turn: Turn, keeper: KeeperDraft): boolean {
     local.op?.op.kind === "stop-in-order";
   if (state !== "primary" && !promoting) return false;
   if (local.guard?.op.kind === "end") return true;
-  if (turn.at < local.retryAt) {
-    wakeKeeperAt(keeper, local.retryAt);
+  if (turn.at < local.guardRetryAt) {
+    wakeKeeperAt(keeper, local.guardRetryAt);
     return true;
   }
   runOp(turn, keeper, { kind: "end" }, turn.state.timing.endWithinMs);

@@ -7,7 +7,7 @@
 import { holderDeadlines } from "../lease/lease.ts";
 import type { InstantMs } from "../model/time.ts";
 import type { Tenure } from "./state.ts";
-import { type KeeperDraft, note, patchTenure, runOp, type Turn } from "./turn.ts";
+import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 /** Until when the holder may go by its lease (H4). */
 export function confirmedAt(tenure: Tenure): InstantMs {
@@ -16,7 +16,9 @@ export function confirmedAt(tenure: Tenure): InstantMs {
 
 export function freeze(turn: Turn, keeper: KeeperDraft, why: "lease" | "rpo"): void {
   const tenure = keeper.tenure;
-  if (!tenure || tenure.frozen || keeper.local.guard || keeper.lease?.record.phase !== "committed") return;
+  const { guard, guardRetryAt } = keeper.local;
+  if (!tenure || tenure.frozen || guard || keeper.lease?.record.phase !== "committed") return;
+  if (turn.at < guardRetryAt) return wakeKeeperAt(keeper, guardRetryAt);
   patchTenure(keeper, { frozen: why });
   runOp(turn, keeper, { kind: "freeze" }, turn.state.timing.endWithinMs);
   note(

@@ -196,7 +196,10 @@ function advanceLeading(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): v
   const fresh =
     confirmed !== Number.NEGATIVE_INFINITY && turn.at < confirmed + turn.state.topology.profile.freezeMs;
   const heldOver = tenure.frozen === "" && sight.frozen && keeper.local.sightAt > tenure.since;
-  if ((tenure.frozen === "lease" || heldOver) && fresh && !keeper.local.guard) {
+  const { guard, guardRetryAt } = keeper.local;
+  const mayThaw = (tenure.frozen === "lease" || heldOver) && fresh && !guard;
+  if (mayThaw && turn.at < guardRetryAt) wakeKeeperAt(keeper, guardRetryAt);
+  else if (mayThaw) {
     patchTenure(keeper, { frozen: "" });
     runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
     note(turn, "info", keeper.dataStore.name, "writes flow again: the lease is renewed");
@@ -224,7 +227,7 @@ function relinquish(turn: Turn, keeper: KeeperDraft): void {
   if (tenure.gateOpen) orderGate(turn, keeper, "closed");
   if (!tenure.ended) {
     if (local.guard?.op.kind === "end") return;
-    if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+    if (turn.at < local.guardRetryAt) return wakeKeeperAt(keeper, local.guardRetryAt);
     note(turn, "alarm", keeper.dataStore.name, `giving up epoch ${tenure.epoch}: ${tenure.over}`);
     return runOp(turn, keeper, { kind: "end" }, turn.state.timing.endWithinMs);
   }

@@ -260,15 +260,17 @@ function takeMemberReply(turn: Turn, keeper: KeeperDraft, id: number, outcome: M
   const running = local[lane];
   const { timing } = turn.state;
   const ok = outcome.kind === "succeeded";
-  const failures = ok ? 0 : local.failures + 1;
-  patchLocal(keeper, {
-    [lane]: null,
-    changedAt: turn.at,
-    failures,
-    retryAt: ok
-      ? turn.at
-      : turn.at + Math.min(timing.retryMaxMs, timing.retryMs * 2 ** Math.min(failures - 1, 10)),
-  });
+  if (lane === "guard")
+    patchLocal(keeper, {
+      guard: null,
+      changedAt: turn.at,
+      guardRetryAt: ok ? turn.at : turn.at + timing.guardRetryMs,
+    });
+  else {
+    const failures = ok ? 0 : local.failures + 1;
+    const pauseMs = ok ? 0 : Math.min(timing.retryMaxMs, timing.retryMs * 2 ** Math.min(failures - 1, 10));
+    patchLocal(keeper, { op: null, changedAt: turn.at, failures, retryAt: turn.at + pauseMs });
+  }
   if (!running) return;
   const because = outcome.kind === "succeeded" ? (outcome.detail ?? "") : outcome.because;
   markStep(turn, keeper, running.op.kind, outcome.kind, because);

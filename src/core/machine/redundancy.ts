@@ -164,6 +164,7 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
   if (ageMs >= limitMs) freeze(turn, keeper, "rpo");
   else if (beyond) wakeKeeperAt(keeper, beyond[0] + limitMs);
   if (ageMs < limitMs && tenure.frozen === "rpo" && !local.guard) {
+    if (turn.at < local.guardRetryAt) return wakeKeeperAt(keeper, local.guardRetryAt);
     patchTenure(keeper, { frozen: "" });
     runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
   }

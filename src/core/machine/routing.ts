@@ -1,8 +1,8 @@
 /** The routing table as one agent keeps it: who publishes, what it says, and that this region's data planes have it. */
 import { judge, type Vantage } from "../judge/judge.ts";
 import { recordKeys } from "../model/record.ts";
-import { NEVER } from "../model/time.ts";
 import type { SignedTable } from "../model/routing.ts";
+import { NEVER } from "../model/time.ts";
 import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
 import type { WriteOutcome } from "./event.ts";
 import { isAlive, nextId, type Turn } from "./turn.ts";

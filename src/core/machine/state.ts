@@ -171,6 +171,8 @@ export interface Local {
   /** `end`, `freeze` and `thaw` do not wait for the others. */
   readonly guard: RunningOp | null;
   readonly retryAt: InstantMs;
+  /** The same for `end`, `freeze` and `thaw`: a fence never backs off for long. */
+  readonly guardRetryAt: InstantMs;
   readonly failures: number;
   readonly firedEpoch: Epoch;
   readonly disarmedFor: Epoch;
@@ -228,6 +230,7 @@ export function initialState(options: {
         op: null,
         guard: null,
         retryAt: Number.NEGATIVE_INFINITY,
+        guardRetryAt: Number.NEGATIVE_INFINITY,
         failures: 0,
         firedEpoch: 0,
         disarmedFor: 0,

@@ -27,6 +27,8 @@ export interface Timing {
   /** First pause after an operation failed; doubles up to `retryMaxMs`. */
   readonly retryMs: SpanMs;
   readonly retryMaxMs: SpanMs;
+  /** Pause after an `end`, a `freeze` or a `thaw` failed; longer than an inspection takes, so that one gets through. */
+  readonly guardRetryMs: SpanMs;
   /** Edges get this long to tell that they hold, sessions this long to finish, before a planned change goes on. */
   readonly holdWithinMs: SpanMs;
   readonly drainWithinMs: SpanMs;
@@ -52,6 +54,7 @@ export function timing(profile: LeaseProfile, storeTimeoutMs?: SpanMs): Timing {
     rejoinAfterMs: Math.max(6 * leaseMs, 15_000),
     retryMs: 50,
     retryMaxMs: 5000,
+    guardRetryMs: 150,
     holdWithinMs: 150,
     drainWithinMs: 1000,
     stopWithinMs: 3000,
