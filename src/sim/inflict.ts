@@ -283,6 +283,7 @@ export class Inflictor {
   }
 
   #powerOn(site: Site): void {
+    if (site.host.up) return;
     const chance = this.#world.kernel.chance("boot");
     site.host.boot(chance.between(1000, 100_000));
     if (site.postgres) site.postgres.diskHung = false;

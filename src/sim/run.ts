@@ -30,11 +30,16 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
   const { kernel, oracle } = world;
   const inflictor = new Inflictor(world);
   inflictor.plan(plan.faults);
-  kernel.run(plan.healAt);
-  if (!kernel.violation) {
-    kernel.tell("fault", "heal", "everything is healed");
-    inflictor.healAll();
-    settle(world, inflictor, plan.healAt);
+  try {
+    kernel.run(plan.healAt);
+    if (!kernel.violation) {
+      kernel.tell("fault", "heal", "everything is healed");
+      inflictor.healAll();
+      settle(world, inflictor, plan.healAt);
+    }
+  } catch (error) {
+    // A failed invariant of the core: in production the agent would stop here, and another would take over.
+    kernel.violate("crash", (error as Error).stack ?? String(error));
   }
   return {
     seed: plan.world.seed,
