@@ -1,0 +1,220 @@
+/**
+ * etcd's endpoints as one: a call goes to the one that answered last, and moves on when that falls silent.
+ *
+ * E1. Every attempt has a deadline of its own: clients of etcd hang for ever on a member that is stopped or cut off.
+ * E2. An attempt that was perhaps done is repeated only if that does no harm (reads).
+ * E3. After silence the connection is not used again, also when the endpoint comes back: what was sent on it may
+ *     still arrive, but nothing new waits behind it.
+ * E4. No keepalive pings: etcd ends a connection that pings more often than every 5 s. Silence is seen by deadlines
+ *     and by the heartbeat of a watch.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { EtcdFailure, type Failure, toFailure } from "./failure.ts";
+import { Auth, KV, Watch } from "./generated/etcd_pb.js";
+
+export interface EndpointsOptions {
+  /** Such as `https://10.0.0.1:2379`; at least one. */
+  readonly endpoints: readonly string[];
+  /** PEM texts; for `https` endpoints. */
+  readonly tls?: { readonly ca?: string; readonly certificate?: string; readonly key?: string };
+  readonly credentials?: { readonly user: string; readonly password: string };
+  /** Of one attempt. */
+  readonly callTimeoutMs: number;
+}
+
+export interface Clients {
+  readonly kv: Client<typeof KV>;
+  readonly watch: Client<typeof Watch>;
+  readonly auth: Client<typeof Auth>;
+}
+
+interface Connection extends Clients {
+  readonly session: Http2SessionManager;
+}
+
+/** Between rounds in which every endpoint failed at once: fast enough for an election, slow enough for a dead store. */
+const ROUND_PAUSE_MS = 50;
+/** A connection that fell silent is kept this long for the calls that still wait on it. */
+const LINGER_MS = 1000;
+
+export class Endpoints {
+  readonly #options: EndpointsOptions;
+  readonly #connections = new Map<string, Connection>();
+  readonly #lingering = new Map<NodeJS.Timeout, Connection>();
+  readonly #closing = new AbortController();
+  #current = 0;
+  #token: string | null = null;
+
+  constructor(options: EndpointsOptions) {
+    this.#options = options;
+  }
+
+  /** Aborted when the store is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  get names(): string {
+    return this.#options.endpoints.join(", ");
+  }
+
+  /** Rejects with `EtcdFailure`. `repeatable`: doing it twice does no harm (E2). */
+  async call<T>(
+    attempt: (clients: Clients, options: CallOptions) => Promise<T>,
+    { signal, repeatable }: { readonly signal: AbortSignal; readonly repeatable: boolean },
+  ): Promise<T> {
+    const over = AbortSignal.any([signal, this.closing]);
+    let last: Failure | null = null;
+    for (let tries = 1; ; tries += 1) {
+      if (over.aborted) throw new EtcdFailure(timedOut(last, true));
+      const url = this.#url;
+      let sent = false;
+      try {
+        const connection = await this.#connect(url, over);
+        const options = {
+          ...(await this.headers(connection, over)),
+          timeoutMs: this.#options.callTimeoutMs,
+          signal: over,
+        };
+        sent = true;
+        return await attempt(connection, options);
+      } catch (error) {
+        const failure = toFailure(error);
+        const certain = !sent || failure.certain;
+        // `certain` is about the write; that of a call that only reads is always.
+        if (over.aborted) throw new EtcdFailure(timedOut(last, certain || repeatable), error);
+        if (failure.next === "give-up") throw new EtcdFailure(failure, error);
+        last = failure;
+        if (failure.next === "authenticate") this.#token = null;
+        else this.leave(url);
+        if (!certain && !repeatable) throw new EtcdFailure(failure, error);
+      }
+      if (tries % this.#options.endpoints.length === 0)
+        await pause(ROUND_PAUSE_MS, undefined, { signal: over }).catch(() => {});
+    }
+  }
+
+  /** Clients of the endpoint in use, for a stream; `leave(url)` when it fails. */
+  async forStream(
+    signal: AbortSignal,
+  ): Promise<{ readonly url: string; readonly clients: Clients; readonly headers: Record<string, string> }> {
+    const url = this.#url;
+    const over = AbortSignal.any([signal, this.closing]);
+    try {
+      const clients = await this.#connect(url, over);
+      return { url, clients, headers: (await this.headers(clients, over)).headers };
+    } catch (error) {
+      this.leave(url);
+      throw error;
+    }
+  }
+
+  /** The next call goes elsewhere, and never again over this connection (E3). */
+  leave(url: string): void {
+    const connection = this.#connections.get(url);
+    if (connection !== undefined) {
+      this.#connections.delete(url);
+      const timer = setTimeout(() => {
+        this.#lingering.delete(timer);
+        connection.session.abort();
+      }, LINGER_MS);
+      this.#lingering.set(timer, connection);
+    }
+    if (url === this.#url) this.#current = (this.#current + 1) % this.#options.endpoints.length;
+  }
+
+  close(): void {
+    this.#closing.abort();
+    for (const [timer, connection] of this.#lingering) {
+      clearTimeout(timer);
+      connection.session.abort();
+    }
+    for (const connection of this.#connections.values()) connection.session.abort();
+    this.#lingering.clear();
+    this.#connections.clear();
+  }
+
+  get #url(): string {
+    return this.#options.endpoints[this.#current] as string;
+  }
+
+  /** `hasleader`: a member that knows no leader says so at once, rather than letting us wait for it. */
+  async headers(
+    clients: Clients,
+    signal: AbortSignal,
+  ): Promise<{ readonly headers: Record<string, string> }> {
+    const { credentials, callTimeoutMs } = this.#options;
+    if (credentials === undefined) return { headers: { hasleader: "true" } };
+    if (this.#token === null) {
+      const { user: name, password } = credentials;
+      const answer = await clients.auth.authenticate(
+        { name, password },
+        { signal, timeoutMs: callTimeoutMs },
+      );
+      this.#token = answer.token;
+    }
+    return { headers: { hasleader: "true", token: this.#token } };
+  }
+
+  /** Resolves when requests can be sent. Until then nothing was, so a failure here is certain. */
+  async #connect(url: string, signal: AbortSignal): Promise<Connection> {
+    const connection = this.#connections.get(url) ?? this.#open(url);
+    // Half of an attempt: a packet that is swallowed costs less than one that is accepted and not answered.
+    const timeout = AbortSignal.timeout(this.#options.callTimeoutMs / 2);
+    const state = await Promise.race([connection.session.connect(), aborted(signal), aborted(timeout)]);
+    if (state === "error") throw connection.session.error();
+    if (state === "aborted")
+      throw new EtcdFailure({
+        code: "HOLDFAST_STORE_UNREACHABLE",
+        retryable: true,
+        problem: `${url} takes no connection`,
+        advice: "see that it runs and can be reached",
+        certain: true,
+        next: "elsewhere",
+      });
+    return connection;
+  }
+
+  #open(url: string): Connection {
+    const { ca, certificate, key } = this.#options.tls ?? {};
+    const session = new Http2SessionManager(
+      url,
+      {},
+      {
+        ...(ca === undefined ? {} : { ca }),
+        ...(certificate === undefined ? {} : { cert: certificate }),
+        ...(key === undefined ? {} : { key }),
+      },
+    );
+    const transport = createGrpcTransport({ baseUrl: url, sessionManager: session });
+    const connection: Connection = {
+      session,
+      kv: createClient(KV, transport),
+      watch: createClient(Watch, transport),
+      auth: createClient(Auth, transport),
+    };
+    this.#connections.set(url, connection);
+    return connection;
+  }
+}
+
+function timedOut(last: Failure | null, certain: boolean): Failure {
+  // Who is refused again and again until the deadline should read why, not only that it took long.
+  if (last?.code === "HOLDFAST_STORE_DENIED") return { ...last, certain };
+  return {
+    code: "HOLDFAST_STORE_TIMEOUT",
+    retryable: true,
+    problem:
+      last === null ? "no answer before the deadline" : `no answer before the deadline (${last.problem})`,
+    advice: last?.advice ?? "see that a majority of its members runs and can be reached",
+    certain,
+    next: "give-up",
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<"aborted"> {
+  if (signal.aborted) return Promise.resolve("aborted");
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve("aborted"), { once: true }));
+}

@@ -1,0 +1,145 @@
+/** A real etcd cluster on loopback, for tests: members that can be stopped, killed, started again and asked. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+export interface EtcdMember {
+  readonly url: string;
+  signal(name: "SIGSTOP" | "SIGCONT"): void;
+  /** SIGKILL, and resolves when it is gone. */
+  kill(): Promise<void>;
+  /** After `kill`, on the same data. */
+  start(): void;
+}
+
+export interface EtcdCluster extends AsyncDisposable {
+  readonly members: readonly EtcdMember[];
+  readonly endpoints: readonly string[];
+  /** Runs `etcdctl`; resolves with what it printed. */
+  control(...parameters: readonly string[]): Promise<string>;
+  leader(): Promise<EtcdMember>;
+  /** Resolves when it commits writes. */
+  ready(): Promise<void>;
+}
+
+export interface ClusterOptions {
+  readonly size: number;
+  /** More flags for every member. */
+  readonly flags?: readonly string[];
+  readonly scheme?: "http" | "https";
+  /** More flags for `etcdctl`. */
+  readonly controlFlags?: readonly string[];
+}
+
+export const hasEtcd = existsSync("/usr/bin/etcd") && existsSync("/usr/bin/etcdctl");
+
+export async function startCluster(options: ClusterOptions): Promise<EtcdCluster> {
+  if (!hasEtcd) throw new Error("etcd and etcdctl are not installed: run scripts/install-test-parts.sh");
+  const scheme = options.scheme ?? "http";
+  const folder = await mkdtemp(join(tmpdir(), "holdfast-etcd-"));
+  const ports = await freePorts(2 * options.size);
+  const peers = Array.from(
+    { length: options.size },
+    (_, index) => `http://127.0.0.1:${ports[options.size + index]}`,
+  );
+  const initial = peers.map((peer, index) => `m${index}=${peer}`).join(",");
+  const members = peers.map((peer, index) => {
+    const url = `${scheme}://127.0.0.1:${ports[index]}`;
+    const data = join(folder, `m${index}`);
+    // biome-ignore format: flag and value side by side
+    return newMember(url, [
+      "--name", `m${index}`, "--data-dir", data,
+      "--listen-client-urls", url, "--advertise-client-urls", url,
+      "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+      "--initial-cluster", initial, "--initial-cluster-state", "new", "--initial-cluster-token", folder,
+      "--heartbeat-interval", "100", "--election-timeout", "1000",
+      "--logger", "zap", "--log-level", "panic", ...(options.flags ?? []),
+    ]);
+  });
+  const endpoints = members.map(({ url }) => url);
+  const control = async (...parameters: readonly string[]): Promise<string> => {
+    const flags = [
+      "--endpoints",
+      endpoints.join(","),
+      "--command-timeout",
+      "5s",
+      ...(options.controlFlags ?? []),
+    ];
+    const { stdout } = await run("etcdctl", [...flags, ...parameters], {
+      env: { ...process.env, ETCDCTL_API: "3" },
+    });
+    return stdout;
+  };
+  const cluster: EtcdCluster = {
+    members,
+    endpoints,
+    control,
+    async leader() {
+      for (let attempt = 0; attempt < 50; attempt += 1) {
+        for (const [index, url] of endpoints.entries()) {
+          const status = await run("etcdctl", ["--endpoints", url, "endpoint", "status", "-w", "json"], {
+            env: { ...process.env, ETCDCTL_API: "3" },
+          }).catch(() => null);
+          // Ids are 64-bit numbers: JSON.parse would round both, and round alike those of two members.
+          const [, member] = /"member_id":(\d+)/.exec(status?.stdout ?? "") ?? [];
+          const [, leader] = /"leader":(\d+)/.exec(status?.stdout ?? "") ?? [];
+          if (member !== undefined && member === leader) return members[index] as EtcdMember;
+        }
+      }
+      throw new Error("no member says that it leads");
+    },
+    async ready() {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          await control("put", "ready", "1");
+          return;
+        } catch (error) {
+          if (attempt === 30) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 200));
+        }
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(members.map((member) => member.kill()));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  for (const member of members) member.start();
+  return cluster;
+}
+
+function newMember(url: string, parameters: readonly string[]): EtcdMember {
+  let child: ChildProcess | null = null;
+  return {
+    url,
+    signal: (name) => void child?.kill(name),
+    async kill() {
+      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+      const exit = once(child, "exit");
+      child.kill("SIGKILL");
+      await exit;
+    },
+    start() {
+      // It is not to outlive a test that is killed.
+      child = spawn("setpriv", ["--pdeathsig", "KILL", "etcd", ...parameters], {
+        stdio: ["ignore", "ignore", "inherit"],
+      });
+    },
+  };
+}
+
+/** Asked for together, so that no two are the same. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
