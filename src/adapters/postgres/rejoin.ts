@@ -12,7 +12,13 @@ import type { MemberFile } from "./member-file.ts";
 import { rewindMember } from "./rewind.ts";
 import { seedMember } from "./seed.ts";
 import type { Server } from "./server.ts";
-import { followUpstream, positionOfStandby, startFollowing, startSealedStandby } from "./standby.ts";
+import {
+  followUpstream,
+  type Goal,
+  positionOfStandby,
+  startFollowing,
+  startSealedStandby,
+} from "./standby.ts";
 import { openUpstream, type Relation, relate } from "./upstream.ts";
 
 export interface RejoinDeps {
@@ -42,6 +48,7 @@ export async function followChecked(
   refuseOldEpoch(file, upstream);
   const ownEnd = await positionOfStandby(server);
   const connection = await openUpstream(server, upstream, signal);
+  let goal: Goal;
   try {
     const relation = await relate(server, connection, ownEnd);
     if (relation.kind !== "joins")
@@ -49,10 +56,11 @@ export async function followChecked(
         "HOLDFAST_PG_DIVERGED",
         `${file.memory.member} cannot follow ${upstream.member}: ${relation.because}; rejoin it`,
       );
+    goal = relation.goal;
   } finally {
     connection.close();
   }
-  await followUpstream(server, file, upstream, signal);
+  await followUpstream(server, file, upstream, goal, signal);
 }
 
 function refuseOldEpoch(file: MemberFile, upstream: Upstream): void {
@@ -90,7 +98,7 @@ export async function rejoinMember(
     }
     const relation = await relate(server, connection, start.end);
     if (relation.kind === "joins") {
-      await followUpstream(server, file, upstream, signal);
+      await followUpstream(server, file, upstream, relation.goal, signal);
       return { how: start.kind === "running" ? "followed" : "started", divergence: null };
     }
     onProgress(relation.because);
@@ -160,8 +168,9 @@ async function returnDiverged(
     return seed(deps, request, divergence, signal);
   const connection = await openUpstream(server, upstream, signal);
   try {
+    const goal = await connection.identify();
     await rewindMember(server, file, { upstream, connection, onProgress }, signal);
-    await startFollowing(server, file, upstream, signal);
+    await startFollowing(server, file, upstream, goal, signal);
     return { how: "rewound", divergence };
   } catch (error) {
     signal.throwIfAborted();
@@ -181,7 +190,9 @@ async function seed(
 ): Promise<Rejoined> {
   const { server, file } = deps;
   await seedMember(server, file, request, signal);
-  await startFollowing(server, file, request.upstream, signal);
+  const connection = await openUpstream(server, request.upstream, signal);
+  const goal = await connection.identify().finally(() => connection.close());
+  await startFollowing(server, file, request.upstream, goal, signal);
   return { how: "seeded", divergence };
 }
 

@@ -15,6 +15,7 @@ interface StandbyRow {
   receiver: number | null;
   receiver_status: string | null;
   receiver_conninfo: string | null;
+  receiver_timeline: number | null;
   received: string;
   replayed: string;
 }
@@ -22,7 +23,7 @@ interface StandbyRow {
 async function look(server: Server): Promise<StandbyRow> {
   const rows = await server.query<StandbyRow>(
     `select pg_is_in_recovery() as standby, s.pid as startup, s.wait_event as startup_waits,
-            a.pid as receiver, r.status as receiver_status, r.conninfo as receiver_conninfo,
+            a.pid as receiver, r.status as receiver_status, r.conninfo as receiver_conninfo, r.received_tli as receiver_timeline,
             coalesce(pg_last_wal_receive_lsn(), '0/0')::text as received,
             coalesce(pg_last_wal_replay_lsn(), '0/0')::text as replayed
        from (select 1) as one
@@ -84,11 +85,17 @@ export async function sealStandby(
   } finally {
     await server.query("select pg_wal_replay_resume()");
   }
+  // The startup process starts no other from here on. It ends the receiver itself; one that it lost sight of, we end.
+  let patience = 100;
   const position = await until(
     async () => {
       const row = await look(server);
       requireStandby(row, server, "seal");
-      return row.receiver === null && row.receiver_status === null ? positionOf(row) : undefined;
+      if (row.receiver === null && row.receiver_status === null) return positionOf(row);
+      patience -= 1;
+      if (patience % 50 === 0 && row.receiver !== null)
+        await server.query("select pg_terminate_backend($1)", [row.receiver]);
+      return undefined;
     },
     1,
     signal,
@@ -124,11 +131,21 @@ export async function startSealedStandby(
   return position;
 }
 
+/**
+ * Where the upstream was when it was asked. A receiver streams each older timeline first: until it is here, it is a copy
+ * in the making, and who is sealed or promoted before then lacks what others have.
+ */
+export interface Goal {
+  readonly timeline: number;
+  readonly position: Lsn;
+}
+
 /** Receives from `upstream`; resolves when it streams. That their histories agree is for the caller to know. */
 export async function followUpstream(
   server: Server,
   file: MemberFile,
   upstream: Upstream,
+  goal: Goal,
   signal: AbortSignal,
 ): Promise<void> {
   const row = await look(server);
@@ -137,7 +154,7 @@ export async function followUpstream(
   await file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
   await server.setRole({ conninfo: info, syncNames: frozenNames }, [row.startup]);
-  await awaitStreaming(server, upstream.epoch, signal);
+  await awaitStreaming(server, upstream.epoch, goal, signal);
 }
 
 /** Starts what can only be whole with the upstream's WAL: a fresh backup, or a rewound folder. */
@@ -145,23 +162,25 @@ export async function startFollowing(
   server: Server,
   file: MemberFile,
   upstream: Upstream,
+  goal: Goal,
   signal: AbortSignal,
 ): Promise<void> {
   await file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
   await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames });
   await server.start(signal);
-  await awaitStreaming(server, upstream.epoch, signal);
+  await awaitStreaming(server, upstream.epoch, goal, signal);
 }
 
-async function awaitStreaming(server: Server, epoch: Epoch, signal: AbortSignal): Promise<void> {
+async function awaitStreaming(server: Server, epoch: Epoch, goal: Goal, signal: AbortSignal): Promise<void> {
   const name = standbyName(server.place.conf.member.name, epoch);
   await until(
     async () => {
       const row = await look(server);
       // As libpq renders it; as we wrote it, in quotes, after a receiver has changed its timeline.
       const isOurs = new RegExp(`application_name='?${name}'?(\\s|$)`).test(row.receiver_conninfo ?? "");
-      return isOurs && row.receiver_status === "streaming" ? true : undefined;
+      const isThere = row.receiver_timeline === goal.timeline && goal.position <= positionOf(row);
+      return isOurs && isThere && row.receiver_status === "streaming" ? true : undefined;
     },
     2,
     signal,

@@ -8,11 +8,12 @@ import { compareHistories, cutHistory, parseHistory, type Stretch } from "./hist
 import { readOwnHistory } from "./own-history.ts";
 import { ReplicationConnection } from "./replication.ts";
 import type { Server } from "./server.ts";
+import type { Goal } from "./standby.ts";
 import { readSegment, segmentSize } from "./wal-files.ts";
 
 export type Relation =
   /** It can go on from where it is. */
-  | { readonly kind: "joins" }
+  | { readonly kind: "joins"; readonly goal: Goal }
   /** It could, but the upstream has no longer the WAL in between. */
   | { readonly kind: "too-old"; readonly because: string }
   | {
@@ -99,7 +100,8 @@ export async function relate(
     const because = `diverged: the histories part at ${formatLsn(forkedAt)}, its own ends at ${formatLsn(ownEnd)}`;
     return { kind: "diverged", forkedAt, own, isTwinTimeline: false, because };
   }
-  if (common === null) return { kind: "joins" };
+  const goal = { timeline: identity.timeline, position: identity.position };
+  if (common === null) return { kind: "joins", goal };
   if (identity.position < ownEnd)
     return {
       kind: "diverged",
@@ -108,7 +110,7 @@ export async function relate(
       isTwinTimeline: true,
       because: `diverged: its own WAL ends at ${formatLsn(ownEnd)}, ahead of the upstream's ${formatLsn(identity.position)}`,
     };
-  return compareBytes(dataDir, connection, common, own);
+  return compareBytes(dataDir, connection, common, own, goal);
 }
 
 /**
@@ -120,13 +122,14 @@ async function compareBytes(
   connection: ReplicationConnection,
   common: Stretch,
   own: readonly Stretch[],
+  goal: Goal,
 ): Promise<Relation> {
   const walDir = join(dataDir, "pg_wal");
   const segmentBytes = segmentSize(walDir);
   const { timeline, end } = common;
   const segmentBegin = end === 0 ? 0 : end - 1 - ((end - 1) % segmentBytes);
   const from = Math.max(common.begin, segmentBegin, end - comparedBytes);
-  if (end <= from) return { kind: "joins" };
+  if (end <= from) return { kind: "joins", goal };
   const mine = readSegment(walDir, timeline, from, end - from, segmentBytes);
   let theirs: Buffer;
   try {
@@ -136,7 +139,7 @@ async function compareBytes(
     if (/has already been removed/.test(text)) return { kind: "too-old", because: `the upstream: ${text}` };
     throw error;
   }
-  if (mine.equals(theirs)) return { kind: "joins" };
+  if (mine.equals(theirs)) return { kind: "joins", goal };
   return {
     kind: "diverged",
     forkedAt: common.begin,
