@@ -15,10 +15,9 @@ import { MemberFile } from "./member-file.ts";
 import { promoteMember } from "./promote.ts";
 import { followChecked, rejoinMember } from "./rejoin.ts";
 import { type Secrets, Server } from "./server.ts";
-import type { Settings } from "./settings.ts";
+import { type Settings, staticConf } from "./settings.ts";
 import { sealStandby, startSealedStandby } from "./standby.ts";
 import { stopInOrder } from "./stop.ts";
-import { until } from "./until.ts";
 
 export interface OpenRequest {
   /** Name of the topology: data of another one is refused. */
@@ -69,6 +68,8 @@ export async function openMember(request: OpenRequest): Promise<Database> {
     replicationFrom: request.replicationFrom ?? [],
     overrides: request.settings ?? {},
   };
+  // Refuses what may not be overridden, before anything is begun.
+  staticConf(conf);
   const server = new Server({ binaries, account, conf, secrets: request.secrets, stateDir: file.stateDir });
   return new PostgresMember(server, file, request);
 }
@@ -86,6 +87,7 @@ function socketFolder(stateDir: string, member: Member): string {
  * D2. `end` aborts the operation under way, and a server is started only by an operation that is not aborted: so nothing
  *     runs when it resolves.
  * D3. `failed` means that it was not done; whatever is not certain is `unknown`.
+ * D4. `freeze` does not wait for an operation that lets commits through: it aborts it.
  */
 class PostgresMember implements Database {
   readonly #server: Server;
@@ -94,7 +96,7 @@ class PostgresMember implements Database {
   readonly #inspector: Inspector;
   readonly #request: OpenRequest;
   #queue: Promise<unknown> = Promise.resolve();
-  #running: AbortController | null = null;
+  #running: { readonly what: string; readonly control: AbortController } | null = null;
   #activity = "";
 
   constructor(server: Server, file: MemberFile, request: OpenRequest) {
@@ -187,6 +189,9 @@ class PostgresMember implements Database {
   }
 
   freeze(signal: AbortSignal) {
+    // D4
+    if (this.#running !== null && ["setQuorum", "thaw"].includes(this.#running.what))
+      this.#running.control.abort(new Error("a freeze came in between"));
     return this.#operate("freeze", signal, async (both) => {
       // Without a process there is nobody to acknowledge, and a standby has nothing to.
       if (this.#server.hasProcesses() && this.#file.memory.role === "primary")
@@ -203,12 +208,18 @@ class PostgresMember implements Database {
     });
   }
 
-  prepareStop(signal: AbortSignal) {
-    return this.#operate("prepareStop", signal, async (both) => {
+  /** Beside the queue (D1): it changes nothing, and may take seconds. */
+  async prepareStop(signal: AbortSignal): Promise<Outcome<object>> {
+    try {
       this.#requireRunning("prepare its stop");
-      await until(() => this.#server.query("checkpoint", [], 60_000), 0, both);
-      return {};
-    });
+      await this.#server.checkpoint(signal);
+      return { kind: "succeeded" };
+    } catch (error) {
+      return {
+        kind: "failed",
+        because: `prepareStop: ${error instanceof Error ? error.message : String(error)}`,
+      };
+    }
   }
 
   stopInOrder(signal: AbortSignal) {
@@ -219,7 +230,7 @@ class PostgresMember implements Database {
   }
 
   async end(signal: AbortSignal): Promise<Outcome<object>> {
-    this.#running?.abort(new Error("the member is being ended"));
+    this.#running?.control.abort(new Error("the member is being ended"));
     try {
       await this.#server.end(signal);
       this.#commits.forget();
@@ -230,7 +241,7 @@ class PostgresMember implements Database {
   }
 
   async close(): Promise<void> {
-    this.#running?.abort(new Error("the agent lets go of the member"));
+    this.#running?.control.abort(new Error("the agent lets go of the member"));
     await this.#queue;
     this.#commits.close();
     this.#server.close();
@@ -245,7 +256,7 @@ class PostgresMember implements Database {
     const own = new AbortController();
     const both = AbortSignal.any([signal, own.signal]);
     const done = this.#queue.then(async (): Promise<Outcome<T>> => {
-      this.#running = own;
+      this.#running = { what, control: own };
       try {
         both.throwIfAborted();
         return { kind: "succeeded", ...(await act(both)) };

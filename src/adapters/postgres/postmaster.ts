@@ -67,7 +67,7 @@ function openLog(path: string, account: Account): number {
 }
 
 /**
- * A sealed standby says twenty times a second that it waits for WAL (1.6 kB/s, PostgreSQL 15 and later). The server goes
+ * A sealed standby says fifty times a second that it waits for WAL (4 kB/s, PostgreSQL 15 and later). The server goes
  * on writing to the same file, at its new end, since it was opened for appending.
  */
 export function boundLog(path: string): void {

@@ -178,6 +178,20 @@ export class Server {
     }
   }
 
+  /** On a session of its own: it may take seconds, and a freeze must not wait for it. */
+  async checkpoint(signal: AbortSignal): Promise<void> {
+    const session = this.openSession("holdfast-checkpoint");
+    const abort = () => session.drop();
+    signal.addEventListener("abort", abort);
+    try {
+      signal.throwIfAborted();
+      await session.query("checkpoint", [], 120_000);
+    } finally {
+      signal.removeEventListener("abort", abort);
+      session.close();
+    }
+  }
+
   /** Fast shutdown; resolves when no process is left. */
   async stopFast(signal: AbortSignal): Promise<void> {
     const postmaster = findPostmaster(this.dataDir);

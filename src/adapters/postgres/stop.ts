@@ -16,7 +16,7 @@ export async function stopInOrder(server: Server, file: MemberFile, signal: Abor
     if (server.hasProcesses()) {
       if (file.memory.role === "standby") standbyPosition = await positionOfStandby(server);
       // So that the shutdown checkpoint has little to write. Its own failure does no harm.
-      await server.query("checkpoint", [], 30_000).catch(() => undefined);
+      await server.checkpoint(signal).catch(() => undefined);
       await server.stopFast(signal);
     }
   } catch (error) {
