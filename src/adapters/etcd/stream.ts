@@ -16,8 +16,19 @@ export class WatchStream implements Disposable {
   #wakeSender: () => void = () => {};
   #pending: Promise<IteratorResult<WatchResponse>> | null = null;
   #unanswered = false;
+  readonly #over: AbortSignal;
+  readonly #onOver = () => this[Symbol.dispose]();
 
-  constructor(clients: Clients, headers: Record<string, string>, range: Range, startRevision: number) {
+  constructor(
+    clients: Clients,
+    headers: Record<string, string>,
+    range: Range,
+    startRevision: number,
+    over: AbortSignal,
+  ) {
+    // A reader that ends its watch may never ask for the next event, which is where a generator would notice.
+    this.#over = over;
+    over.addEventListener("abort", this.#onOver, { once: true });
     this.#send(
       create(WatchRequestSchema, {
         requestUnion: { case: "createRequest", value: { ...range, startRevision: BigInt(startRevision) } },
@@ -43,6 +54,7 @@ export class WatchStream implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#over.removeEventListener("abort", this.#onOver);
     clearInterval(this.#beat);
     this.#pending?.catch(() => {});
     this.#stop.abort();

@@ -69,7 +69,7 @@ export async function* watchPrefix(
       }
       const place = await source.endpoints.forStream(attempt);
       url = place.url;
-      using stream = new WatchStream(place.clients, place.headers, source.keys.all, cursor + 1);
+      using stream = new WatchStream(place.clients, place.headers, source.keys.all, cursor + 1, signal);
       while (!inSnapshot) {
         const silenceMs = lost ? SILENCE_MAX_MS : Math.min(SILENCE_MAX_MS, untilLostMs(heardAt));
         const response = await stream.next(silenceMs, signal);
