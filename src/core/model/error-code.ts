@@ -83,6 +83,17 @@ export const errorCodes = {
     retryable: true,
     advice: "Check the free space, the owner of the folder, and the health of the disk.",
   },
+  HOLDFAST_HAPROXY_REPLY: {
+    means:
+      "HAProxy answered its runtime socket with something that was not expected: what it goes by is not known to have changed.",
+    retryable: false,
+    advice: "Check that HAProxy runs with the configuration that Holdfast wrote for it, and its version.",
+  },
+  HOLDFAST_HAPROXY_UNREACHABLE: {
+    means: "HAProxy's runtime socket gave no answer in time: it goes on with the table that it has.",
+    retryable: true,
+    advice: "See whether HAProxy runs, and whether the agent may open its socket.",
+  },
   HOLDFAST_HOLD_ENDED: {
     means: "A request waited for a writer for as long as it may, and none came.",
     retryable: true,

@@ -10,7 +10,10 @@ const root = fileURLToPath(new URL("../../..", import.meta.url));
 const register = "src/core/model/error-code.ts";
 const docs = join(root, "docs", "reference", "errors.md");
 
-/** Code -> files that name it. Codes stand in quotes; what is read as `env.HOLDFAST_...` is a variable and no code. */
+/**
+ * Code -> files that name it. Codes stand in quotes; what is read as `env.HOLDFAST_...` or given to commander's
+ * `new Option(...).env("HOLDFAST_...")` is a variable and no code.
+ */
 function codesInSource(): Map<string, string[]> {
   const found = new Map<string, string[]>();
   const variables = new Set<string>();
@@ -21,7 +24,8 @@ function codesInSource(): Map<string, string[]> {
       const files = found.get(code as string) ?? [];
       if (!files.includes(file)) found.set(code as string, [...files, file]);
     }
-    for (const [, name] of text.matchAll(/\.(HOLDFAST_[A-Z0-9_]+)/g)) variables.add(name as string);
+    const named = /\.(?:env\(\s*")?(HOLDFAST_[A-Z0-9_]+)/g;
+    for (const [, name] of text.matchAll(named)) variables.add(name as string);
     // In a table that is keyed by codes.
     for (const [, code] of text.matchAll(/^\s+(HOLDFAST_[A-Z0-9_]+): /gm)) {
       found.set(code as string, [...(found.get(code as string) ?? []), file]);
