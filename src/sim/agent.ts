@@ -292,6 +292,7 @@ export class Agent {
         return;
       }
       case "answer-peer": {
+        if (command.promised) world.oracle.onPromised();
         const answer = this.#questions.get(command.id);
         this.#questions.delete(command.id);
         answer?.(command.promised, command.because);

@@ -40,7 +40,8 @@ interface Session {
 }
 
 const retryEvery: Micros = millis(200);
-const timeout: Micros = millis(3000);
+/** Shorter than any promise, so that what is measured is the service and not the patience of its clients. */
+const timeout: Micros = millis(600);
 
 /** Writes, thinks, writes again; `pooled` ones stay on their session until it is cut. */
 export class Client {

@@ -1,5 +1,6 @@
 /** A fault in, a world that suffers it, and that has it taken away again in the end. */
-import type { RequestRecord } from "../core/model/record.ts";
+import type { LeaseRecord, RequestRecord } from "../core/model/record.ts";
+import { recordKeys } from "../core/model/record.ts";
 import type { Fault } from "./fault.ts";
 import { type Micros, millis } from "./kernel.ts";
 import { storeName } from "./shapes.ts";
@@ -36,7 +37,7 @@ export class Inflictor {
 
   #healed = false;
 
-  /** Takes back all that lasts, starts all that is down. */
+  /** Takes back all that lasts, and starts all that is down. Nothing goes wrong from then on. */
   healAll(): void {
     this.#healed = true;
     const world = this.#world;
@@ -51,17 +52,20 @@ export class Inflictor {
     world.store.reconsider();
   }
 
+  /** The same for a core of hosts, while one region breaks for good (TigerBeetle's liveness phase). */
+  healAllBut(broken: Fault): void {
+    this.healAll();
+    this.#healed = false;
+    this.inflict(broken);
+    this.#healed = true;
+  }
+
   #restore(site: Site): void {
-    const world = this.#world;
-    if (!site.host.up) {
-      this.#powerOn(site);
-      return;
-    }
+    if (!site.host.up) return this.#powerOn(site);
     if (!site.agent.process.alive) site.agent.start();
     if (site.gate && !site.gate.process.alive) site.gate.start();
     if (site.fencer && !site.fencer.process.alive) site.fencer.start(false);
     if (site.edge && !site.edge.process.alive) site.edge.process.start();
-    void world;
   }
 
   inflict(fault: Fault): void {
@@ -227,6 +231,21 @@ export class Inflictor {
         if (!postgres) return;
         world.oracle.onWiped();
         postgres.wipe();
+        return;
+      case "rollback": {
+        const lease = store.records.get(recordKeys.lease(storeName))?.record as
+          | LeaseRecord
+          | null
+          | undefined;
+        const member = lease?.phase === "committed" ? world.members.get(lease.holder) : undefined;
+        if (!lease || !member?.isPrimary || member.disk.ledEpoch !== lease.epoch) return;
+        world.oracle.onWiped();
+        member.rollBack(lease.durable.position - 1 - kernel.chance("rollback").below(5000));
+        return;
+      }
+      case "lose-lease":
+        if (store.records.get(recordKeys.lease(storeName))?.record)
+          store.put(recordKeys.lease(storeName), null);
         return;
       case "clock-jump":
         site.host.wallShiftMs += fault.size;

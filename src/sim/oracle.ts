@@ -5,15 +5,21 @@
 import type { AgentState } from "../core/machine/state.ts";
 import type { LeaseRecord } from "../core/model/record.ts";
 import { recordKeys } from "../core/model/record.ts";
-import type { SignedTable } from "../core/model/routing.ts";
+import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { Agent } from "./agent.ts";
 import type { Edge } from "./clients.ts";
-import { type Micros, millis } from "./kernel.ts";
+import { type Micros, millis, seconds } from "./kernel.ts";
 import type { Postgres } from "./postgres.ts";
 import { storeName } from "./shapes.ts";
 import type { Stored } from "./shared-store.ts";
 import { holds, type Timeline } from "./timeline.ts";
 import type { Site, World } from "./world.ts";
+
+/** A claim, its undoing and a rejoin take some ten operations; a failing one is repeated at most every 50 ms to 5 s. */
+const stormMax = 150;
+const stormWindow = seconds(10);
+/** Down is left behind after five good probes in a row, one a second, and told with the next beat and the next table. */
+const accusedFor = seconds(30);
 
 export class Oracle {
   /** Acknowledged writes, all. */
@@ -25,6 +31,9 @@ export class Oracle {
   /** A person accepted loss in this epoch or before: S1 is asked no more of what was acknowledged until then. */
   lossAcceptedEpoch = 0;
   highestCommitted = 0;
+  #highestEpoch = 0;
+  /** The record was deleted, which nobody may take for an expired lease (L2). */
+  leaseLost = false;
   #highestAcked = 0;
   #highestAckedBy = "";
   #claims = new Map<number, string>();
@@ -55,14 +64,21 @@ export class Oracle {
           "S13",
           `routing table ${table.generation} was published after ${this.#tableGeneration}`,
         );
-      else this.#tableGeneration = table.generation;
+      else {
+        this.#tableGeneration = table.generation;
+        this.#checkTargets(table);
+      }
     }
   }
 
   #onLease(before: LeaseRecord | null, after: LeaseRecord | null): void {
-    if (!after) return;
+    if (!after) {
+      this.leaseLost = true;
+      return;
+    }
     const { kernel } = this.#world;
-    const epochBefore = before?.epoch ?? 0;
+    const epochBefore = before?.epoch ?? this.#highestEpoch;
+    this.#highestEpoch = Math.max(this.#highestEpoch, after.epoch);
     if (after.epoch < epochBefore)
       return this.#violate("S3", `the lease went back from epoch ${epochBefore} to ${after.epoch}`);
     if (after.epoch === epochBefore && before && before.holder !== after.holder)
@@ -78,7 +94,10 @@ export class Oracle {
       if (after.phase === "vacant") this.#checkEnded(after);
       if (after.phase === "committed") this.#onCommitted(after);
     }
-    if (after.phase === "committed") this.#checkDurable(after);
+    if (after.phase === "committed") {
+      this.#renewedAt = kernel.now;
+      this.#checkDurable(after);
+    }
     if (
       before?.phase === "committed" &&
       after.phase === "committed" &&
@@ -236,6 +255,7 @@ export class Oracle {
       );
     if (epoch > this.highestCommitted)
       return this.#violate("S3", `${member} acknowledged a write in epoch ${epoch}, which is not committed`);
+    this.#checkFreeze(site);
     this.#highestAcked = epoch;
     this.#highestAckedBy = member;
     if (position > timeline.acknowledged) timeline.acknowledged = position;
@@ -250,7 +270,36 @@ export class Oracle {
     const lease = this.#world.store.records.get(recordKeys.lease(storeName))?.record as LeaseRecord | null;
     if (lease?.epoch === epoch && lease.phase === "committed" && position > lease.durable.position)
       this.#checkCopies(lease, timeline, position);
-    void site;
+  }
+
+  /**
+   * L5, L7: the gate stops what passes out by its own clock, `freezeMs` after the last renewal at the latest, unless a
+   * majority of peers has promised to wait (then nothing is known here). Without it, an agent that runs has frozen by then.
+   */
+  #checkFreeze(site: Site): void {
+    const { kernel, topology, options } = this.#world;
+    if (this.#promisedAt > this.#renewedAt) return;
+    const { freezeMs, stopMs } = topology.profile;
+    const limit =
+      millis((options.ablation.gate ? stopMs : freezeMs) * 1.011) + (options.ablation.gate ? millis(60) : 0);
+    if (kernel.now - this.#renewedAt > limit)
+      this.#violate(
+        "L5",
+        `${site.postgres?.name} acknowledged a write ${Math.round((kernel.now - this.#renewedAt) / 1000)} ms after its lease was last renewed`,
+      );
+  }
+
+  #renewedAt: Micros = 0;
+  #promisedAt: Micros = 0;
+
+  onPromised(): void {
+    this.#promisedAt = this.#world.kernel.now;
+  }
+
+  /** F2: nobody follows, or is made anew from, a primary that has not committed. */
+  onFollowed(member: Postgres, upstream: string, epoch: number): void {
+    if (epoch > this.highestCommitted)
+      this.#violate("F2", `${member.name} follows ${upstream} in epoch ${epoch}, which is not committed`);
   }
 
   onForwarded(edge: Edge, epoch: number): void {
@@ -261,5 +310,47 @@ export class Oracle {
 
   // ---------------------------------------------------------------- agents
 
-  onTransition(_agent: Agent, _before: AgentState, _after: AgentState): void {}
+  /** S16: nothing is repeated without a pause, however often it fails. */
+  onTransition(agent: Agent, _before: AgentState, _after: AgentState): void {
+    const { kernel } = this.#world;
+    const window = Math.floor(kernel.now / stormWindow);
+    const seen = this.#storms.get(agent.region);
+    if (seen?.window !== window) {
+      this.#storms.set(agent.region, { window, operations: agent.operations });
+      return;
+    }
+    if (agent.operations - seen.operations > stormMax)
+      this.#violate(
+        "S16",
+        `the agent of ${agent.region} ordered more than ${stormMax} operations on its member within 10 s`,
+      );
+  }
+
+  readonly #storms = new Map<string, { readonly window: number; readonly operations: number }>();
+
+  // ---------------------------------------------------------------- routing
+
+  readonly #probeFailures = new Map<string, Micros>();
+
+  onProbeFailed(from: string, region: string): void {
+    this.#probeFailures.set(`${from} ${region}`, this.#world.kernel.now);
+  }
+
+  /** J1: a target is taken out only for what a majority of the vantage points has seen lately. */
+  #checkTargets(table: RoutingTable): void {
+    const { topology, kernel, siteList } = this.#world;
+    for (const service of topology.services)
+      for (const { region } of service.endpoints) {
+        if (table.services[service.name]?.targets.some((target) => target.region === region)) continue;
+        const accusers = siteList.filter(
+          (site) =>
+            kernel.now - (this.#probeFailures.get(`${site.region} ${region}`) ?? -Infinity) < accusedFor,
+        );
+        if (accusers.length < Math.min(2, siteList.length))
+          return this.#violate(
+            "J1",
+            `${region} was taken out of ${service.name}, and ${accusers.length} region(s) saw it fail`,
+          );
+      }
+  }
 }

@@ -54,6 +54,7 @@ export interface Cluster {
   /** Ablation: commits wait for nobody, whatever is configured. */
   readonly withoutSynchronousSet: boolean;
   readonly onPromoted: (member: Postgres, epoch: number) => void;
+  readonly onFollowed: (member: Postgres, upstream: string, epoch: number) => void;
   readonly onStarted: (member: Postgres) => void;
 }
 
@@ -190,6 +191,14 @@ export class Postgres {
     this.disk.floor = 0;
   }
 
+  /** The disk is as it was once: what was flushed since is gone, and nothing on it says so. */
+  rollBack(position: number): void {
+    this.kill();
+    const { disk } = this;
+    if (disk.timeline === null) return;
+    disk.position = Math.max(disk.timeline.forkedAt, Math.min(disk.position, position));
+  }
+
   #eraseData(): void {
     const { disk } = this;
     disk.incarnation = null;
@@ -300,10 +309,18 @@ export class Postgres {
     this.#watchReceiver(connection);
   }
 
-  /** `wal_receiver_timeout`: a connection over which nothing comes any more is given up; keepalives find lost messages. */
+  /** `wal_receiver_timeout` and `wal_sender_timeout`: a connection over which nothing comes is given up; keepalives find lost messages. */
   #watchReceiver(connection: number): void {
     const { life } = this.process;
     this.#cluster.kernel.after(receiverTimeout / 3, () => {
+      const upstream = this.#receiver?.connection === connection ? this.#receiver.from : null;
+      // A standby that is stopped, or whose disk hangs, answers nothing.
+      if (upstream && (this.process.stopped || this.diskHung)) {
+        if (this.#cluster.kernel.now - this.#heardAt > receiverTimeout)
+          upstream.#forget(this.name, connection);
+        if (life === this.process.life) this.#watchReceiver(connection);
+        return;
+      }
       this.process.deliverTo(life, () => {
         const receiver = this.#receiver;
         if (receiver?.connection !== connection) return;
@@ -329,12 +346,14 @@ export class Postgres {
     const { from, connection } = receiver;
     // The primary notices at once where the connection can be closed, and else by its own timeout.
     const noticed = this.#cluster.network.both(this.region, from.region);
-    const forget = () => {
-      if (from.#senders.get(this.name)?.connection === connection) from.#senders.delete(this.name);
-    };
+    const forget = () => from.#forget(this.name, connection);
     if (noticed) forget();
     else this.#cluster.kernel.after(receiverTimeout, forget);
     if (again) this.#connectSoon();
+  }
+
+  #forget(standby: string, connection: number): void {
+    if (this.#senders.get(standby)?.connection === connection) this.#senders.delete(standby);
   }
 
   /** The primary's process has gone: its sockets are closed by the kernel of its host, if anybody can be told. */
@@ -615,6 +634,7 @@ export class Postgres {
       !canFollow(disk.timeline, disk.position, primary.disk.timeline, primary.disk.position)
     )
       return fail(`diverged from ${upstream}`);
+    this.#cluster.onFollowed(this, upstream, epoch);
     this.#disconnectReceiver();
     disk.upstream = upstream;
     disk.followEpoch = epoch;
@@ -660,6 +680,7 @@ export class Postgres {
     };
     this.#later(50, 300, () => {
       if (!stillOn()) return end(() => fail("it was ended"));
+      this.#cluster.onFollowed(this, upstream, epoch);
       if (!reachable()) return end(() => fail(`${upstream} cannot be reached`));
       const whole = disk.incarnation !== null && disk.timeline !== null;
       const from = primary.disk.timeline as Timeline;

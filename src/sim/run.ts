@@ -3,10 +3,10 @@ import type { LeaseRecord } from "../core/model/record.ts";
 import { recordKeys } from "../core/model/record.ts";
 import type { Coverage } from "./coverage.ts";
 import { Inflictor } from "./inflict.ts";
-import { type Micros, type StoryLine, seconds, type Violation } from "./kernel.ts";
+import { type Micros, millis, type StoryLine, seconds, type Violation } from "./kernel.ts";
 import { storeName } from "./shapes.ts";
 import type { Plan } from "./swarm.ts";
-import { World } from "./world.ts";
+import { type Site, World } from "./world.ts";
 
 export interface RunResult {
   readonly seed: number;
@@ -30,13 +30,10 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
   const { kernel, oracle } = world;
   const inflictor = new Inflictor(world);
   inflictor.plan(plan.faults);
+  if (plan.resumesWithin !== null) expectWrites(world, plan.resumesWithin.after, plan.resumesWithin.span);
   try {
     kernel.run(plan.healAt);
-    if (!kernel.violation) {
-      kernel.tell("fault", "heal", "everything is healed");
-      inflictor.healAll();
-      settle(world, inflictor, plan.healAt);
-    }
+    if (!kernel.violation) settle(world, inflictor, plan);
   } catch (error) {
     // A failed invariant of the core: in production the agent would stop here, and another would take over.
     kernel.violate("crash", (error as Error).stack ?? String(error));
@@ -54,45 +51,97 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
   };
 }
 
-/** The liveness phase: in steps, so that a run that is well again ends soon. */
-function settle(world: World, inflictor: Inflictor, healedAt: Micros): void {
+/** P1, P2: after one plain fault, writes resume within the promised span. */
+function expectWrites(world: World, after: Micros, span: Micros): void {
   const { kernel, oracle } = world;
+  kernel.at(after + span, () => {
+    if (oracle.lastAckAt <= after + millis(100))
+      kernel.violate("P1", `no write was acknowledged within ${span / 1000} ms of the fault`);
+    else kernel.hit("writes resumed in time");
+  });
+}
+
+/** The liveness phase: in steps, so that a run that is well again ends soon. */
+function settle(world: World, inflictor: Inflictor, plan: Plan): void {
+  const { kernel, oracle } = world;
+  const { broken } = plan;
+  kernel.tell("fault", "heal", broken ? "all is healed but one region" : "everything is healed");
+  if (broken) inflictor.healAllBut({ ...broken, at: 0, lasts: seconds(100_000) });
+  else inflictor.healAll();
+  const lost = broken ? [world.siteList[broken.a % world.siteList.length] as Site] : [];
+  let healedAt = kernel.now;
   let askedPerson = false;
   for (;;) {
     kernel.run(kernel.now + seconds(2));
     if (kernel.violation) return;
     const since = kernel.now - healedAt;
     const writing = oracle.lastAckAt > kernel.now - seconds(1) && oracle.lastAckAt > healedAt;
-    if (writing && whyNotWhole(world) === "") return;
+    if (writing && whyNotWhole(world, lost) === "") return;
+    const reason = holdingReason(world);
     if (!writing && since > resumeWithin) {
-      const reason = holdingReason(world);
-      if (oracle.wipes > 0 && reason.includes("a person may accept") && !askedPerson) {
+      if (reason.includes("is not in the store") && oracle.leaseLost)
+        return kernel.hit("stuck: the lease was deleted");
+      const proven = mayLead(world, lost);
+      if (!proven && reason.includes("a person may accept")) {
+        kernel.hit("stuck: nothing can be proven");
+        if (askedPerson) return;
         askedPerson = true;
         inflictor.ask("allow-data-loss", null);
         healedAt = kernel.now;
-        kernel.hit("a person accepted loss");
         continue;
       }
+      if (!proven && reason !== "") return kernel.hit("stuck: nothing can be proven");
       return kernel.violate(
         "liveness",
-        `no write for ${Math.round((kernel.now - Math.max(oracle.lastAckAt, healedAt)) / 1e6)} s after everything was healed; the agents say: ${reason || "nothing"}`,
+        `no write for ${Math.round((kernel.now - Math.max(oracle.lastAckAt, healedAt)) / 1e6)} s after the faults ended${proven ? ` although ${proven} may lead` : ""}; the agents say: ${reason || "nothing"}`,
       );
     }
     if (since > wholeWithin)
       return kernel.violate(
         "liveness",
-        `not whole ${Math.round(since / 1e6)} s after everything was healed: ${whyNotWhole(world)}`,
+        `not whole ${Math.round(since / 1e6)} s after the faults ended: ${whyNotWhole(world, lost)}; the agents say: ${reason || "nothing"}`,
       );
   }
 }
 
-function whyNotWhole(world: World): string {
-  const lease = world.store.records.get(recordKeys.lease(storeName))?.record as
-    | LeaseRecord
-    | null
-    | undefined;
+function leaseOf(world: World): LeaseRecord | null {
+  return (world.store.records.get(recordKeys.lease(storeName))?.record ?? null) as LeaseRecord | null;
+}
+
+/** By the evidence in the store, and by what lies on the disks of the living: who might lead; empty: nobody can be proven. */
+function mayLead(world: World, lost: readonly Site[]): string {
+  const lease = leaseOf(world);
+  const store = world.topology.dataStores[0];
+  if (!lease || !store) return "";
+  const living = [...world.members.values()].filter(
+    (member) => !lost.some((site) => site.postgres === member),
+  );
+  const published = living.filter((member) =>
+    lease.durable.standbys.some(
+      (copy) => copy.member === member.name && copy.incarnation === member.disk.incarnation,
+    ),
+  );
+  const needed = lease.durable.standbys.length - lease.durable.acknowledgements + 1;
+  for (const member of living) {
+    const { disk, name } = member;
+    const region = world.topology.regions.find((candidate) => candidate.name === member.region);
+    const allowed =
+      store.jurisdictions.length === 0 || store.jurisdictions.includes(region?.jurisdiction ?? "");
+    if (!allowed || disk.position < lease.durable.position) continue;
+    if (lease.primary?.member === name && lease.primary.incarnation === disk.incarnation) return name;
+    if (!published.includes(member)) continue;
+    if (lease.durable.final || store.replication === "asynchronous") return name;
+    const behind = published.filter((other) => other.disk.position <= disk.position);
+    if (lease.durable.acknowledgements > 0 && behind.length >= needed) return name;
+  }
+  return "";
+}
+
+function whyNotWhole(world: World, lost: readonly Site[]): string {
+  const lease = leaseOf(world);
   if (lease?.phase !== "committed") return `the lease is ${lease?.phase ?? "missing"}`;
   for (const member of world.members.values()) {
+    if (lost.some((site) => site.postgres === member)) continue;
     if (member.name === lease.holder) {
       if (!member.isPrimary) return `${member.name} holds the lease and is no primary`;
     } else if (!member.isStandby || !member.streaming) return `${member.name} does not stream`;

@@ -94,13 +94,13 @@ export class SharedStore {
     const path = this.#path(region);
     if (path === null) {
       // A proposal that reached a voter without a leader may be applied when there is one again; mostly it is lost.
-      if (this.#chance.chance(0.1)) this.#applyLater(region, key, expect, record, millis(5000));
+      if (this.#chance.chance(0.1)) this.#applyLater(region, key, expect, record, millis(5000), false);
       return;
     }
     const late = this.slowness > 1 && this.#chance.chance(0.3) ? millis(this.#chance.skewed(10, 4000)) : 0;
     this.#kernel.after(path.there + late, () => {
       if (this.#path(region) === null && this.#chance.chance(0.7)) {
-        if (this.#chance.chance(0.3)) this.#applyLater(region, key, expect, record, millis(3000));
+        if (this.#chance.chance(0.3)) this.#applyLater(region, key, expect, record, millis(3000), true);
         return;
       }
       const standing = this.records.get(key) ?? null;
@@ -138,7 +138,7 @@ export class SharedStore {
   }
 
   /** An operator's tool, or the seed of the world: written at once. */
-  put(key: string, record: SharedRecord): Stored {
+  put(key: string, record: SharedRecord | null): Stored {
     return this.#apply(key, record);
   }
 
@@ -216,9 +216,11 @@ export class SharedStore {
     expect: number,
     record: SharedRecord | null,
     within: Micros,
+    /** It had reached a voter; else it must get there first. */
+    arrived: boolean,
   ): void {
     this.#kernel.after(this.#chance.below(within), () => {
-      if (!this.hasQuorum()) return;
+      if (!this.hasQuorum() || (!arrived && this.#path(region) === null)) return;
       const standing = this.records.get(key);
       if ((standing?.record ? standing.revision : 0) !== expect) return;
       this.#kernel.hit("an unknown write was applied later");

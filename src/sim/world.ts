@@ -96,6 +96,7 @@ export class World {
       withoutSeal: options.ablation.seal,
       withoutSynchronousSet: options.ablation.synchronousSet,
       onPromoted: (member, epoch) => this.#onPromoted(member, epoch),
+      onFollowed: (member, upstream, epoch) => this.oracle.onFollowed(member, upstream, epoch),
       onStarted: (member) => this.site(member.region).fencer?.seeStart(),
     };
     for (const region of regions) this.#build(region, cluster);
@@ -180,7 +181,9 @@ export class World {
   /** What a probe from `from` of the service in `region` sees. */
   serves(from: string, region: string): boolean {
     const site = this.site(region);
-    return site.host.up && this.network.both(from, region);
+    const serves = site.host.up && this.network.both(from, region);
+    if (!serves) this.oracle.onProbeFailed(from, region);
+    return serves;
   }
 
   whyNotServing(region: string, dataStore: string): string {
