@@ -1,6 +1,6 @@
 /** What a member must never forget, on its own disk beside the data folder: whose it is, its floor, its seal. */
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Epoch, Incarnation, MemberName, StoreName } from "../../core/model/id.ts";
 import type { Lsn } from "../../core/model/lsn.ts";
@@ -119,10 +119,6 @@ export class MemberFile {
   /** Whether there is a data folder with anything in it that could be started. */
   async hasData(): Promise<boolean> {
     return exists(join(this.#dataDir, "PG_VERSION"));
-  }
-
-  async forgetData(): Promise<void> {
-    await rm(this.#dataDir, { recursive: true, force: true });
   }
 }
 

@@ -77,7 +77,7 @@ void test("a member outlives its agent, and the next agent adopts it as it is", 
   try {
     const script = `
       const { openMember } = await import(${JSON.stringify(new URL("../../../src/adapters/postgres/postgres.ts", import.meta.url).href)});
-      const database = await openMember({ ...${JSON.stringify({ topology: "lab", store: lab.store, member: lab.member("pg-a"), secrets, binDir })}, clock: { now: () => 0, wall: () => 0 } });
+      const database = await openMember({ ...${JSON.stringify({ topology: "lab", store: lab.store, member: lab.member("pg-a"), secrets, binDir, settings: { dynamic_shared_memory_type: "mmap" } })}, clock: { now: () => 0, wall: () => 0 } });
       const outcomes = [await database.initialize({ epoch: 4 }, AbortSignal.timeout(30000)), await database.promote({ epoch: 4, acknowledgements: 0, standbys: [] }, AbortSignal.timeout(5000)), await database.freeze(AbortSignal.timeout(5000))];
       console.log(JSON.stringify(outcomes));
       process.kill(process.pid, "SIGKILL");`;
