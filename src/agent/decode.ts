@@ -17,6 +17,7 @@ const leaseRecord = z.object({
   phase: z.enum(["claimed", "committed", "vacant"]),
   holder: z.string().min(1),
   renewal: whole,
+  stamp: z.string(),
   basis: whole,
   primary: copy.extend({ epoch: whole }).nullable(),
   durable: z.object({

@@ -6,6 +6,7 @@
  * F3. Sealed copies stay sealed until the primary that they were sealed against renews, or another one commits.
  * F4. An agent that does not see the store, or has promised a holder to wait (L6), neither votes nor seals nor claims.
  */
+import type { QuorumSet } from "../act/quorum.ts";
 import { decideClaim } from "../decide/claim.ts";
 import { basisOf, expiresAt, isExpired, type SeenLease } from "../lease/lease.ts";
 import type { RegionName } from "../model/id.ts";
@@ -163,9 +164,8 @@ function rejoin(turn: Turn, keeper: KeeperDraft, upstream: Upstream): void {
 
 /** The fencer guards primaries: it must let a member live that comes back as a standby. */
 function disarm(turn: Turn, keeper: KeeperDraft, epoch: number): void {
-  if (!keeper.member || keeper.local.disarmedFor === epoch) return;
+  if (!keeper.member) return;
   turn.commands.push({ kind: "disarm", member: keeper.member, epoch });
-  patchLocal(keeper, { disarmedFor: epoch });
 }
 
 function sealOwn(turn: Turn, keeper: KeeperDraft, lease: SeenLease, sight: MemberSight): void {
@@ -259,9 +259,14 @@ function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
  * ended in order. None is taken on trust: an acknowledgement needs what they flush, and whoever lies below the position of
  * the promotion proves nothing (D3).
  */
-export function companions(turn: Turn, keeper: KeeperDraft): CopyRef[] {
+export function companions(turn: Turn, keeper: KeeperDraft): QuorumSet {
+  const standbys = companionsOf(turn, keeper);
+  return { acknowledgements: Math.min(keeper.dataStore.acknowledgements, standbys.length), standbys };
+}
+
+function companionsOf(turn: Turn, keeper: KeeperDraft): CopyRef[] {
   const { lease, member, dataStore } = keeper;
-  if (!lease) return [];
+  if (!lease?.record.primary) return [];
   const { durable, primary } = lease.record;
   const candidates = [...durable.standbys, ...(durable.final && primary ? [primary] : [])];
   const found: CopyRef[] = [];

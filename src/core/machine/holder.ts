@@ -12,6 +12,7 @@ import type { CopyRef, LeaseRecord } from "../model/record.ts";
 import type { InstantMs } from "../model/time.ts";
 import { advanceAsking } from "./asking.ts";
 import { advanceChange } from "./change.ts";
+import { companions } from "./follower.ts";
 import { confirmedAt, freeze, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { advanceQuorum, publishedPosition } from "./redundancy.ts";
@@ -23,7 +24,7 @@ export function beginTenure(
   record: LeaseRecord,
   at: InstantMs,
   renewedAt: InstantMs,
-  configured: QuorumSet = record.durable,
+  configured: QuorumSet,
 ): void {
   keeper.tenure = {
     epoch: record.epoch,
@@ -54,7 +55,9 @@ export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
   keeper.overSince = null;
   if (keeper.tenure?.epoch !== lease.record.epoch) {
     // We come back to a lease of our own: nothing is confirmed until a renewal is.
-    beginTenure(keeper, lease.record, turn.at, Number.NEGATIVE_INFINITY);
+    const { record } = lease;
+    const configured = record.phase === "claimed" ? companions(turn, keeper) : record.durable;
+    beginTenure(keeper, record, turn.at, Number.NEGATIVE_INFINITY, configured);
     touchRouting(turn);
   }
 

@@ -10,9 +10,10 @@ export function writeLease(
   turn: Turn,
   keeper: KeeperDraft,
   purpose: LeaseWrite["purpose"],
-  record: LeaseRecord,
+  unstamped: Omit<LeaseRecord, "stamp">,
 ): void {
   const id = nextId(turn);
+  const record: LeaseRecord = { ...unstamped, stamp: `${turn.state.boot}/${id}` };
   keeper.write = { id, sentAt: turn.at, record, purpose };
   turn.commands.push({
     kind: "write",

@@ -155,7 +155,8 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
   // L2: a record that vanished is not a lease that expired. What was known of it stays unknown, and nobody claims.
   keeper.lease = record ? { record, revision, seenAt: turn.at } : null;
   const write = keeper.write;
-  const standing = write !== null && record !== null && sameWrite(write.record, record);
+  // Not merely the same content: an earlier try of the same renewal was sent earlier, and may stand in its place (L1).
+  const standing = write !== null && record?.stamp === write.record.stamp;
   if (!standing) keeper.overSince = null;
   if (record?.phase === "committed") keeper.heardAt = turn.at;
   if (
@@ -171,15 +172,6 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
 function takeStanding(turn: Turn, keeper: KeeperDraft, revision: number, before: LeaseRecord | null): void {
   const write = takeLeaseReply(turn, keeper, { kind: "succeeded", revision });
   if (write) takeLeaseWritten(turn, keeper, write, before);
-}
-
-function sameWrite(mine: LeaseRecord, theirs: LeaseRecord): boolean {
-  return (
-    mine.epoch === theirs.epoch &&
-    mine.holder === theirs.holder &&
-    mine.phase === theirs.phase &&
-    mine.renewal === theirs.renewal
-  );
 }
 
 function takeWriteReply(turn: Turn, id: number, outcome: WriteOutcome): void {
@@ -220,10 +212,8 @@ function takeLeaseWritten(
   switch (purpose) {
     case "bootstrap":
     case "claim": {
-      const standbys = purpose === "claim" ? companions(turn, keeper) : [];
-      const acknowledgements = Math.min(keeper.dataStore.acknowledgements, standbys.length);
       openIncident(turn, keeper, before, record);
-      return beginTenure(keeper, record, turn.at, write.sentAt, { acknowledgements, standbys });
+      return beginTenure(keeper, record, turn.at, write.sentAt, companions(turn, keeper));
     }
     case "commit":
       markStep(turn, keeper, "commit", "succeeded");

@@ -175,7 +175,6 @@ export interface Local {
   readonly guardRetryAt: InstantMs;
   readonly failures: number;
   readonly firedEpoch: Epoch;
-  readonly disarmedFor: Epoch;
   readonly notStreamingSince: InstantMs | null;
   readonly mustRejoin: boolean;
 }
@@ -233,7 +232,6 @@ export function initialState(options: {
         guardRetryAt: Number.NEGATIVE_INFINITY,
         failures: 0,
         firedEpoch: 0,
-        disarmedFor: 0,
         notStreamingSince: null,
         mustRejoin: false,
       },

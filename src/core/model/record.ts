@@ -19,6 +19,11 @@ export interface LeaseRecord {
   /** Rises with each renewal, so that a renewal always changes the record. */
   readonly renewal: number;
   /**
+   * Which write of which agent this is. Two tries of one renewal differ in it: the first may be applied long after it was
+   * given up, and must not be taken for the second, whose sender counts from later (L1).
+   */
+  readonly stamp: string;
+  /**
    * Revision at which the last committed primary was last known to hold the lease: what seals refer to.
    * 0 in a record that this primary wrote itself: then it is the revision of the record (see `basisOf`).
    */
