@@ -3,7 +3,8 @@
 set -eu
 
 # etcd-server, etcd-client: test/adapters/etcd (a cluster of three on loopback, started by the tests themselves)
-parts="etcd-server etcd-client"
+# haproxy: test/adapters/haproxy; haproxy and wrk: bench/edge.ts
+parts="etcd-server etcd-client haproxy wrk"
 
 echo "installing: $parts"
 apt-get update -qq

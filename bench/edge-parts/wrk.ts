@@ -18,9 +18,8 @@ const loadCore = "1";
 
 export async function measure(url: string, pid: number, seconds: number): Promise<Measured> {
   const before = cpuSeconds(pid);
-  const { stdout } = await promisify(execFile)("taskset", [
-    ...["-c", loadCore, "wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", url],
-  ]);
+  const command = `-c ${loadCore} wrk -t1 -c${connections} -d${seconds}s --latency ${url}`;
+  const { stdout } = await promisify(execFile)("taskset", command.split(" "));
   const requests = Number(/(\d+) requests in/.exec(stdout)?.[1] ?? 0);
   return {
     requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1] ?? 0),

@@ -107,8 +107,8 @@ test("requests in flight are finished at SIGTERM, and the process ends with 0", 
   await until(
     async () =>
       !(await fetch(`${edge.http}/.holdfast/livez`).then(
-        (_) => true,
-        (_) => false,
+        () => true,
+        () => false,
       )),
     "no longer listening",
   );

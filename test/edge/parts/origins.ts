@@ -1,7 +1,7 @@
 /** Services behind an edge, for tests: in this process, or as a process that can be killed and frozen. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type RequestListener } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -10,8 +10,10 @@ export interface Origin extends AsyncDisposable {
   readonly port: number;
 }
 
-export async function startOrigin(listener: RequestListener): Promise<Origin> {
-  const server = createServer(listener);
+export type Listener = (request: IncomingMessage, response: ServerResponse) => unknown;
+
+export async function startOrigin(listener: Listener): Promise<Origin> {
+  const server = createServer((request, response) => void listener(request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {

@@ -1,0 +1,216 @@
+/**
+ * The port `router` answered by HAProxy, through its runtime socket: about a millisecond, no reload, no reset.
+ *
+ * - R1, R2. HAProxy cannot judge a table: this adapter does, for every client of the same folder one after another.
+ * - R3. The table is on disk before HAProxy hears of it; the map and the states of servers after, for HAProxy's restart.
+ * - H1. What is to serve is let in before what is not to serve is taken out: never empty in between.
+ * - H2. What HAProxy says afterwards is compared with what was wanted; a difference is mended, or told as `unknown`.
+ *
+ * HAProxy has no hold and no levels: while a writer changes, requests fail fast with the service's own 503.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { SignedTable } from "../../core/model/routing.ts";
+import type { ApplyOutcome, Router } from "../../ports/router.ts";
+import { writeWhole } from "./files.ts";
+import { type HaproxyLayout, mapPathOf, type Slot, slotsOf, socketPathOf, statePathOf } from "./layout.ts";
+import { withLock } from "./lock.ts";
+import { commandMaxBytes, HaproxyError, RuntimeSocket } from "./runtime-socket.ts";
+import { type OrderTargets, type SlotState, type Wanted, wantedBy } from "./wanted.ts";
+
+/** The core's rules, handed in: adapters import the model only. */
+export interface TableRules {
+  /** Empty: the signature fits. */
+  readonly verify: (signed: SignedTable) => string;
+  readonly accept: (
+    current: SignedTable["table"] | null,
+    next: SignedTable["table"],
+  ) => { readonly kind: "take" | "unchanged" } | { readonly kind: "refuse"; readonly because: string };
+  readonly order: OrderTargets;
+}
+
+const tableName = "table.json";
+
+export class HaproxyRouter implements Router {
+  readonly #layout: HaproxyLayout;
+  readonly #rules: TableRules;
+  readonly #socket: RuntimeSocket;
+
+  constructor(layout: HaproxyLayout, rules: TableRules) {
+    this.#layout = layout;
+    this.#rules = rules;
+    this.#socket = new RuntimeSocket(socketPathOf(layout));
+  }
+
+  async apply(signed: SignedTable, signal: AbortSignal): Promise<ApplyOutcome> {
+    try {
+      return await withLock(this.#layout.folder, signal, () => this.#apply(signed, signal));
+    } catch (error) {
+      return { kind: "unknown", because: (error as Error).message };
+    }
+  }
+
+  /** The table that was kept last. Mends HAProxy if it goes by another. */
+  async current(signal: AbortSignal): Promise<SignedTable | null> {
+    return withLock(this.#layout.folder, signal, async () => {
+      const kept = await this.#kept();
+      if (kept) await this.#enact(kept, signal);
+      return kept;
+    });
+  }
+
+  /** What HAProxy does otherwise than the kept table says; empty: nothing. */
+  async drift(signal: AbortSignal): Promise<readonly string[]> {
+    const kept = await this.#kept();
+    if (!kept) return [];
+    const wanted = wantedBy(this.#layout, kept.table, this.#rules.order);
+    return typeof wanted === "string" ? [wanted] : this.#differences(wanted, signal);
+  }
+
+  async close(): Promise<void> {
+    // Each command has a connection of its own: there is nothing to close.
+  }
+
+  async #apply(signed: SignedTable, signal: AbortSignal): Promise<ApplyOutcome> {
+    const kept = await this.#kept();
+    const generation = kept?.table.generation ?? 0;
+    const refuse = (because: string): ApplyOutcome => ({ kind: "refused", because, generation });
+    const invalid = this.#rules.verify(signed);
+    if (invalid !== "") return refuse(invalid);
+    const judged = this.#rules.accept(kept?.table ?? null, signed.table);
+    if (judged.kind === "refuse") return refuse(judged.because);
+    if (judged.kind === "take") {
+      const wanted = wantedBy(this.#layout, signed.table, this.#rules.order);
+      if (typeof wanted === "string") return refuse(wanted);
+      await writeWhole(join(this.#layout.folder, tableName), JSON.stringify(signed));
+    }
+    await this.#enact(signed, signal);
+    const kind = judged.kind === "take" ? "applied" : "unchanged";
+    return { kind, generation: signed.table.generation };
+  }
+
+  async #kept(): Promise<SignedTable | null> {
+    let text: string;
+    try {
+      text = await readFile(join(this.#layout.folder, tableName), "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+    const signed = JSON.parse(text) as SignedTable;
+    const invalid = this.#rules.verify(signed);
+    if (invalid !== "")
+      throw new HaproxyError("HOLDFAST_HAPROXY_REPLY", `the kept table is not ours: ${invalid}`);
+    return signed;
+  }
+
+  async #enact({ table }: SignedTable, signal: AbortSignal): Promise<void> {
+    const wanted = wantedBy(this.#layout, table, this.#rules.order);
+    if (typeof wanted === "string") throw new HaproxyError("HOLDFAST_HAPROXY_REPLY", wanted);
+    if ((await this.#differences(wanted, signal)).length === 0) return;
+    const slots = [...wanted.slots];
+    // H1.
+    await this.#setSlots(
+      slots.filter(([, state]) => state === "ready"),
+      signal,
+    );
+    await this.#replaceMap(wanted.entries, signal);
+    await this.#setSlots(
+      slots.filter(([, state]) => state === "maint"),
+      signal,
+    );
+    const left = await this.#differences(wanted, signal);
+    if (left.length > 0)
+      throw new HaproxyError(
+        "HOLDFAST_HAPROXY_REPLY",
+        `HAProxy does not go by the table: ${left.join("; ")}`,
+      );
+    await writeWhole(mapPathOf(this.#layout), mapText(wanted.entries));
+    await writeWhole(statePathOf(this.#layout), await this.#socket.ask("show servers state", signal));
+  }
+
+  async #setSlots(slots: readonly (readonly [Slot, SlotState])[], signal: AbortSignal): Promise<void> {
+    for (const [{ backend, server, target }, state] of slots) {
+      await this.#socket.order(`set server ${backend}/${server} state ${state}`, signal);
+      if (state === "ready") {
+        const weight = Math.max(1, Math.min(256, Math.round(target.weight)));
+        await this.#socket.order(`set server ${backend}/${server} weight ${weight}`, signal);
+      } else await this.#socket.order(`shutdown sessions server ${backend}/${server}`, signal);
+    }
+  }
+
+  /** In one step for HAProxy: a new version is filled in pieces, counted, and only then committed. */
+  async #replaceMap(entries: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
+    const map = mapPathOf(this.#layout);
+    const prepared = await this.#socket.ask(`prepare map ${map}`, signal);
+    const version = /New version created: (\d+)/.exec(prepared)?.[1];
+    if (version === undefined)
+      throw new HaproxyError("HOLDFAST_HAPROXY_REPLY", `HAProxy does not prepare ${map}: ${prepared.trim()}`);
+    for (const piece of piecesOf(entries))
+      await this.#socket.order(`add map @${version} ${map} <<\n${piece}`, signal);
+    const counted = (await this.#socket.ask(`show map @${version} ${map}`, signal)).trim().split("\n").length;
+    if (counted !== entries.size)
+      throw new HaproxyError("HOLDFAST_HAPROXY_REPLY", `the map has ${counted} entries of ${entries.size}`);
+    await this.#socket.order(`commit map @${version} ${map}`, signal);
+  }
+
+  /** H2. */
+  async #differences(wanted: Wanted, signal: AbortSignal): Promise<readonly string[]> {
+    const map = await this.#socket.ask(`show map ${mapPathOf(this.#layout)}`, signal);
+    const entries = new Map(
+      map
+        .split("\n")
+        .filter((line) => line.trim() !== "")
+        .map((line) => line.trim().split(" ").slice(1) as [string, string]),
+    );
+    const servers = readStates(await this.#socket.ask("show servers state", signal));
+    const inMap = [...wanted.entries]
+      .filter(([key, value]) => entries.get(key) !== value)
+      .map(([key, value]) => `${key} is ${entries.get(key) ?? "missing"}, not ${value}`);
+    const inSlots = [...wanted.slots]
+      .filter(([{ backend, server }, state]) => servers.get(`${backend}/${server}`) !== state)
+      .map(([{ backend, server }, state]) => `${backend}/${server} is not ${state}`);
+    return [...inMap, ...inSlots];
+  }
+}
+
+/** What has to be on disk before HAProxy starts for the first time. */
+export async function prepareFiles(layout: HaproxyLayout, configText: string): Promise<void> {
+  const begin = new Map(layout.services.map(({ name }) => [`service/${name}`, "off"]));
+  await writeWhole(mapPathOf(layout), mapText(begin));
+  await writeWhole(statePathOf(layout), "1\n");
+  await writeWhole(join(layout.folder, "haproxy.cfg"), configText);
+  if (slotsOf(layout).length === 0) throw new Error("a layout without any target would serve nothing");
+}
+
+function mapText(entries: ReadonlyMap<string, string>): string {
+  return [...entries].map(([key, value]) => `${key} ${value}\n`).join("");
+}
+
+function piecesOf(entries: ReadonlyMap<string, string>): readonly string[] {
+  const pieces: string[] = [];
+  let piece = "";
+  for (const [key, value] of entries) {
+    const line = `${key} ${value}\n`;
+    // 200 bytes for the command before the payload.
+    if (commandMaxBytes - 200 < piece.length + line.length) {
+      pieces.push(piece);
+      piece = "";
+    }
+    piece += line;
+  }
+  return piece === "" ? pieces : [...pieces, piece];
+}
+
+/** Columns of `show servers state`, version 1: srv_name is the 4th, srv_admin_state the 7th (HAProxy 2.6, management.txt). */
+function readStates(text: string): ReadonlyMap<string, SlotState> {
+  const states = new Map<string, SlotState>();
+  for (const line of text.split("\n")) {
+    const fields = line.trim().split(" ");
+    if (fields.length < 7 || line.startsWith("#")) continue;
+    // Forced 0x01, inherited 0x02, by resolution 0x20 and 0x40. "From the configuration" 0x04 only tells how it began.
+    const inMaintenance = (Number(fields[6]) & 0x63) !== 0;
+    states.set(`${fields[1]}/${fields[3]}`, inMaintenance ? "maint" : "ready");
+  }
+  return states;
+}
