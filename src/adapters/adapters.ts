@@ -16,11 +16,16 @@ import { loadOrMakeToken } from "./system/token.ts";
 export { EdgeGate } from "./edge/edge-gate.ts";
 export { EdgeRouter } from "./edge/edge-router.ts";
 export { FencerClient } from "./fencer/fencer-client.ts";
+export { fencerArguments } from "./fencer/fencer-command.ts";
+export { AgentClient } from "./http/agent-client.ts";
+export { PeersClient } from "./http/peers-client.ts";
+export { HttpProber } from "./http/prober.ts";
 export { openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";
 export { systemClock } from "./system/clock.ts";
 export { FileJournal } from "./system/journal.ts";
 export { createLogger } from "./system/logger.ts";
+export { isSameToken } from "./system/token.ts";
 export { digest, makeId };
 
 export interface Secrets {

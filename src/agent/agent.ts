@@ -2,6 +2,7 @@
 
 import type { Command } from "../core/machine/command.ts";
 import type { AgentEvent } from "../core/machine/event.ts";
+import type { StartOptions } from "../core/machine/recording.ts";
 import { type AgentState, initialState } from "../core/machine/state.ts";
 import type { RegionName } from "../core/model/id.ts";
 import type { Topology } from "../core/model/topology.ts";
@@ -17,6 +18,8 @@ export interface AgentOptions {
   readonly region: RegionName;
   readonly boot: string;
   readonly parts: AgentParts;
+  /** Told of what the machine begins with. */
+  readonly onStart?: (start: StartOptions) => void;
   /** Told of every event with what came of it. */
   readonly record?: (event: AgentEvent, commands: readonly Command[], state: AgentState) => void;
   /** The machine found a state that cannot be: the process must end. */
@@ -25,6 +28,8 @@ export interface AgentOptions {
 
 export interface Agent {
   state(): AgentState;
+  /** Since the start. */
+  counted(): { readonly transitions: number; readonly commands: number };
   /** A question of another region's agent (L6). */
   answerPeer(question: PeerQuestion, timeoutMs: number): Promise<PeerAnswer>;
   close(): Promise<void>;
@@ -38,13 +43,20 @@ export function startAgent(options: AgentOptions): Agent {
   const stopping = new AbortController();
   const rounds = new Map<string, Round>();
   let lastPeerId = 0;
+  const counted = { transitions: 0, commands: 0 };
 
+  const start = { self: region, boot: options.boot, topology, at: parts.clock.now() };
+  options.onStart?.(start);
   const controller = createController({
     clock: parts.clock,
     tools: { digest: parts.digest },
-    initial: initialState({ self: region, boot: options.boot, topology, at: parts.clock.now() }),
+    initial: initialState(start),
     perform: (command) => performer.perform(command),
-    record: (event, commands, state) => options.record?.(event, commands, state),
+    record: (event, commands, state) => {
+      counted.transitions++;
+      counted.commands += commands.length;
+      options.record?.(event, commands, state);
+    },
     onBug: (error, event) => {
       parts.log("alarm", "the machine found a state that cannot be: this agent stops, its lease ends", {
         event: event.kind,
@@ -81,6 +93,7 @@ export function startAgent(options: AgentOptions): Agent {
 
   return {
     state: controller.state,
+    counted: () => ({ ...counted }),
     answerPeer: (question, timeoutMs) =>
       new Promise((resolve) => {
         lastPeerId++;

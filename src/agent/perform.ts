@@ -39,6 +39,8 @@ export function createPerformer(options: PerformerOptions): Performer {
   const waitingOrders = new Map<string, (unit: MemberParts) => Promise<unknown>>();
   /** Epoch for which the fencer of each member took our last pet: nobody leads unguarded. */
   const armed = new Map<MemberName, number>();
+  /** Members whose fencer took our last disarming: only they may be started as standbys, others would be ended again. */
+  const disarmed = new Set<MemberName>();
   /** The slow operation of each member, so that `end` can overtake it. */
   const slow = new Map<MemberName, AbortController>();
 
@@ -82,7 +84,8 @@ export function createPerformer(options: PerformerOptions): Performer {
       if (op.kind === "end") slow.get(name)?.abort(new Error("overtaken by end"));
       if (!urgent) slow.set(name, lane);
       const leads = op.kind === "promote" || op.kind === "initialize";
-      if (leads) await guards.get(`fencer ${name}`);
+      const returns = op.kind === "rejoin" || op.kind === "start-sealed";
+      if (leads || returns) await guards.get(`fencer ${name}`);
       if (op.kind === "drain" || op.kind === "stop-in-order") await guards.get(`gate ${name}`);
       try {
         if (leads && armed.get(name) !== op.epoch)
@@ -90,6 +93,12 @@ export function createPerformer(options: PerformerOptions): Performer {
             kind: "failed",
             op: op.kind,
             because: `the fencer of ${name} has not been armed for epoch ${op.epoch}; see whether it runs`,
+          };
+        else if (returns && !disarmed.has(name))
+          outcome = {
+            kind: "failed",
+            op: op.kind,
+            because: `the fencer of ${name} has not been disarmed and would end it; see whether it runs`,
           };
         else
           outcome = await runOp(unit, name, op, within(timeoutMs, lane.signal), (text) =>
@@ -133,11 +142,15 @@ export function createPerformer(options: PerformerOptions): Performer {
     go(work);
   };
 
+  const take = (name: MemberName, epoch: number) => {
+    armed.set(name, epoch);
+    disarmed.delete(name);
+  };
+
   const pet = async (unit: MemberParts, name: MemberName, epoch: number, deadline: number) => {
-    if (await unit.fencer.pet({ epoch, deadline })) return void armed.set(name, epoch);
-    const state = await unit.fencer.state(500);
-    if (!state.armed && state.fired > 0 && state.epoch >= epoch)
-      tell({ kind: "fencer-fired", member: name, epoch: state.epoch });
+    if (await unit.fencer.pet({ epoch, deadline })) return void take(name, epoch);
+    const { burntEpoch } = await unit.fencer.state(500);
+    if (burntEpoch >= epoch) tell({ kind: "fencer-fired", member: name, epoch: burntEpoch });
   };
 
   const validate = async (id: number, dataStore: StoreName, timeoutMs: number) => {
@@ -198,7 +211,11 @@ export function createPerformer(options: PerformerOptions): Performer {
           pet(unit, command.member, command.epoch, command.deadline),
         );
       case "disarm":
-        return guard("fencer", command.member, (unit) => unit.fencer.disarm({ epoch: command.epoch }));
+        return guard("fencer", command.member, async (unit) => {
+          armed.delete(command.member);
+          disarmed.delete(command.member);
+          if (await unit.fencer.disarm({ epoch: command.epoch })) disarmed.add(command.member);
+        });
       case "gate":
         return guard("gate", command.member, async (unit) => unit.gate?.order(command));
       case "member":

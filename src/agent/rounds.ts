@@ -46,7 +46,7 @@ export function inspectRound(
   tell: (event: AgentEventBody) => void,
   signal: AbortSignal,
 ): Round {
-  let firedSeen = 0;
+  let burntSeen = 0;
   return startRound(
     everyMs,
     async () => {
@@ -64,9 +64,9 @@ export function inspectRound(
       if (rest.state === "primary" || rest.state === "standby") return;
       // Ended by whom? The fencer's word makes the difference between a crash and a fence.
       const fencer = await unit.fencer.state(250).catch(() => null);
-      if (!fencer || fencer.fired === firedSeen) return;
-      firedSeen = fencer.fired;
-      if (!fencer.armed) tell({ kind: "fencer-fired", member: name, epoch: fencer.epoch });
+      if (!fencer || fencer.burntEpoch === burntSeen) return;
+      burntSeen = fencer.burntEpoch;
+      tell({ kind: "fencer-fired", member: name, epoch: fencer.burntEpoch });
     },
     signal,
   );

@@ -83,15 +83,10 @@ function writeConfig(place: UnitPlace, file: string, config: object): string {
   return path;
 }
 
-/**
- * Becomes the light process itself: same process id, none of the command line's memory.
- * `script`: path below src.
- */
-export function become(script: string, args: readonly string[]): never {
-  const path = join(import.meta.dirname, "..", script);
-  // execve inherits standard streams as they are.
-  if (!execve)
-    throw new Error(`this Node has no process.execve; start it as: node ${path} ${args.join(" ")}`);
-  execve(process.execPath, [process.execPath, path, ...args], process.env as Record<string, string>);
+/** Becomes the light process itself: same process id, none of the command line's memory. `args`: of Node. */
+export function become(args: readonly string[]): never {
+  if (!execve) throw new Error(`this Node has no process.execve; start it as: node ${args.join(" ")}`);
+  // Standard streams are inherited as they are.
+  execve(process.execPath, [process.execPath, ...args], process.env as Record<string, string>);
   throw new Error("execve came back");
 }

@@ -2,15 +2,37 @@
 import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import * as agent from "./commands/agent.ts";
+import * as approve from "./commands/approve.ts";
 import * as check from "./commands/check.ts";
+import * as demo from "./commands/demo.ts";
 import * as diff from "./commands/diff.ts";
+import * as drill from "./commands/drill.ts";
 import * as edge from "./commands/edge.ts";
+import * as failback from "./commands/failback.ts";
+import * as failover from "./commands/failover.ts";
 import * as fencer from "./commands/fencer.ts";
 import * as schema from "./commands/schema.ts";
+import * as status from "./commands/status.ts";
+import * as switchover from "./commands/switchover.ts";
 import * as validate from "./commands/validate.ts";
 import { exit, exitHelp, exitWith } from "./exit.ts";
 
-const commands = [validate, check, schema, diff, agent, edge, fencer];
+const commands = [
+  demo,
+  status,
+  switchover,
+  failback,
+  failover,
+  approve,
+  drill,
+  validate,
+  check,
+  schema,
+  diff,
+  agent,
+  edge,
+  fencer,
+];
 
 const program = new Command("holdfast")
   .description("Keeps a service running when a region fails.")

@@ -7,15 +7,20 @@ import {
   EdgeRouter,
   FencerClient,
   FileJournal,
+  HttpProber,
   loadOrMakeSecrets,
   makeId,
   openMember,
   openStore,
+  PeersClient,
   signerOf,
   systemClock,
 } from "../adapters/adapters.ts";
 import { startAgent } from "../agent/agent.ts";
+import { createApi } from "../agent/api/api.ts";
+import { createHandlers } from "../agent/handlers.ts";
 import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
+import { createRecorder } from "../agent/record.ts";
 import { fencerSocket, membersIn } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
 
@@ -64,22 +69,43 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     store,
     members,
     routers: edges.map((edge) => new EdgeRouter({ admin: edge.admin, token: secrets.token })),
-    peers: { ask: () => Promise.reject(new Error("tmp")), close: async () => undefined },
-    prober: {
-      http: async () => ({ ok: true, tookMs: 0, problem: "" }),
-      journey: async () => ({ ok: true, tookMs: 0, problem: "" }),
-      close: async () => undefined,
-    },
+    peers: new PeersClient({
+      agents: Object.fromEntries(topology.regions.map((one) => [one.name, one.agent])),
+      token: secrets.token,
+    }),
+    prober: new HttpProber(),
     journal,
     digest,
     sign: signerOf(secrets.signingKey),
     log,
   };
-  const agent = startAgent({ topology, region, boot: makeId(), parts, onBug: () => process.exit(70) });
-  process.stdout.write(`${JSON.stringify({ event: "agent-started", pid: process.pid, region })}\n`);
+  const recorder = createRecorder(journal, digest);
+  const agent = startAgent({
+    topology,
+    region,
+    boot: makeId(),
+    parts,
+    onStart: recorder.start,
+    record: recorder.step,
+    onBug: () => process.exit(70),
+  });
+  const api = createApi({
+    handlers: createHandlers(agent, parts),
+    token: secrets.token,
+    logger: (text, details) => log("info", text, details),
+  });
+  const address = topology.regions.find((one) => one.name === region)?.agent;
+  if (address) await api.listen(address);
+  process.stdout.write(`${JSON.stringify({ event: "agent-started", pid: process.pid, region, address })}\n`);
 
   await new Promise<void>((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));
+  await api.close();
   await agent.close();
+  await Promise.all([
+    parts.peers.close(),
+    parts.prober.close(),
+    ...parts.routers.map((router) => router.close()),
+  ]);
   await journal.close();
   await store.close();
   for (const unit of members.values())

@@ -106,6 +106,7 @@ export class Guard {
       armed: kind === "armed",
       epoch,
       deadline: Number.isFinite(deadline) ? deadline : null,
+      burntEpoch: this.#fuse.burntEpoch,
       fired: this.#fired,
       lastFiring: this.#lastFiring,
     };

@@ -6,11 +6,13 @@
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import pg from "pg";
 import type { SpanMs } from "../core/model/time.ts";
 import type { Topology } from "../core/model/topology.ts";
 import { type FaultName, faultDurationMs, faultTexts, type Injection, inject, pause } from "./faults.ts";
 import { dataStoreName } from "./layout.ts";
 import { type Load, startLoad } from "./load.ts";
+import type { Place } from "./load-client.ts";
 import type { LiveStats } from "./load-stats.ts";
 import type { Observer } from "./observer.ts";
 import { type EventWindow, judgeRun } from "./oracle.ts";
@@ -35,7 +37,6 @@ export interface RehearsalOptions {
   readonly durationMs: SpanMs | null;
   readonly rates: { readonly orders: number; readonly reads: number };
   readonly version: string;
-  readonly postgresVersion: string;
   readonly say: (text: string) => void;
   readonly onLive?: (stats: LiveStats) => void;
   readonly signal: AbortSignal;
@@ -45,7 +46,7 @@ export interface RehearsalOptions {
 const baselineMs = 3000;
 /** After each event: long enough to see that it stays so. */
 const afterMs = 2000;
-const recoveryWithinMs = 30_000;
+const recoveryWithinMs = 60_000;
 
 export async function rehearse(options: RehearsalOptions): Promise<DrillReport> {
   const { world, observer, topology, fault, say, signal } = options;
@@ -113,7 +114,7 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
       regionOf,
       history,
       findings,
-      machine: describeMachine(options.postgresVersion),
+      machine: describeMachine(await postgresVersion(directUrl(world, lease().holder))),
     });
   } finally {
     await load[Symbol.asyncDispose]();
@@ -121,31 +122,36 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
 }
 
 function startDrillLoad(options: RehearsalOptions, run: string): Load {
-  const { world } = options;
-  const edges = world.layout.regions.map((region) => ({
-    name: region.name,
-    url: `http://127.0.0.1:${region.ports.edge}`,
-  }));
-  // Every place knows all edges, its own first: what DNS with several addresses gives a client.
-  const places = edges.map((own) => ({
-    name: own.name,
-    edges: [own.url, ...edges.filter((edge) => edge !== own).map((edge) => edge.url)],
-  }));
+  const { world, rates } = options;
   return startLoad(
     {
       run,
-      places,
-      ordersPerSecond: options.rates.orders,
-      readsPerSecond: options.rates.reads,
+      places: placesOf(world),
+      ordersPerSecond: rates.orders,
+      readsPerSecond: rates.reads,
       recordFile: join(world.layout.root, `${run}.json`),
     },
     options.onLive ? { onLive: options.onLive } : {},
   );
 }
 
+/** Every place knows all edges, its own first: what DNS with several addresses gives a client. */
+export function placesOf(world: World): Place[] {
+  const edges = world.layout.regions.map((region) => ({
+    name: region.name,
+    url: `http://127.0.0.1:${region.ports.edge}`,
+  }));
+  return edges.map((own) => ({
+    name: own.name,
+    edges: [own.url, ...edges.filter((edge) => edge !== own).map((edge) => edge.url)],
+  }));
+}
+
+export type FaultRun = Pick<RehearsalOptions, "world" | "observer" | "topology" | "fault" | "signal">;
+
 /** The fault from its first effect until it is over and, where it takes the primary, somebody else leads. */
-async function runFault(
-  options: RehearsalOptions,
+export async function runFault(
+  options: FaultRun,
   region: string,
   durationMs: SpanMs,
   epoch: number,
@@ -345,4 +351,17 @@ function directUrl(world: World, member: string): string {
 
 function now(): number {
   return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** As the server itself says. */
+async function postgresVersion(url: string): Promise<string> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000, query_timeout: 2000 });
+  client.on("error", () => undefined);
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ server_version: string }>("SHOW server_version");
+    return rows[0]?.server_version ?? "";
+  } finally {
+    await client.end().catch(() => undefined);
+  }
 }

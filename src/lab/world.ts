@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { endTree, findTree } from "../adapters/adapters.ts";
+import { endTree, fencerArguments, findTree } from "../adapters/adapters.ts";
 import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
@@ -14,7 +14,6 @@ import { type LabState, writeState } from "./state-file.ts";
 const source = dirname(dirname(fileURLToPath(import.meta.url)));
 const cli = join(source, "cli", "cli.ts");
 const edgeMain = join(source, "edge", "main.ts");
-const fencerMain = join(source, "fencer", "main.ts");
 const reaper = join(source, "lab", "reaper.ts");
 const serviceMain = join(dirname(source), "examples", "orders", "main.ts");
 
@@ -242,9 +241,7 @@ export class World {
     ];
     const member = membersIn(place.topology, region.name)[0];
     if (region.member && member) {
-      specs.unshift(
-        spec("fencer", [fencerMain, "--config", writeFencerConfig(place, member)], '"ready":true'),
-      );
+      specs.unshift(spec("fencer", [...fencerArguments(writeFencerConfig(place, member))], '"ready":true'));
       if (withService) {
         specs.push(
           spec("service", [serviceMain], "listening", {

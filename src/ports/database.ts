@@ -9,8 +9,13 @@ export interface MemberInspection {
   readonly state: MemberState;
   readonly incarnation: Incarnation | null;
   readonly timeline: number;
-  /** Primary: flushed. Standby: received and flushed (at least what it has replayed). Stopped: last known, else 0. */
+  /**
+   * Primary: flushed, down to the end of a whole record. Standby: received and flushed (at least what it has replayed).
+   * Stopped: last known, else 0.
+   */
   readonly position: Lsn;
+  /** Primary: the end of the last record that was written, flushed or not: nothing acknowledged lies beyond. Else 0. */
+  readonly inserted: Lsn;
   /** Epoch whose primary it is set to follow (standby, 0: nobody) or leads (primary). From its own disk. */
   readonly epoch: Epoch;
   readonly floor: Epoch;
@@ -33,6 +38,7 @@ export interface ReplicaInspection {
   /** As the replica said when it connected; null when it did not say. */
   readonly incarnation: Incarnation | null;
   readonly streaming: boolean;
+  /** Down to the end of a whole record: what a restarted replica still has. */
   readonly flushed: Lsn;
   readonly replayed: Lsn;
 }

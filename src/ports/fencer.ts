@@ -6,6 +6,8 @@ export interface FencerState {
   readonly armed: boolean;
   readonly epoch: Epoch;
   readonly deadline: InstantMs;
+  /** The highest epoch that it ended the member in: it takes no pet for that or a lower one again; 0: none. */
+  readonly burntEpoch: Epoch;
   /** Times it has ended the member since it started, and why the last time. */
   readonly fired: number;
   readonly lastFiring: string;

@@ -17,6 +17,7 @@ export interface FencerReply {
     readonly epoch: number;
     /** null: never (JSON has no infinity). */
     readonly deadline: number | null;
+    readonly burntEpoch: number;
     readonly fired: number;
     readonly lastFiring: string;
   };

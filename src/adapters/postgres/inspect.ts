@@ -13,6 +13,7 @@ interface Row {
   standby: boolean;
   timeline: number | null;
   position: string;
+  inserted: string | null;
   names: string;
   receiver_status: string | null;
   replicas:
@@ -27,11 +28,15 @@ const query = `
       then ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int end as timeline,
     case when r.standby then greatest(coalesce(pg_last_wal_receive_lsn(), '0/0'), coalesce(pg_last_wal_replay_lsn(), '0/0'))
       else pg_current_wal_flush_lsn() end::text as position,
+    case when not r.standby then pg_current_wal_insert_lsn() end::text as inserted,
     current_setting('synchronous_standby_names') as names,
     (select status from pg_stat_wal_receiver) as receiver_status,
     (select json_agg(json_build_object('name', application_name, 'state', state, 'flushed', flush_lsn, 'replayed', replay_lsn))
        from pg_stat_replication where not r.standby) as replicas
   from (select pg_is_in_recovery() as standby) as r`;
+
+/** A look every 100 ms: half a minute. A replica that is further behind is not one that anything is published of. */
+const boundariesMax = 300;
 
 /** Keeps what it has seen last, for when nothing answers. */
 export class Inspector {
@@ -41,6 +46,11 @@ export class Inspector {
   #lastPosition: Lsn = 0;
   #lastTimeline = 0;
   #looks = 0;
+  /**
+   * Ends of whole records, oldest first. A flush may end in the middle of one, and a server that is started again has
+   * whole records only: a position that was published as flushed would then be one that nobody has.
+   */
+  #boundaries: Lsn[] = [];
 
   constructor(server: Server, file: MemberFile) {
     this.#server = server;
@@ -100,7 +110,11 @@ export class Inspector {
 
   #running(row: Row, activity: string): MemberInspection {
     const { memory } = this.#file;
-    this.#lastPosition = parseLsn(row.position);
+    const inserted = row.inserted === null ? 0 : parseLsn(row.inserted);
+    if (row.standby) this.#boundaries = [];
+    else if (this.#boundaries.at(-1) !== inserted)
+      this.#boundaries = [...this.#boundaries, inserted].slice(-boundariesMax);
+    this.#lastPosition = row.standby ? parseLsn(row.position) : this.#wholeUpTo(parseLsn(row.position));
     // No function tells which timeline a standby is on; its files do.
     this.#lastTimeline = row.timeline ?? ownTimeline(this.#server.dataDir, this.#lastPosition);
     const isFrozen = !row.standby && row.names === frozenNames;
@@ -115,7 +129,12 @@ export class Inspector {
       replicas: (row.replicas ?? []).flatMap((each) => this.#replica(each)),
       waitsFor: row.standby ? null : this.#waitsFor(isFrozen ? null : row.names),
       problem: activity,
+      inserted,
     };
+  }
+
+  #wholeUpTo(flushed: Lsn): Lsn {
+    return this.#boundaries.findLast((boundary) => boundary <= flushed) ?? 0;
   }
 
   #replica(each: {
@@ -133,7 +152,7 @@ export class Inspector {
         member: member.name,
         incarnation: null,
         streaming: each.state === "streaming",
-        flushed: each.flushed === null ? 0 : parseLsn(each.flushed),
+        flushed: each.flushed === null ? 0 : this.#wholeUpTo(parseLsn(each.flushed)),
         replayed: each.replayed === null ? 0 : parseLsn(each.replayed),
       },
     ];
@@ -196,6 +215,7 @@ export class Inspector {
       incarnation: memory.incarnation,
       timeline: this.#lastTimeline,
       position: this.#lastPosition,
+      inserted: 0,
       epoch: memory.epoch,
       floor: memory.floor,
       streaming: false,

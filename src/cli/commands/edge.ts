@@ -1,4 +1,5 @@
 /** `holdfast edge`: the data plane of a region. */
+import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { loadOrMakeSecrets } from "../../adapters/adapters.ts";
 import { become, writeEdgeConfig } from "../../agent/units.ts";
@@ -38,6 +39,6 @@ export function register(program: Command): void {
         process.stderr.write(`cannot run an edge: ${(error as Error).message}\n`);
         return exitWith(exit.invalid);
       }
-      become("edge/main.ts", ["--config", config]);
+      become([fileURLToPath(new URL("../../edge/main.ts", import.meta.url)), "--config", config]);
     });
 }

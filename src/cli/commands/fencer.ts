@@ -1,5 +1,6 @@
 /** `holdfast fencer`: the small process beside a member that ends it unless it is petted in time. */
 import type { Command } from "commander";
+import { fencerArguments } from "../../adapters/adapters.ts";
 import { become, membersIn, writeFencerConfig } from "../../agent/units.ts";
 import { exit, exitWith } from "../exit.ts";
 import { topologyOrComplain } from "../topology-file.ts";
@@ -34,6 +35,6 @@ export function register(program: Command): void {
         return exitWith(exit.invalid);
       }
       const config = writeFencerConfig({ ...options, topology: loaded.topology }, member);
-      become("fencer/main.ts", ["--config", config]);
+      become(fencerArguments(config));
     });
 }

@@ -80,6 +80,7 @@ export interface MemberSight {
   readonly incarnation: string | null;
   readonly timeline: number;
   readonly position: Lsn;
+  readonly inserted: Lsn;
   readonly epoch: Epoch;
   readonly floor: Epoch;
   readonly streaming: boolean;

@@ -45,7 +45,9 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
   // So the position is one measured after that (D3), or the promise would be for writes that it does not cover.
   const strengthened = sameSet(step.set, tenure.configured);
   if (strengthened && local.sightAt <= tenure.configuredAt) return;
-  const position = strengthened ? Math.max(record.durable.position, sight.position) : record.durable.position;
+  const position = strengthened
+    ? Math.max(record.durable.position, step.set.acknowledgements > 0 ? sight.inserted : sight.position)
+    : record.durable.position;
   const lost = step.set.acknowledgements < keeper.dataStore.acknowledgements;
   if (lost && step.set.acknowledgements < record.durable.acknowledgements)
     note(
