@@ -47,10 +47,6 @@ const timeout: Micros = millis(600);
 export class Client {
   readonly region: string;
   readonly pooled: boolean;
-  /** Writes whose acknowledgement has passed the gate. */
-  acknowledged = 0;
-  unknown = 0;
-  lastAt: Micros = 0;
   readonly #world: World;
   readonly #kernel: Kernel;
   readonly #network: Network;
@@ -92,14 +88,13 @@ export class Client {
           return this.#fail(turn, retryEvery);
         }
         postgres.process.deliver(() =>
-          postgres.commit((timeline, position) =>
+          postgres.commit((timeline, position) => {
+            const releasedAt = this.#kernel.now;
             gate.passOut(number, () => {
-              this.#world.onAcknowledged(site, timeline, position);
-              this.acknowledged++;
-              this.lastAt = this.#kernel.now;
+              this.#world.onAcknowledged(site, timeline, position, releasedAt);
               if (turn === this.#turn) this.#think();
-            }),
-          ),
+            });
+          }),
         );
       });
     });
@@ -109,7 +104,6 @@ export class Client {
     }
     this.#kernel.after(timeout, () => {
       if (turn !== this.#turn) return;
-      this.unknown++;
       this.#session = null;
       this.#fail(turn, 0);
     });

@@ -32,6 +32,7 @@ export class Oracle {
   lossAcceptedEpoch = 0;
   highestCommitted = 0;
   #highestEpoch = 0;
+  #committedAt: Micros = 0;
   /** The record was deleted, which nobody may take for an expired lease (L2). */
   leaseLost = false;
   #highestAcked = 0;
@@ -138,6 +139,7 @@ export class Oracle {
   #onCommitted(lease: LeaseRecord): void {
     this.committedEpochs++;
     this.highestCommitted = lease.epoch;
+    this.#committedAt = this.#world.kernel.now;
     const { kernel, topology } = this.#world;
     kernel.tell("part", "lease", `epoch ${lease.epoch} is committed: ${lease.holder} is the primary`);
     const member = this.#world.members.get(lease.holder);
@@ -238,11 +240,14 @@ export class Oracle {
       );
   }
 
-  onAcknowledged(site: Site, timeline: Timeline, position: number): void {
+  /** `releasedAt`: when the member had committed it; a gate that was stopped may pass the reply on much later. */
+  onAcknowledged(site: Site, timeline: Timeline, position: number, releasedAt: Micros): void {
     const { kernel } = this.#world;
     this.acknowledged++;
-    this.lastAckAt = kernel.now;
     const { epoch, member } = timeline;
+    if (epoch < this.highestCommitted && releasedAt < this.#committedAt)
+      return this.#checkLate(timeline, position);
+    this.lastAckAt = kernel.now;
     if (epoch < this.#highestAcked)
       return this.#violate(
         "S2",
@@ -300,6 +305,17 @@ export class Oracle {
   onFollowed(member: Postgres, upstream: string, epoch: number): void {
     if (epoch > this.highestCommitted)
       this.#violate("F2", `${member.name} follows ${upstream} in epoch ${epoch}, which is not committed`);
+  }
+
+  /** A reply that was under way: no second writer, but what it says must be true. */
+  #checkLate(timeline: Timeline, position: number): void {
+    this.#world.kernel.hit("a reply passed the gate late");
+    const now = this.#timelineOf(this.highestCommitted);
+    const store = this.#world.topology.dataStores[0];
+    if (store?.replication !== "synchronous" || this.#world.options.ablation.synchronousSet || !now) return;
+    if (this.lossAcceptedEpoch > timeline.epoch) return;
+    if (!holds(now, Number.POSITIVE_INFINITY, timeline, position))
+      this.#violate("S1", `a write of epoch ${timeline.epoch} at ${position} was acknowledged, and is lost`);
   }
 
   onForwarded(edge: Edge, epoch: number): void {

@@ -63,7 +63,9 @@ function plainPlan(chance: Random, world: WorldOptions): Plan {
   ] as const);
   const fast = shape.profile === "fast";
   const plain = shape.members >= 3 && !shape.foreignRegion && !ablation.fencer && !ablation.gate;
-  const spans = { silence: seconds(fast ? 3 : 8), crash: seconds(2) };
+  // With the region may go the store's leader (S8): its election comes on top.
+  const election = world.store === "etcd" ? seconds(1.5) : 0;
+  const spans = { silence: seconds(fast ? 3 : 8) + election, crash: seconds(2) };
   return {
     world: { ...world, thinkMs: 50 },
     faults: [{ kind, at, a: 0, b: 0, lasts: seconds(30), size: 0 }],

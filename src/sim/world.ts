@@ -217,9 +217,9 @@ export class World {
     this.oracle.onTransition(agent, before, after);
   }
 
-  onAcknowledged(site: Site, timeline: Timeline, position: number): void {
+  onAcknowledged(site: Site, timeline: Timeline, position: number, releasedAt: Micros): void {
     this.kernel.mix(position);
-    this.oracle.onAcknowledged(site, timeline, position);
+    this.oracle.onAcknowledged(site, timeline, position, releasedAt);
   }
 
   #onPromoted(member: Postgres, epoch: number): void {
