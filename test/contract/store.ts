@@ -12,6 +12,7 @@ import {
 } from "../../src/ports/store.ts";
 import { revisionOf, StoreModel } from "./store-model.ts";
 import { eventually, type StorePlace, startClient } from "./store-place.ts";
+import { Reader } from "./store-reader.ts";
 
 /** More than any store here needs, so that a busy machine fails no case that is not about time. */
 const PATIENCE_MS = 30_000;
@@ -443,54 +444,6 @@ async function sameAsModel(
     });
   if (0 < model.history.length) await watch.reaches(model.revision);
   assert.deepEqual(watch.model.history, model.history);
-}
-
-/** Reads a watch all the time, and checks that each event comes next. */
-class Reader implements Disposable {
-  readonly model = new StoreModel();
-  readonly events: WatchEvent[] = [];
-  readonly times: number[] = [];
-  readonly #stop = new AbortController();
-  #problem: string | null = null;
-
-  constructor(store: Store, prefix: string, from: number) {
-    this.model.revision = from;
-    void this.#read(store.watch(prefix, from, this.#stop.signal));
-  }
-
-  async #read(watch: AsyncIterable<WatchEvent>): Promise<void> {
-    try {
-      for await (const event of watch) {
-        const before = this.model.revision;
-        if (!this.model.follow(event))
-          this.#problem = `${JSON.stringify(event).slice(0, 500)} after revision ${before}`;
-        this.events.push(event);
-        this.times.push(performance.now());
-      }
-    } catch (error) {
-      this.#problem = `a watch never rejects, and yet: ${error}`;
-    }
-  }
-
-  async reaches(revision: number): Promise<void> {
-    await eventually(
-      `the watch reaches revision ${revision}`,
-      () => this.#problem !== null || revision <= this.model.revision,
-    );
-    assert.equal(this.#problem, null);
-  }
-
-  async sees(kind: WatchEvent["kind"], times: number): Promise<void> {
-    await eventually(
-      `the watch sees ${kind} ${times} times`,
-      () => this.#problem !== null || times <= this.events.filter((event) => event.kind === kind).length,
-    );
-    assert.equal(this.#problem, null);
-  }
-
-  [Symbol.dispose](): void {
-    this.#stop.abort();
-  }
 }
 
 async function swap(store: Store, key: string, expect: number, value: string | null): Promise<number> {

@@ -34,6 +34,10 @@ interface Connection extends Clients {
   readonly session: Http2SessionManager;
 }
 
+type Outcome<T> =
+  | { readonly kind: "answered"; readonly value: T }
+  | { readonly kind: "failed"; readonly failure: Failure; readonly error: unknown };
+
 /** Between rounds in which every endpoint failed at once: fast enough for an election, slow enough for a dead store. */
 const ROUND_PAUSE_MS = 50;
 /** A connection that fell silent is kept this long for the calls that still wait on it. */
@@ -67,33 +71,49 @@ export class Endpoints {
   ): Promise<T> {
     const over = AbortSignal.any([signal, this.closing]);
     let last: Failure | null = null;
-    for (let tries = 1; ; tries += 1) {
-      if (over.aborted) throw new EtcdFailure(timedOut(last, true));
-      const url = this.#url;
-      let sent = false;
-      try {
-        const connection = await this.#connect(url, over);
-        const options = {
-          ...(await this.headers(connection, over)),
-          timeoutMs: this.#options.callTimeoutMs,
-          signal: over,
-        };
-        sent = true;
-        return await attempt(connection, options);
-      } catch (error) {
-        const failure = toFailure(error);
-        const certain = !sent || failure.certain;
-        // `certain` is about the write; that of a call that only reads is always.
-        if (over.aborted) throw new EtcdFailure(timedOut(last, certain || repeatable), error);
-        if (failure.next === "give-up") throw new EtcdFailure(failure, error);
-        last = failure;
-        if (failure.next === "authenticate") this.#token = null;
-        else this.leave(url);
-        if (!certain && !repeatable) throw new EtcdFailure(failure, error);
-      }
+    for (let tries = 1; !over.aborted; tries += 1) {
+      const running = this.#attempt(attempt, over);
+      const outcome = await Promise.race([running.outcome, aborted(over)]);
+      // `certain` is about a write; that of a call that only reads is always.
+      if (outcome === "aborted") throw new EtcdFailure(timedOut(last, !running.isSent() || repeatable));
+      if (outcome.kind === "answered") return outcome.value;
+      const { failure, error } = outcome;
+      if (failure.next === "give-up" || (!failure.certain && !repeatable))
+        throw new EtcdFailure(failure, error);
+      last = failure;
       if (tries % this.#options.endpoints.length === 0)
         await pause(ROUND_PAUSE_MS, undefined, { signal: over }).catch(() => {});
     }
+    throw new EtcdFailure(timedOut(last, true));
+  }
+
+  /**
+   * One attempt at one endpoint. It runs to its own end, also when the caller has given up: only so does a caller
+   * who waits less than an attempt's deadline ever learn that the endpoint is silent (E1). What the caller gave up
+   * before it was sent is not sent.
+   */
+  #attempt<T>(
+    attempt: (clients: Clients, options: CallOptions) => Promise<T>,
+    over: AbortSignal,
+  ): { readonly outcome: Promise<Outcome<T>>; readonly isSent: () => boolean } {
+    const url = this.#url;
+    let sent = false;
+    const run = async (): Promise<Outcome<T>> => {
+      try {
+        const connection = await this.#connect(url, this.closing);
+        const headers = await this.#headers(connection, this.closing);
+        if (over.aborted) return { kind: "failed", failure: timedOut(null, true), error: null };
+        sent = true;
+        const options = { headers, timeoutMs: this.#options.callTimeoutMs, signal: this.closing };
+        return { kind: "answered", value: await attempt(connection, options) };
+      } catch (error) {
+        const failure = toFailure(error);
+        if (failure.next === "authenticate") this.#token = null;
+        else if (failure.next === "elsewhere") this.leave(url);
+        return { kind: "failed", failure: { ...failure, certain: !sent || failure.certain }, error };
+      }
+    };
+    return { outcome: run(), isSent: () => sent };
   }
 
   /** Clients of the endpoint in use, for a stream; `leave(url)` when it fails. */
@@ -104,7 +124,7 @@ export class Endpoints {
     const over = AbortSignal.any([signal, this.closing]);
     try {
       const clients = await this.#connect(url, over);
-      return { url, clients, headers: (await this.headers(clients, over)).headers };
+      return { url, clients, headers: await this.#headers(clients, over) };
     } catch (error) {
       this.leave(url);
       throw error;
@@ -141,12 +161,9 @@ export class Endpoints {
   }
 
   /** `hasleader`: a member that knows no leader says so at once, rather than letting us wait for it. */
-  async headers(
-    clients: Clients,
-    signal: AbortSignal,
-  ): Promise<{ readonly headers: Record<string, string> }> {
+  async #headers(clients: Clients, signal: AbortSignal): Promise<Record<string, string>> {
     const { credentials, callTimeoutMs } = this.#options;
-    if (credentials === undefined) return { headers: { hasleader: "true" } };
+    if (credentials === undefined) return { hasleader: "true" };
     if (this.#token === null) {
       const { user: name, password } = credentials;
       const answer = await clients.auth.authenticate(
@@ -155,7 +172,7 @@ export class Endpoints {
       );
       this.#token = answer.token;
     }
-    return { headers: { hasleader: "true", token: this.#token } };
+    return { hasleader: "true", token: this.#token };
   }
 
   /** Resolves when requests can be sent. Until then nothing was, so a failure here is certain. */

@@ -22,8 +22,10 @@ export interface EtcdMember {
 export interface EtcdCluster extends AsyncDisposable {
   readonly members: readonly EtcdMember[];
   readonly endpoints: readonly string[];
-  /** Runs `etcdctl`; resolves with what it printed. */
-  control(...parameters: readonly string[]): Promise<string>;
+  /** Runs `etcdctl` at all members, or at one; resolves with what it printed. */
+  control(parameters: readonly string[], at?: EtcdMember): Promise<string>;
+  /** Hexadecimal. */
+  idOf(member: EtcdMember): Promise<string>;
   leader(): Promise<EtcdMember>;
   /** Resolves when it commits writes. */
   ready(): Promise<void>;
@@ -64,33 +66,30 @@ export async function startCluster(options: ClusterOptions): Promise<EtcdCluster
     ]);
   });
   const endpoints = members.map(({ url }) => url);
-  const control = async (...parameters: readonly string[]): Promise<string> => {
-    const flags = [
-      "--endpoints",
-      endpoints.join(","),
-      "--command-timeout",
-      "5s",
-      ...(options.controlFlags ?? []),
-    ];
+  const control = async (parameters: readonly string[], at?: EtcdMember): Promise<string> => {
+    const where = at === undefined ? endpoints.join(",") : at.url;
+    const flags = ["--endpoints", where, "--command-timeout", "5s", ...(options.controlFlags ?? [])];
     const { stdout } = await run("etcdctl", [...flags, ...parameters], {
       env: { ...process.env, ETCDCTL_API: "3" },
     });
     return stdout;
   };
+  // Ids are 64-bit numbers: JSON.parse would round them, and round alike those of two members.
+  const status = async (member: EtcdMember): Promise<{ readonly id: bigint; readonly leader: bigint }> => {
+    const text = await control(["endpoint", "status", "-w", "json"], member);
+    const field = (name: string) => BigInt(new RegExp(`"${name}":(\\d+)`).exec(text)?.[1] ?? 0);
+    return { id: field("member_id"), leader: field("leader") };
+  };
   const cluster: EtcdCluster = {
     members,
     endpoints,
     control,
+    idOf: async (member) => (await status(member)).id.toString(16),
     async leader() {
       for (let attempt = 0; attempt < 50; attempt += 1) {
-        for (const [index, url] of endpoints.entries()) {
-          const status = await run("etcdctl", ["--endpoints", url, "endpoint", "status", "-w", "json"], {
-            env: { ...process.env, ETCDCTL_API: "3" },
-          }).catch(() => null);
-          // Ids are 64-bit numbers: JSON.parse would round both, and round alike those of two members.
-          const [, member] = /"member_id":(\d+)/.exec(status?.stdout ?? "") ?? [];
-          const [, leader] = /"leader":(\d+)/.exec(status?.stdout ?? "") ?? [];
-          if (member !== undefined && member === leader) return members[index] as EtcdMember;
+        for (const member of members) {
+          const said = await status(member).catch(() => null);
+          if (said !== null && said.id !== 0n && said.id === said.leader) return member;
         }
       }
       throw new Error("no member says that it leads");
@@ -98,7 +97,7 @@ export async function startCluster(options: ClusterOptions): Promise<EtcdCluster
     async ready() {
       for (let attempt = 1; ; attempt += 1) {
         try {
-          await control("put", "ready", "1");
+          await control(["put", "ready", "1"]);
           return;
         } catch (error) {
           if (attempt === 30) throw error;

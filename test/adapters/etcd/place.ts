@@ -39,7 +39,7 @@ export function newEtcdPlace(cluster: EtcdCluster, endpoints = cluster.endpoints
       const store = await openEtcdStore(spec);
       const { revision } = await store.list("", AbortSignal.timeout(10_000));
       await store.close();
-      await cluster.control("compact", String(revision));
+      await cluster.control(["compact", String(revision)]);
     },
     remove: () => Promise.resolve(),
   };

@@ -1,0 +1,42 @@
+/** A TCP relay that can swallow: connections stay open or are accepted, and nothing passes in either direction. */
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+
+export interface Relay extends AsyncDisposable {
+  readonly port: number;
+  swallow(yes: boolean): void;
+}
+
+export async function startRelay(toPort: number): Promise<Relay> {
+  const sockets = new Set<Socket>();
+  let swallows = false;
+  const join = (from: Socket, to: Socket) => {
+    sockets.add(from);
+    from.on("data", (data) => {
+      if (!swallows) to.write(data);
+    });
+    from.on("error", () => {});
+    from.on("close", () => {
+      sockets.delete(from);
+      if (!swallows) to.destroy();
+    });
+  };
+  const server = createServer((client) => {
+    const upstream = connect(toPort, "127.0.0.1");
+    join(client, upstream);
+    join(upstream, client);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as { port: number }).port,
+    swallow: (yes) => {
+      swallows = yes;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,284 @@
+/** The etcd store while members stop, die, lose their leader or their quorum, and while an endpoint swallows. */
+import assert from "node:assert/strict";
+import { after, type TestContext, test } from "node:test";
+import { openEtcdStore } from "../../../src/adapters/etcd/etcd.ts";
+import { type Store, StoreError } from "../../../src/ports/store.ts";
+import { revisionOf } from "../../contract/store-model.ts";
+import { eventually } from "../../contract/store-place.ts";
+import { Reader } from "../../contract/store-reader.ts";
+import { startRelay } from "./blackhole.ts";
+import { type EtcdCluster, hasEtcd, startCluster } from "./cluster.ts";
+
+/** What a renewal of the profile `fast` could be given. */
+const WRITE_TIMEOUT_MS = 700;
+const deadline = (ms = 20_000) => AbortSignal.timeout(ms);
+
+let shared: Promise<EtcdCluster> | null = null;
+let topologies = 0;
+after(async () => (await shared)?.[Symbol.asyncDispose]());
+
+inCluster("a member that is stopped costs no more than one attempt, and no event", async (cluster) => {
+  const leader = await cluster.leader();
+  const follower = cluster.members.find((member) => member !== leader)!;
+  const gapMs = await underLoad(cluster, othersAfter(cluster, follower.url), async (written) => {
+    follower.signal("SIGSTOP");
+    await written(20);
+    follower.signal("SIGCONT");
+  });
+  // One attempt of 700 ms and a reconnection; the rest for a busy machine.
+  assert.ok(gapMs < 2500, `no write for ${gapMs} ms`);
+});
+
+inCluster("a leader that is killed costs an election, and no event", async (cluster) => {
+  const leader = await cluster.leader();
+  const gapMs = await underLoad(cluster, othersAfter(cluster, leader.url), async (written) => {
+    await leader.kill();
+    await written(20);
+    leader.start();
+    await written(20);
+  });
+  // An election at 1 s takes up to 2 s, and one more after a split vote.
+  assert.ok(gapMs < 8000, `no write for ${gapMs} ms`);
+});
+
+inCluster("a leader that moves costs no event", async (cluster) => {
+  const leader = await cluster.leader();
+  const next = cluster.members.find((member) => member !== leader)!;
+  const gapMs = await underLoad(cluster, cluster.endpoints, async (written) => {
+    await cluster.control(["move-leader", await cluster.idOf(next)], leader);
+    assert.equal(await cluster.leader(), next);
+    await written(20);
+  });
+  assert.ok(gapMs < 2500, `no write for ${gapMs} ms`);
+});
+
+inCluster(
+  "without a quorum every call ends in time and nothing is written, and with it all goes on",
+  async (cluster) => {
+    const [store, other] = [await open(cluster), await open(cluster)];
+    const first = await store.compareAndSwap("a", 0, "0", deadline());
+    assert.ok(first.kind === "succeeded");
+    using reader = new Reader(other, "", first.revision);
+    await reader.sees("progress", 1);
+    const [one, two] = cluster.members;
+    await Promise.all([one!.kill(), two!.kill()]);
+    const startedAt = performance.now();
+    const [outcome] = await Promise.all([
+      store.compareAndSwap("a", first.revision, "1", deadline(1500)),
+      assert.rejects(store.get("a", deadline(1000)), timedOut),
+      assert.rejects(store.list("", deadline(1000)), timedOut),
+    ]);
+    assert.ok(performance.now() - startedAt < 1500 + 250);
+    assert.equal(outcome.kind, "unknown");
+    await reader.sees("lost", 1);
+    one!.start();
+    two!.start();
+    await cluster.ready();
+    const record = await store.get("a", deadline());
+    assert.ok(record !== null);
+    if (outcome.kind === "unknown" && outcome.because.includes("certainly not written"))
+      assert.equal(record.value, "0");
+    const last = await store.compareAndSwap("a", record.revision, "2", deadline());
+    assert.ok(last.kind === "succeeded", JSON.stringify(last));
+    await reader.reaches(last.revision);
+    assert.deepEqual(reader.model.get("a")?.value, "2");
+    await store.close();
+    await other.close();
+  },
+);
+
+inCluster("an endpoint that swallows costs one attempt, and no event", async (cluster) => {
+  const [first, ...rest] = cluster.endpoints;
+  await using relay = await startRelay(Number(new URL(first!).port));
+  const gapMs = await underLoad(cluster, [`http://127.0.0.1:${relay.port}`, ...rest], async (written) => {
+    relay.swallow(true);
+    await written(20);
+    relay.swallow(false);
+    await written(5);
+  });
+  assert.ok(gapMs < 2500, `no write for ${gapMs} ms`);
+});
+
+inCluster("an endpoint that swallows from the start is passed over", async (cluster) => {
+  await using relay = await startRelay(Number(new URL(cluster.endpoints[0]!).port));
+  relay.swallow(true);
+  const store = await open(cluster, [`http://127.0.0.1:${relay.port}`, ...cluster.endpoints.slice(1)]);
+  assert.equal((await store.compareAndSwap("a", 0, "1", deadline(1000))).kind, "succeeded");
+  await store.close();
+});
+
+inCluster(
+  "a watch whose history was compacted while it was lost goes on with a snapshot",
+  async (cluster) => {
+    const [first] = cluster.endpoints;
+    await using relay = await startRelay(Number(new URL(first!).port));
+    const [writer, watcher] = [await open(cluster), await open(cluster, [`http://127.0.0.1:${relay.port}`])];
+    const begin = await writer.compareAndSwap("a", 0, "0", deadline());
+    assert.ok(begin.kind === "succeeded");
+    using reader = new Reader(watcher, "", begin.revision);
+    await reader.sees("progress", 1);
+    relay.swallow(true);
+    await reader.sees("lost", 1);
+    let revision = begin.revision;
+    for (let value = 1; value <= 5; value += 1) {
+      const outcome = await writer.compareAndSwap("a", revision, String(value), deadline());
+      assert.ok(outcome.kind === "succeeded");
+      revision = outcome.revision;
+    }
+    await cluster.control(["compact", String(revision)]);
+    relay.swallow(false);
+    await reader.reaches(revision);
+    assert.equal(
+      reader.events.find(({ kind }) => kind === "snapshot" || kind === "changes")?.kind,
+      "snapshot",
+    );
+    assert.equal(reader.model.get("a")?.value, "5");
+    await writer.close();
+    await watcher.close();
+  },
+);
+
+inCluster("records of another schema are not touched", async (cluster) => {
+  const options = optionsOf(cluster);
+  await cluster.control(["put", `holdfast/${encodeURIComponent(options.topology)}/schema`, "2"]);
+  await assert.rejects(openEtcdStore(options), (error) => {
+    assert.ok(error instanceof StoreError && error.code === "HOLDFAST_STORE_OTHER_SCHEMA");
+    assert.match(error.message, /records have schema 2, and this program knows schema 1/);
+    return true;
+  });
+});
+
+inCluster("two topologies in one cluster see nothing of each other", async (cluster) => {
+  const base = `nested ${process.pid}`;
+  const stores = await Promise.all(
+    [base, `${base}/record`, `${base}/record/a`, `${base}%2Frecord`].map((topology) =>
+      openEtcdStore({ ...optionsOf(cluster), topology }),
+    ),
+  );
+  for (const [index, store] of stores.entries()) {
+    const outcome = await store.compareAndSwap("a", 0, String(index), deadline());
+    assert.equal(outcome.kind, "succeeded");
+  }
+  for (const [index, store] of stores.entries()) {
+    const { records } = await store.list("", deadline());
+    assert.deepEqual(
+      records.map(({ key, value }) => [key, value]),
+      [["a", String(index)]],
+    );
+    await store.close();
+  }
+});
+
+test("no endpoint at all is said within the time to open", async () => {
+  const startedAt = performance.now();
+  await assert.rejects(
+    openEtcdStore({ endpoints: ["http://127.0.0.1:1"], topology: "t", openTimeoutMs: 500 }),
+    (error) => {
+      assert.ok(error instanceof StoreError && error.retryable);
+      assert.match(error.message, /127\.0\.0\.1:1: .*ECONNREFUSED/);
+      return true;
+    },
+  );
+  assert.ok(performance.now() - startedAt < 1000);
+});
+
+/**
+ * Writes one record again and again through `endpoints` while another client watches, troubles the cluster, and checks
+ * that every acknowledged write was told once and in order. Resolves with the longest time between two of them.
+ */
+async function underLoad(
+  cluster: EtcdCluster,
+  endpoints: readonly string[],
+  trouble: (written: (more: number) => Promise<void>) => Promise<void>,
+): Promise<number> {
+  const options = { ...optionsOf(cluster), endpoints };
+  const [writer, watcher] = [await openEtcdStore(options), await openEtcdStore(options)];
+  let running = true;
+  try {
+    const begin = await writer.compareAndSwap("load", 0, "begin", deadline());
+    assert.ok(begin.kind === "succeeded");
+    using reader = new Reader(watcher, "", begin.revision);
+    await reader.sees("progress", 1);
+    const acknowledged: { readonly revision: number; readonly value: string; readonly at: number }[] = [];
+    const writing = writeOn(writer, begin.revision, () => running, acknowledged);
+    const written = async (more: number) => {
+      const target = acknowledged.length + more;
+      await eventually(`${more} more writes`, () => target <= acknowledged.length);
+    };
+    await written(5);
+    await trouble(written);
+    running = false;
+    await writing;
+    await reader.reaches(acknowledged.at(-1)!.revision);
+    const told = new Map(reader.model.history.map((change) => [revisionOf(change), change]));
+    assert.equal(told.size, reader.model.history.length);
+    for (const { revision, value } of acknowledged)
+      assert.deepEqual(told.get(revision), { kind: "put", record: { key: "load", value, revision } });
+    return Math.max(...acknowledged.slice(1).map(({ at }, index) => at - acknowledged[index]!.at));
+  } finally {
+    running = false;
+    await writer.close();
+    await watcher.close();
+  }
+}
+
+async function writeOn(
+  store: Store,
+  from: number,
+  running: () => boolean,
+  acknowledged: { revision: number; value: string; at: number }[],
+): Promise<void> {
+  let revision = from;
+  for (let count = 0; running(); count += 1) {
+    const value = `write ${count}`;
+    const outcome = await store.compareAndSwap("load", revision, value, deadline(WRITE_TIMEOUT_MS));
+    if (outcome.kind === "succeeded") {
+      revision = outcome.revision;
+      acknowledged.push({ revision, value, at: performance.now() });
+    } else {
+      // Unknown, or a conflict with one that was unknown: only the record tells.
+      const record = await store.get("load", deadline(WRITE_TIMEOUT_MS)).catch(() => null);
+      if (record !== null) revision = record.revision;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function inCluster(fact: string, body: (cluster: EtcdCluster) => Promise<void>): void {
+  void test(fact, { timeout: 120_000 }, async (context) => {
+    if (!hasEtcd) {
+      leaveOut(context);
+      return;
+    }
+    shared ??= startCluster({ size: 3 });
+    const cluster = await shared;
+    await cluster.ready();
+    topologies += 1;
+    await body(cluster);
+  });
+}
+
+function leaveOut(context: TestContext): void {
+  const because = "LEFT OUT: etcd is not installed; run scripts/install-test-parts.sh";
+  if (process.env.CI === "true") throw new Error(because);
+  console.error(`${context.name}: ${because}`);
+  context.skip(because);
+}
+
+/** The same within a test. */
+function optionsOf(cluster: EtcdCluster) {
+  const topology = `faults ${process.pid}/${topologies}`;
+  return { endpoints: cluster.endpoints, topology, openTimeoutMs: 20_000 };
+}
+
+function open(cluster: EtcdCluster, endpoints = cluster.endpoints): Promise<Store> {
+  return openEtcdStore({ ...optionsOf(cluster), endpoints });
+}
+
+function othersAfter(cluster: EtcdCluster, first: string): readonly string[] {
+  return [first, ...cluster.endpoints.filter((url) => url !== first)];
+}
+
+function timedOut(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "HOLDFAST_STORE_TIMEOUT" && error.retryable;
+}
