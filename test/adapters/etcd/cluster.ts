@@ -71,6 +71,7 @@ export async function startCluster(options: ClusterOptions): Promise<EtcdCluster
     const flags = ["--endpoints", where, "--command-timeout", "5s", ...(options.controlFlags ?? [])];
     const { stdout } = await run("etcdctl", [...flags, ...parameters], {
       env: { ...process.env, ETCDCTL_API: "3" },
+      timeout: 15_000,
     });
     return stdout;
   };
