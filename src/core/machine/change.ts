@@ -124,7 +124,6 @@ function runStep(turn: Turn, keeper: KeeperDraft, record: LeaseRecord, step: str
     case "drain":
       if (keeper.local.op) return;
       logStep(turn, keeper, step, "started");
-      orderGate(turn, keeper, "hold");
       return runOp(turn, keeper, { kind: "drain" }, timing.drainWithinMs);
     case "stop":
       if (keeper.local.op) return;

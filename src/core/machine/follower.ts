@@ -49,6 +49,7 @@ export function advanceFollower(turn: Turn, keeper: KeeperDraft): void {
       `the lease of epoch ${lease.record.epoch} (${lease.record.holder}) has expired for this region`,
     );
   }
+  if (lease.record.primary === null) return beginAgain(turn, keeper, lease);
   if (!keeper.member || !local.sight) return;
   sealOwn(turn, keeper, lease, local.sight);
   claimIfRight(turn, keeper, lease);
@@ -193,9 +194,7 @@ function sealOwn(turn: Turn, keeper: KeeperDraft, lease: SeenLease, sight: Membe
 function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
   const { member, local } = keeper;
   if (!member || keeper.write || local.op || local.guard || local.sight?.state !== "standby") return;
-  const votes = new Set<RegionName>();
-  for (const [region, seen] of Object.entries(turn.state.agents))
-    if (seen.record.expired[keeper.dataStore.name] === lease.revision) votes.add(region);
+  const votes = votesFor(turn, keeper, lease);
   const approval = Object.values(turn.state.requests).find(
     ({ record }) =>
       record.dataStore === keeper.dataStore.name &&
@@ -254,6 +253,14 @@ function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
   });
 }
 
+/** Regions that saw the lease expire at this very revision. */
+function votesFor(turn: Turn, keeper: KeeperDraft, lease: SeenLease): Set<RegionName> {
+  const votes = new Set<RegionName>();
+  for (const [region, seen] of Object.entries(turn.state.agents))
+    if (seen.record.expired[keeper.dataStore.name] === lease.revision) votes.add(region);
+  return votes;
+}
+
 /**
  * The standbys that the new primary waits for from its first commit: published copies beside it, and the old primary if it
  * ended in order. None is taken on trust: an acknowledgement needs what they flush, and whoever lies below the position of
@@ -279,6 +286,25 @@ function companionsOf(turn: Turn, keeper: KeeperDraft): CopyRef[] {
     if (!found.some((copy) => copy.member === name)) found.push({ member: name, incarnation });
   }
   return found;
+}
+
+/** There has never been a primary, and whoever was to make the first one gave up: it is begun again, by the same one. */
+function beginAgain(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
+  const { dataStore, member, local } = keeper;
+  const first = dataStore.members.find((candidate) => candidate.promotable);
+  keeper.holding = `${dataStore.name} has no primary yet; ${first?.name} is to be the first`;
+  if (first?.name !== member || keeper.write || local.op || local.guard || !local.sight) return;
+  const votes = votesFor(turn, keeper, lease);
+  const needed = Math.floor(turn.state.topology.regions.length / 2) + 1;
+  if (lease.record.phase !== "vacant" && votes.size < needed) return;
+  writeLease(turn, keeper, "claim", {
+    ...lease.record,
+    epoch: Math.max(lease.record.epoch, local.sight.floor) + 1,
+    phase: "claimed",
+    holder: first.name,
+    renewal: 0,
+    because: `first start, again: ${lease.record.because}`,
+  });
 }
 
 /** The first primary of a data store that has never had one: all members are there, empty, and this is the first of them. */

@@ -126,10 +126,12 @@ function watchDeadlines(turn: Turn, keeper: KeeperDraft): void {
 function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
   const tenure = keeper.tenure;
   if (!tenure || !keeper.member) return;
-  const giveUpAt = tenure.since + turn.state.timing.promoteWithinMs;
+  const { promoteWithinMs, initializeWithinMs } = turn.state.timing;
+  const withinMs = record.primary === null ? initializeWithinMs : promoteWithinMs;
+  const giveUpAt = tenure.since + withinMs;
   if (turn.at >= giveUpAt) {
     patchTenure(keeper, {
-      over: `${keeper.member} did not become primary of epoch ${tenure.epoch} within ${turn.state.timing.promoteWithinMs} ms`,
+      over: `${keeper.member} did not become primary of epoch ${tenure.epoch} within ${withinMs} ms`,
     });
     return relinquish(turn, keeper);
   }
@@ -155,15 +157,7 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
   if (local.op || local.guard || !local.sight || local.sight.state === "unknown") return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
   pet(turn, keeper);
-  if (record.primary === null) {
-    const { state, epoch, position, incarnation } = local.sight;
-    // Made already, by an agent that was ended before it could commit.
-    if (state === "primary" && epoch === tenure.epoch && incarnation) {
-      patchTenure(keeper, { promoted: { position, incarnation } });
-      return wakeKeeperAt(keeper, turn.at);
-    }
-    return runOp(turn, keeper, { kind: "initialize", epoch: tenure.epoch }, 60_000);
-  }
+  if (record.primary === null && !isMade(turn, keeper, record)) return;
   const wanted = Math.min(
     keeper.dataStore.replication === "synchronous" ? keeper.dataStore.acknowledgements : 0,
     tenure.configured.standbys.length,
@@ -184,6 +178,26 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
     },
     giveUpAt - turn.at,
   );
+}
+
+/**
+ * The first primary of all. What an agent that was ended in the middle has left is gone on with, not begun anew;
+ * true when it is to be promoted like any other copy.
+ */
+function isMade(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): boolean {
+  const { tenure, local, lease } = keeper;
+  if (!tenure || !local.sight || !lease) return false;
+  const { state, epoch, position, incarnation } = local.sight;
+  if (state === "standby") return true;
+  if (state === "absent")
+    runOp(turn, keeper, { kind: "initialize", epoch: record.epoch }, turn.state.timing.initializeWithinMs);
+  else if (state === "stopped")
+    runOp(turn, keeper, { kind: "start-sealed", basis: lease.revision }, turn.state.timing.stopWithinMs * 10);
+  else if (state === "primary" && epoch === tenure.epoch && incarnation) {
+    patchTenure(keeper, { promoted: { position, incarnation } });
+    wakeKeeperAt(keeper, turn.at);
+  }
+  return false;
 }
 
 /** A committed primary of ours: renew, guard, keep copies, serve a planned change. */

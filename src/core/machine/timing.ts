@@ -18,6 +18,8 @@ export interface Timing {
   readonly hungMs: SpanMs;
   /** A claim that has not led to a primary by then is given up (trap 3). */
   readonly promoteWithinMs: SpanMs;
+  /** The same for the first primary of all: it is made from nothing, and nobody waits for it yet. */
+  readonly initializeWithinMs: SpanMs;
   /** The second best candidate waits this long for the best. */
   readonly patienceMs: SpanMs;
   /** A published standby that does not stream for this long is left out. */
@@ -49,6 +51,7 @@ export function timing(profile: LeaseProfile, storeTimeoutMs?: SpanMs): Timing {
     silentMs: leaseMs * 1.5,
     hungMs: Math.max(freezeMs, 1000),
     promoteWithinMs: Math.max(3 * leaseMs, 5000),
+    initializeWithinMs: 120_000,
     patienceMs: renewMs * 2,
     redundancyWaitMs: Math.max(leaseMs, 2000),
     rejoinAfterMs: Math.max(6 * leaseMs, 15_000),
