@@ -97,14 +97,16 @@ export class Endpoints {
     over: AbortSignal,
   ): { readonly outcome: Promise<Outcome<T>>; readonly isSent: () => boolean } {
     const url = this.#url;
+    // Of its own, so that what the call hangs on it goes with it: `closing` lives as long as the store.
+    const life = AbortSignal.any([this.closing]);
     let sent = false;
     const run = async (): Promise<Outcome<T>> => {
       try {
-        const connection = await this.#connect(url, this.closing);
-        const headers = await this.#headers(connection, this.closing);
+        const connection = await this.#connect(url, life);
+        const headers = await this.#headers(connection, life);
         if (over.aborted) return { kind: "failed", failure: timedOut(null, true), error: null };
         sent = true;
-        const options = { headers, timeoutMs: this.#options.callTimeoutMs, signal: this.closing };
+        const options = { headers, timeoutMs: this.#options.callTimeoutMs, signal: life };
         return { kind: "answered", value: await attempt(connection, options) };
       } catch (error) {
         const failure = toFailure(error);
@@ -178,6 +180,8 @@ export class Endpoints {
   /** Resolves when requests can be sent. Until then nothing was, so a failure here is certain. */
   async #connect(url: string, signal: AbortSignal): Promise<Connection> {
     const connection = this.#connections.get(url) ?? this.#open(url);
+    const known = connection.session.state();
+    if (known === "open" || known === "idle") return connection;
     // Half of an attempt: a packet that is swallowed costs less than one that is accepted and not answered.
     const timeout = AbortSignal.timeout(this.#options.callTimeoutMs / 2);
     const state = await Promise.race([connection.session.connect(), aborted(signal), aborted(timeout)]);
