@@ -53,6 +53,7 @@ export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
   const lease = keeper.lease;
   if (!lease || !keeper.member) return;
   keeper.overSince = null;
+  keeper.holding = "";
   if (keeper.tenure?.epoch !== lease.record.epoch) {
     // We come back to a lease of our own: nothing is confirmed until a renewal is.
     const { record } = lease;
