@@ -31,7 +31,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     () => room.wakeAll(),
   );
   const counters = new TrafficCounters(metrics);
-  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters }, () => plans.hasTable);
+  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters });
+  metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
   const tcp = Object.entries(config.tcp).map(
     ([store, listen]) => new TcpProxy({ store, listen, holdMaxMs: config.tcpHoldMaxMs }, metrics),
   );

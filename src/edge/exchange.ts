@@ -5,13 +5,13 @@
  * - E2. What may have been sent is sent again only if it is safe to repeat (`core/traffic/repeat`).
  * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
  */
-import type { ServerResponse } from "node:http";
 import { mayRepeat } from "../core/traffic/budget.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, unlimited } from "../core/traffic/return.ts";
 import { Attempt, type AttemptListener } from "./attempt.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { type Problem, problemBody } from "./problem.ts";
@@ -24,9 +24,6 @@ import type { WriterWatch } from "./writer-watch.ts";
 
 /** Envoy's least number of repeats at once. */
 const repeatsAtLeast = 3;
-
-/** Copying more costs more than the second buffer. */
-const oneWriteUpToBytes = 16 * 1024;
 
 export interface ExchangeRequest {
   readonly upstream: UpstreamRequest;
@@ -46,7 +43,7 @@ export class Exchange implements AttemptListener {
   readonly #world: ExchangeWorld;
   readonly #plan: ServicePlan;
   readonly #request: ExchangeRequest;
-  readonly #response: ServerResponse;
+  readonly #responder: ClientConnection;
   readonly #arrivedAt = monotonicNow();
   /** Since the last pause: each upstream is tried once before anyone waits. */
   #tried: Upstream[] = [];
@@ -62,13 +59,18 @@ export class Exchange implements AttemptListener {
   #writing = false;
   #isOver = false;
 
-  constructor(world: ExchangeWorld, plan: ServicePlan, request: ExchangeRequest, response: ServerResponse) {
+  constructor(
+    world: ExchangeWorld,
+    plan: ServicePlan,
+    request: ExchangeRequest,
+    responder: ClientConnection,
+  ) {
     this.#world = world;
     this.#plan = plan;
     this.#request = request;
-    this.#response = response;
+    this.#responder = responder;
     plan.active++;
-    response.on("close", () => this.#leave());
+    responder.onGone = () => this.#leave();
   }
 
   proceed(): void {
@@ -186,34 +188,30 @@ export class Exchange implements AttemptListener {
   whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void {
     this.#answered(attempt, head);
     this.#over();
-    if (body === null) this.#response.end();
-    // As text it leaves with the head in one write; as bytes it would take a second buffer and writev.
-    else if (body.length <= oneWriteUpToBytes) this.#response.end(body.toString("latin1"), "latin1");
-    else this.#response.end(body);
+    this.#responder.whole(head.status, head.headers, body);
   }
 
   head(attempt: Attempt, head: ParsedHead): void {
     this.#answered(attempt, head);
-    this.#response.flushHeaders();
+    this.#responder.onTaken = () => attempt.resume();
+    this.#responder.begin(head.status, head.headers, head.contentLength !== null);
   }
 
-  chunk(attempt: Attempt, chunk: Buffer): boolean {
-    if (this.#response.write(chunk)) return true;
-    this.#response.once("drain", () => attempt.resume());
-    return false;
+  chunk(_attempt: Attempt, chunk: Buffer): boolean {
+    return this.#responder.chunk(chunk);
   }
 
   finished(_attempt: Attempt): void {
     this.#endTry();
     this.#over();
-    this.#response.end();
+    this.#responder.end();
   }
 
   broken(attempt: Attempt): void {
     this.#endTry();
     attempt.upstream.failed();
     this.#over();
-    this.#response.destroy();
+    this.#responder.destroy();
   }
 
   // --- how it ends ---
@@ -239,7 +237,6 @@ export class Exchange implements AttemptListener {
       "x-holdfast-held-ms",
       String(Math.round(this.#heldMs)),
     );
-    this.#response.writeHead(status, own);
     this.#count(attempt.upstream.region, status);
   }
 
@@ -287,15 +284,12 @@ export class Exchange implements AttemptListener {
       String(Math.round(this.#heldMs)),
     ];
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
-    // The rest of an upload that nobody will read: the connection cannot be used again.
-    if (isStream(this.#request)) head.push("connection", "close");
     this.#count("none", problem.status);
     this.#over();
-    this.#response.writeHead(problem.status, head);
-    this.#response.end(this.#request.upstream.method === "HEAD" ? undefined : body);
+    this.#responder.whole(problem.status, head, Buffer.from(body));
   }
 
-  /** The response is done, or the client went away. */
+  /** The client went away. */
   #leave(): void {
     if (this.#isOver) return;
     this.#attempt?.abandon();

@@ -94,6 +94,8 @@ export class Metrics {
 
 const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_requests_total: "Requests answered, by service, upstream region and class of status.",
+  holdfast_edge_refused_total: "Requests that could mean two things, or that no proxy passes on.",
+  holdfast_edge_connections: "Clients' HTTP connections open now.",
   holdfast_edge_request_seconds: "From the head of a request to the end of its response.",
   holdfast_edge_tries_total: "Tries at an upstream, by how they ended.",
   holdfast_edge_repeats_total: "Requests repeated, by why.",

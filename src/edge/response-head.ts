@@ -5,7 +5,7 @@
  * folded lines, two lengths, a length beside a transfer coding, and codings other than `chunked` are refused.
  */
 import type { RetryHint } from "../core/traffic/repeat.ts";
-import { isServicesOwn, kindOf } from "./headers.ts";
+import { isServicesOwn, isToken, kindOf, removeNamed, saneValue, valueBehind } from "./headers.ts";
 
 export interface ParsedHead {
   readonly status: number;
@@ -21,13 +21,8 @@ export interface ParsedHead {
   readonly hint: RetryHint;
 }
 
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const saneValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 const digits = /^\d{1,15}$/;
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?$/;
-/** Names that were found to be tokens: services send few different ones. Bounded, since they come from outside. */
-const soundNames = new Set<string>();
-
 /** `text`: everything before the empty line, in latin1. A string: what is wrong with it. */
 export function parseResponseHead(text: string): ParsedHead | string {
   let end = text.indexOf("\r\n");
@@ -47,8 +42,8 @@ export function parseResponseHead(text: string): ParsedHead | string {
     const line = end < 0 ? text.slice(begin) : text.slice(begin, end);
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(0, colon));
-    if (!isSoundName(name)) return "a field whose name is no token";
-    const value = line.slice(colon + 1).trim();
+    if (!isToken(name)) return "a field whose name is no token";
+    const value = valueBehind(line, colon + 1);
     if (!saneValue.test(value)) return `control characters in the field ${name}`;
     switch (kindOf(name)) {
       case "length":
@@ -94,19 +89,4 @@ export function parseResponseHead(text: string): ParsedHead | string {
   const hint =
     said === "writer-changing" || said === "nothing-done" ? said : hasRetryAfter ? "retry-after" : "none";
   return { status: Number(first[2]), headers, contentLength, chunked, keepAlive, keepAliveMs, hint };
-}
-
-function isSoundName(name: string): boolean {
-  if (soundNames.has(name)) return true;
-  if (!token.test(name)) return false;
-  if (soundNames.size < 1000) soundNames.add(name);
-  return true;
-}
-
-/** Fields that `Connection` declares to be for this hop only. Framing ones cannot be named away. */
-function removeNamed(headers: string[], named: readonly string[]): void {
-  for (let at = headers.length - 2; at >= 0; at -= 2) {
-    const name = (headers[at] as string).toLowerCase();
-    if (name !== "content-length" && named.includes(name)) headers.splice(at, 2);
-  }
 }

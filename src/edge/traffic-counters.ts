@@ -26,6 +26,11 @@ export class TrafficCounters {
     series.seconds.observe(seconds);
   }
 
+  /** No request, or none that is passed on. */
+  refused(status: number): void {
+    this.#metrics.count("holdfast_edge_refused_total", { status });
+  }
+
   /** Only tries that did not answer the client. */
   tried(region: string, end: TryEnd): void {
     const how = end.kind === "answered" ? `status-${end.status}` : end.kind;
