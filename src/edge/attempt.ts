@@ -6,13 +6,21 @@
  */
 import type { RetryHint, TryEnd } from "../core/traffic/repeat.ts";
 import type { ParsedHead } from "./response-head.ts";
-import type { Upstream } from "./upstream.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamRequest } from "./upstream-connection.ts";
+import type { UpstreamPool } from "./upstream-pool.ts";
 
 /** Held back until whole. Longer: more memory and latency a response; shorter: more of them can break in mid-body. */
 const wholeUpToBytes = 64 * 1024;
 /** A refused answer is read to its end up to this size, to keep the connection. */
 const discardUpToBytes = 64 * 1024;
+
+/** Where it is tried, and who is told how that went. */
+export interface AttemptTarget {
+  readonly region: string;
+  readonly pool: UpstreamPool;
+  succeeded(): void;
+  failed(): void;
+}
 
 /** What an attempt tells. After `ended` nothing more is told; after `head` come chunks, then `finished` or `broken`. */
 export interface AttemptListener {
@@ -33,7 +41,7 @@ export interface AttemptListener {
 type Phase = "connecting" | "sent" | "gathering" | "streaming" | "discarding" | "over";
 
 export class Attempt implements ResponseReceiver {
-  readonly upstream: Upstream;
+  readonly upstream: AttemptTarget;
   readonly request: UpstreamRequest;
   readonly #listener: AttemptListener;
   readonly #timer: NodeJS.Timeout;
@@ -44,7 +52,12 @@ export class Attempt implements ResponseReceiver {
   #more: Buffer[] | null = null;
   #bytes = 0;
 
-  constructor(upstream: Upstream, request: UpstreamRequest, timeoutMs: number, listener: AttemptListener) {
+  constructor(
+    upstream: AttemptTarget,
+    request: UpstreamRequest,
+    timeoutMs: number,
+    listener: AttemptListener,
+  ) {
     this.upstream = upstream;
     this.request = request;
     this.#listener = listener;

@@ -56,8 +56,11 @@ export class HttpProxy implements RequestHandler {
 
   refuse(status: number, because: string, responder: ClientConnection): void {
     this.#world.counters.refused(status);
-    const problem = { ...refused, status, detail: `It is not passed on: ${because}.` };
-    answer(responder, problem, "", status === 405 ? ["allow", [...methods].join(", ")] : []);
+    const code = status === 405 ? "HOLDFAST_METHOD" : "HOLDFAST_BAD_REQUEST";
+    const title = "The request is refused";
+    const detail = `It is not passed on: ${because}.`;
+    const allow = status === 405 ? ["allow", [...methods].join(", ")] : [];
+    answer(responder, { status, code, title, detail, retryAfterS: 0 }, "", allow);
   }
 
   #serveOwn(path: string, responder: ClientConnection): void {
@@ -68,14 +71,6 @@ export class HttpProxy implements RequestHandler {
     responder.whole(isLive ? 200 : isKnown ? 503 : 404, [...headers, "cache-control", "no-store"], body);
   }
 }
-
-const refused: Problem = {
-  status: 400,
-  code: "HOLDFAST_BAD_REQUEST",
-  title: "The request is refused",
-  detail: "",
-  retryAfterS: 0,
-};
 
 const noTable: Problem = {
   status: 503,

@@ -11,13 +11,13 @@ import {
   isOpen,
   mayProbe,
 } from "../core/traffic/breaker.ts";
-import { Attempt, type AttemptListener } from "./attempt.ts";
+import { Attempt, type AttemptListener, type AttemptTarget } from "./attempt.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
 const probeTimeoutMs = 1000;
 
-export class Upstream {
+export class Upstream implements AttemptTarget {
   readonly url: string;
   readonly region: string;
   readonly pool: UpstreamPool;
