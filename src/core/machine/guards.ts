@@ -34,7 +34,9 @@ export function freeze(turn: Turn, keeper: KeeperDraft, why: "lease" | "rpo"): v
 /** H4: what a confirmed renewal, or a majority of promises, lets the guards allow. */
 export function petGuards(turn: Turn, keeper: KeeperDraft): void {
   pet(turn, keeper);
-  if (keeper.lease?.record.phase === "committed" && !keeper.tenure?.over) orderGate(turn, keeper);
+  const { tenure } = keeper;
+  if (!tenure || tenure.over || keeper.lease?.record.phase !== "committed") return;
+  if (gateModeOf(tenure) !== "closed") orderGate(turn, keeper);
 }
 
 export function pet(turn: Turn, keeper: KeeperDraft): void {
@@ -44,14 +46,20 @@ export function pet(turn: Turn, keeper: KeeperDraft): void {
   if (Number.isFinite(deadline)) turn.commands.push({ kind: "pet", member, epoch: tenure.epoch, deadline });
 }
 
+/** What the gate is to be as long as the lease is fresh: a planned change holds it, and closes it before the stop. */
+export function gateModeOf(tenure: Tenure): "open" | "hold" | "closed" {
+  const log = tenure.change?.log ?? [];
+  if (log.some((entry) => entry.step === "stop")) return "closed";
+  const drain = log.findLast((entry) => entry.step === "drain");
+  return drain && !drain.event.startsWith("undo") ? "hold" : "open";
+}
+
 export function orderGate(turn: Turn, keeper: KeeperDraft, mode?: "open" | "hold" | "closed"): void {
   const { tenure, member } = keeper;
   if (!tenure || !member) return;
   const { freezeAt, stopAt } = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile);
   if (!Number.isFinite(stopAt) && mode !== "closed") return;
-  const draining = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event === "started");
-  const undone = tenure.change?.log.some((entry) => entry.step === "drain" && entry.event.startsWith("undo"));
-  const wanted = mode ?? (draining && !undone ? "hold" : "open");
+  const wanted = mode ?? gateModeOf(tenure);
   turn.commands.push({
     kind: "gate",
     member,

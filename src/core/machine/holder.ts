@@ -13,7 +13,7 @@ import type { InstantMs } from "../model/time.ts";
 import { advanceAsking } from "./asking.ts";
 import { advanceChange } from "./change.ts";
 import { companions } from "./follower.ts";
-import { confirmedAt, freeze, orderGate, pet } from "./guards.ts";
+import { confirmedAt, freeze, gateModeOf, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { advanceQuorum, publishedPosition } from "./redundancy.ts";
 import { touchRouting } from "./routing.ts";
@@ -222,7 +222,7 @@ function advanceLeading(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): v
     runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
     note(turn, "info", keeper.dataStore.name, "writes flow again: the lease is renewed");
   }
-  if (fresh && !tenure.gateOpen) orderGate(turn, keeper);
+  if (fresh && !tenure.gateOpen && gateModeOf(tenure) !== "closed") orderGate(turn, keeper);
   advanceQuorum(turn, keeper, record);
   advanceChange(turn, keeper, record);
 }
