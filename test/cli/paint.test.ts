@@ -1,3 +1,4 @@
+/** When a terminal is shown colours, and when it is not. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { paintFor } from "../../src/cli/paint.ts";

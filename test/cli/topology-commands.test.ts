@@ -1,3 +1,4 @@
+/** What people see of `validate`, `check`, `schema` and `diff`: the text, the streams and the exit codes. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -4,8 +4,6 @@ import type { ServiceRules } from "./rules.ts";
 import type { WallMs } from "./time.ts";
 import type { Address } from "./topology.ts";
 
-export type { ServiceRules } from "./rules.ts";
-
 /** Kept apart on purpose: a drained region may come back by itself, a forbidden or fenced one may not. */
 export type RegionState = "active" | "standby" | "draining" | "drained" | "forbidden" | "fenced";
 

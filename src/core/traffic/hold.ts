@@ -1,5 +1,5 @@
 /** How long a request may wait for better times, and how often it looks whether they have come. */
-import type { ServiceRules } from "../model/routing.ts";
+import type { ServiceRules } from "../model/rules.ts";
 import type { InstantMs, SpanMs } from "../model/time.ts";
 
 export type HoldDecision =

@@ -1,3 +1,4 @@
+/** A topology text that is composed by a program compiles to what was asked for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+/** Two topologies in, what changed between them out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

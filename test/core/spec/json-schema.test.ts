@@ -1,3 +1,4 @@
+/** The JSON Schema for editors says the same as the compiler. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+/** What `holdfast check` finds by arithmetic before anything runs. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+/** The reference page is what the language says about itself. */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";

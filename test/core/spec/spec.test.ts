@@ -1,3 +1,4 @@
+/** Text in, topology out; or every problem with its place and what would fit. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

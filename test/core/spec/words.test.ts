@@ -1,3 +1,4 @@
+/** Durations, sizes, names and the nearest known word. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
