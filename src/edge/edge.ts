@@ -7,6 +7,7 @@ import { HoldRoom } from "./hold-room.ts";
 import { HttpProxy } from "./http-proxy.ts";
 import { Metrics } from "./metrics.ts";
 import { ServicePlans } from "./service-plan.ts";
+import { StaleStore } from "./stale-store.ts";
 import { TableHolder } from "./table-holder.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 import { TrafficCounters } from "./traffic-counters.ts";
@@ -31,7 +32,9 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     () => room.wakeAll(),
   );
   const counters = new TrafficCounters(metrics);
-  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters });
+  const stale = new StaleStore(config.name);
+  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale });
+  metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
   const tcp = Object.entries(config.tcp).map(
     ([store, listen]) => new TcpProxy({ store, listen, holdMaxMs: config.tcpHoldMaxMs }, metrics),

@@ -17,6 +17,7 @@ import { monotonicNow } from "./monotonic.ts";
 import { type Problem, problemBody } from "./problem.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
+import type { AskedFor, StaleStore } from "./stale-store.ts";
 import type { TrafficCounters } from "./traffic-counters.ts";
 import type { Upstream } from "./upstream.ts";
 import type { UpstreamRequest } from "./upstream-connection.ts";
@@ -37,6 +38,7 @@ export interface ExchangeWorld {
   readonly room: HoldRoom;
   readonly writers: WriterWatch;
   readonly counters: TrafficCounters;
+  readonly stale: StaleStore;
 }
 
 export class Exchange implements AttemptListener {
@@ -80,6 +82,7 @@ export class Exchange implements AttemptListener {
     const { safe, idempotent } = this.#request;
     const admission = admitByMode(route.mode, safe);
     if (admission.kind === "refuse") {
+      if (route.mode === "static" && this.#serveStale(admission.because)) return;
       this.#fail(unavailable(admission.code, admission.because));
       return;
     }
@@ -186,6 +189,12 @@ export class Exchange implements AttemptListener {
   }
 
   whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void {
+    const { staleMaxMs } = this.#plan.route.rules;
+    if (staleMaxMs > 0 && this.#request.upstream.method === "GET") {
+      // RFC 5861 section 4: these are errors in the sense of `stale-if-error`.
+      if (500 <= head.status && head.status <= 504 && this.#serveStale(`status ${head.status}`)) return;
+      this.#world.stale.keep(this.#askedFor(), { ...head, body }, attempt.upstream.region, staleMaxMs);
+    }
     this.#answered(attempt, head);
     this.#over();
     this.#responder.whole(head.status, head.headers, body);
@@ -222,25 +231,42 @@ export class Exchange implements AttemptListener {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
       this.#world.room.wakeSome(2);
     }
-    const own = headers;
-    own.push(
-      "x-holdfast-region",
-      attempt.upstream.region,
-      "x-holdfast-edge",
-      this.#world.edge,
-      "x-holdfast-generation",
-      String(this.#plan.table.generation),
-      "x-request-id",
-      this.#request.requestId,
-      "x-holdfast-tries",
-      String(this.#tries),
-      "x-holdfast-held-ms",
-      String(Math.round(this.#heldMs)),
-    );
+    headers.push("x-holdfast-region", attempt.upstream.region);
+    this.#sign(headers);
     this.#count(attempt.upstream.region, status);
   }
 
+  /** What every answer tells of how it came about. */
+  #sign(headers: string[]): void {
+    headers.push("x-holdfast-edge", this.#world.edge);
+    headers.push("x-holdfast-generation", String(this.#plan.table.generation));
+    headers.push("x-request-id", this.#request.requestId);
+    headers.push("x-holdfast-tries", String(this.#tries));
+    headers.push("x-holdfast-held-ms", String(Math.round(this.#heldMs)));
+  }
+
+  #askedFor(): AskedFor {
+    const { method, path, headers } = this.#request.upstream;
+    return { service: this.#plan.name, method, path, headers };
+  }
+
+  /** R5: an old answer comes before waiting and before an error, where nobody forbids it. */
+  #serveStale(because: string): boolean {
+    const { staleMaxMs } = this.#plan.route.rules;
+    if (staleMaxMs <= 0 || !this.#request.safe) return false;
+    const kept = this.#world.stale.find(this.#askedFor(), staleMaxMs, because);
+    if (kept === null) return false;
+    kept.headers.push("x-holdfast-region", kept.region);
+    this.#sign(kept.headers);
+    this.#world.counters.servedStale(because);
+    this.#count(kept.region, kept.status);
+    this.#over();
+    this.#responder.whole(kept.status, kept.headers, kept.body);
+    return true;
+  }
+
   #hold(because: string): void {
+    if (this.#serveStale(because)) return;
     const now = monotonicNow();
     const { room, counters } = this.#world;
     const decision = decideHold(this.#plan.route.rules, {
@@ -265,24 +291,9 @@ export class Exchange implements AttemptListener {
   #fail(problem: Problem): void {
     if (this.#isOver) return;
     const body = problemBody(problem, this.#request.requestId);
-    const head: string[] = [
-      "content-type",
-      "application/problem+json",
-      "content-length",
-      String(Buffer.byteLength(body)),
-      "cache-control",
-      "no-store",
-      "x-request-id",
-      this.#request.requestId,
-      "x-holdfast-edge",
-      this.#world.edge,
-      "x-holdfast-generation",
-      String(this.#plan.table.generation),
-      "x-holdfast-tries",
-      String(this.#tries),
-      "x-holdfast-held-ms",
-      String(Math.round(this.#heldMs)),
-    ];
+    const head = ["content-type", "application/problem+json", "cache-control", "no-store"];
+    head.push("content-length", String(Buffer.byteLength(body)));
+    this.#sign(head);
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
     this.#count("none", problem.status);
     this.#over();

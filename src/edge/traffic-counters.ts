@@ -45,6 +45,10 @@ export class TrafficCounters {
     this.#metrics.count("holdfast_edge_held_total", { because });
   }
 
+  servedStale(because: string): void {
+    this.#metrics.count("holdfast_edge_stale_total", { because });
+  }
+
   holdRefused(): void {
     this.#metrics.count("holdfast_edge_hold_refused_total");
   }
