@@ -10,7 +10,7 @@ export interface Fault {
     readonly moment: "claimed" | "promoted" | "committed" | "vacant";
     readonly count: number;
   };
-  /** Index of a region. */
+  /** Index of a region; -1: wherever the lease is held when it begins. */
   readonly a: number;
   /** Index of another one, where the fault is between two. */
   readonly b: number;
@@ -19,6 +19,9 @@ export interface Fault {
   /** How bad: a share, a factor, milliseconds, as the kind has it. */
   readonly size: number;
 }
+
+/** What lasts this long or longer is not healed in the end: the others must do without that region. */
+export const forGood: Micros = 10_000_000_000;
 
 /** Kind -> whether it lasts, and what `size` means. */
 export const faultKinds = {

@@ -1,7 +1,7 @@
 /** A fault in, a world that suffers it, and that has it taken away again in the end. */
 import type { LeaseRecord, RequestRecord } from "../core/model/record.ts";
 import { recordKeys } from "../core/model/record.ts";
-import type { Fault } from "./fault.ts";
+import { type Fault, forGood } from "./fault.ts";
 import { type Micros, millis } from "./kernel.ts";
 import { storeName } from "./shapes.ts";
 import type { Site, World } from "./world.ts";
@@ -36,6 +36,8 @@ export class Inflictor {
   }
 
   #healed = false;
+  /** Regions in which something is broken for good. */
+  readonly lost = new Set<Site>();
 
   /** Takes back all that lasts, and starts all that is down. Nothing goes wrong from then on. */
   healAll(): void {
@@ -48,7 +50,7 @@ export class Inflictor {
     world.store.slowness = 1;
     world.store.loseReplies = 0;
     world.store.deaf.clear();
-    for (const site of world.siteList) this.#restore(site);
+    for (const site of world.siteList) if (!this.lost.has(site)) this.#restore(site);
     world.store.reconsider();
   }
 
@@ -73,7 +75,9 @@ export class Inflictor {
     const world = this.#world;
     const { kernel, network, store } = world;
     const sites = world.siteList;
-    const site = sites[fault.a % sites.length] as Site;
+    const site = fault.a < 0 ? this.#holder() : (sites[fault.a % sites.length] as Site);
+    if (site === null) return;
+    if (fault.lasts >= forGood) this.lost.add(site);
     const other = sites[fault.b % sites.length] as Site;
     const { postgres, gate, fencer, agent, edge } = site;
     this.inflicted.set(fault.kind, (this.inflicted.get(fault.kind) ?? 0) + 1);
@@ -265,6 +269,15 @@ export class Inflictor {
     }
   }
 
+  #holder(): Site | null {
+    const lease = this.#world.store.records.get(recordKeys.lease(storeName))?.record as
+      | LeaseRecord
+      | null
+      | undefined;
+    const region = lease && this.#world.members.get(lease.holder)?.region;
+    return region ? this.#world.site(region) : null;
+  }
+
   /** A person's wish, written into the store as the API does. */
   ask(kind: RequestRecord["kind"], toRegion: string | null): void {
     const world = this.#world;
@@ -319,6 +332,7 @@ export class Inflictor {
       this.#undoing.delete(once);
       undo();
     };
+    if (lasts >= forGood) return;
     this.#undoing.add(once);
     this.#world.kernel.after(lasts, once);
   }

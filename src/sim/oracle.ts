@@ -326,9 +326,16 @@ export class Oracle {
 
   // ---------------------------------------------------------------- agents
 
-  /** S16: nothing is repeated without a pause, however often it fails. */
-  onTransition(agent: Agent, _before: AgentState, _after: AgentState): void {
+  /** S16: nothing is repeated without a pause, however often it fails. M3: knowledge only grows. */
+  onTransition(agent: Agent, before: AgentState, after: AgentState): void {
     const { kernel } = this.#world;
+    const known = before.keepers[storeName]?.leaseRevision ?? 0;
+    const knows = after.keepers[storeName]?.leaseRevision ?? 0;
+    if (knows < known)
+      return this.#violate(
+        "M3",
+        `the agent of ${agent.region} went back from revision ${known} of the lease to ${knows}`,
+      );
     const window = Math.floor(kernel.now / stormWindow);
     const seen = this.#storms.get(agent.region);
     if (seen?.window !== window) {

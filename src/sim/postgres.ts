@@ -423,7 +423,7 @@ export class Postgres {
       incarnation: disk.incarnation,
       timeline: disk.timeline?.number ?? 0,
       position: disk.position,
-      inserted: primary ? disk.position : 0,
+      inserted: primary ? this.#written : 0,
       epoch: disk.role === "primary" ? disk.ledEpoch : disk.followEpoch,
       floor: disk.floor,
       streaming: state === "standby" && this.streaming,

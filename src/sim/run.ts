@@ -2,6 +2,7 @@
 import type { LeaseRecord } from "../core/model/record.ts";
 import { recordKeys } from "../core/model/record.ts";
 import type { Coverage } from "./coverage.ts";
+import { forGood } from "./fault.ts";
 import { Inflictor } from "./inflict.ts";
 import { type Micros, millis, type StoryLine, seconds, type Violation } from "./kernel.ts";
 import { storeName } from "./shapes.ts";
@@ -66,9 +67,9 @@ function settle(world: World, inflictor: Inflictor, plan: Plan): void {
   const { kernel, oracle } = world;
   const { broken } = plan;
   kernel.tell("fault", "heal", broken ? "all is healed but one region" : "everything is healed");
-  if (broken) inflictor.healAllBut({ ...broken, at: 0, lasts: seconds(100_000) });
+  if (broken) inflictor.healAllBut({ ...broken, at: 0, lasts: forGood });
   else inflictor.healAll();
-  const lost = broken ? [world.siteList[broken.a % world.siteList.length] as Site] : [];
+  const { lost } = inflictor;
   let healedAt = kernel.now;
   let askedPerson = false;
   for (;;) {
@@ -109,13 +110,11 @@ function leaseOf(world: World): LeaseRecord | null {
 }
 
 /** By the evidence in the store, and by what lies on the disks of the living: who might lead; empty: nobody can be proven. */
-function mayLead(world: World, lost: readonly Site[]): string {
+function mayLead(world: World, lost: ReadonlySet<Site>): string {
   const lease = leaseOf(world);
   const store = world.topology.dataStores[0];
   if (!lease || !store) return "";
-  const living = [...world.members.values()].filter(
-    (member) => !lost.some((site) => site.postgres === member),
-  );
+  const living = [...world.members.values()].filter((member) => !lost.has(world.site(member.region)));
   const published = living.filter((member) =>
     lease.durable.standbys.some(
       (copy) => copy.member === member.name && copy.incarnation === member.disk.incarnation,
@@ -137,11 +136,11 @@ function mayLead(world: World, lost: readonly Site[]): string {
   return "";
 }
 
-function whyNotWhole(world: World, lost: readonly Site[]): string {
+function whyNotWhole(world: World, lost: ReadonlySet<Site>): string {
   const lease = leaseOf(world);
   if (lease?.phase !== "committed") return `the lease is ${lease?.phase ?? "missing"}`;
   for (const member of world.members.values()) {
-    if (lost.some((site) => site.postgres === member)) continue;
+    if (lost.has(world.site(member.region))) continue;
     if (member.name === lease.holder) {
       if (!member.isPrimary) return `${member.name} holds the lease and is no primary`;
     } else if (!member.isStandby || !member.streaming) return `${member.name} does not stream`;

@@ -1,7 +1,7 @@
 /** A seed in, a world and its faults out: each seed has its own mix, so that rare combinations are somebody's everyday. */
 import type { ProfileName } from "../core/model/profile.ts";
 import type { Fault, FaultKind } from "./fault.ts";
-import { faultKinds } from "./fault.ts";
+import { faultKinds, forGood } from "./fault.ts";
 import { millis, seconds } from "./kernel.ts";
 import { Random } from "./random.ts";
 import { plainShape, type Shape } from "./shapes.ts";
@@ -34,7 +34,10 @@ export function planFor(seed: number, tellStory = false): Plan {
     tellStory,
     drift: chance.chance(0.5) ? 0.0049 : 0,
   };
-  if (chance.chance(0.15)) return plainPlan(chance, world);
+  const style = chance.fraction();
+  if (style < 0.12) return plainPlan(chance, world);
+  if (style < 0.2) return lostDiskPlan(chance, world);
+  if (style < 0.3) return badPromotionPlan(chance, world);
   const span = seconds(chance.between(10, 40));
   const healAt = seconds(8) + span;
   const faults: Fault[] = [];
@@ -75,6 +78,69 @@ function plainPlan(chance: Random, world: WorldOptions): Plan {
   };
 }
 
+/** A disk is lost, or is as it once was, about when the others fail (traps 4 and 6). */
+function lostDiskPlan(chance: Random, world: WorldOptions): Plan {
+  const { shape } = world;
+  const at = seconds(14) + chance.below(seconds(4));
+  const fault = (kind: FaultKind, a: number, afterMs: number): Fault => ({
+    kind,
+    at: at + millis(afterMs),
+    a,
+    b: 0,
+    lasts: seconds(chance.between(5, 40)),
+    size: 0,
+  });
+  const faults: Fault[] = [];
+  const others = Array.from({ length: shape.members - 1 }, (_, index) => index + 1);
+  if (chance.chance(0.5)) {
+    const kind = chance.pick(["pause-postgres", "kill-region", "disk-hung"] as const);
+    for (const other of others) if (chance.chance(0.85)) faults.push(fault(kind, other, chance.below(20)));
+    faults.push(fault("rollback", 0, 30));
+  } else {
+    faults.push(fault("wipe", chance.pick(others), 0));
+    if (chance.chance(0.3)) faults.push(fault("kill-region", chance.pick(others), chance.skewed(1, 10_000)));
+    const kind = chance.pick(["kill-region", "kill-postgres", "pause-region", "wipe"] as const);
+    faults.push(fault(kind, chance.chance(0.8) ? 0 : -1, chance.skewed(1, 12_000)));
+  }
+  const fair = faults.filter(
+    ({ kind }) => kind === "wipe" || kind === "rollback" || isFair(kind, world.ablation, 1),
+  );
+  return { world, faults: fair, healAt: at + seconds(20), broken: null, resumesWithin: null };
+}
+
+/** The primary's region is lost, and whoever takes over is hit while it does (traps 3, 7 and 10). */
+function badPromotionPlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(14) + chance.below(seconds(4));
+  const fair = (kind: FaultKind) => isFair(kind, world.ablation, 1);
+  const first = chance.pick((["kill-region", "pause-region", "kill-postgres"] as const).filter(fair));
+  const kinds: readonly FaultKind[] = [
+    "pause-postgres",
+    "disk-hung",
+    "kill-postgres",
+    "crash-agent",
+    "pause-agent",
+    "kill-region",
+    "pause-region",
+  ];
+  const faults: Fault[] = [{ kind: first, at, a: 0, b: 0, lasts: seconds(chance.between(10, 60)), size: 0 }];
+  const hits = chance.between(1, 2);
+  for (let hit = 0; hit < hits; hit++) {
+    const kind = chance.pick(kinds.filter(fair));
+    const moment = chance.pick(["claimed", "promoted", "committed"] as const);
+    const stands = kind === "pause-postgres" || kind === "disk-hung";
+    faults.push({
+      kind,
+      at: millis(chance.skewed(1, 1000)) - millis(1),
+      after: { moment, count: 2 + hit },
+      a: -1,
+      b: 0,
+      lasts: stands && hits === 1 ? forGood : seconds(chance.between(1, 40)),
+      size: 0,
+    });
+  }
+  return { world, faults, healAt: at + seconds(45), broken: null, resumesWithin: null };
+}
+
 function brokenFor(chance: Random, { shape, ablation, store }: WorldOptions): Fault {
   const kinds = (
     ["kill-region", "isolate", "pause-region", "pause-postgres", "disk-hung", "crash-agent"] as const
@@ -87,7 +153,7 @@ function faultFor(chance: Random, kind: FaultKind, shape: Shape, span: number): 
   const reactive = chance.chance(0.25);
   const fault = {
     kind,
-    a: chance.chance(0.4) ? 0 : chance.below(regions),
+    a: reactive && chance.chance(0.5) ? -1 : chance.chance(0.4) ? 0 : chance.below(regions),
     b: chance.below(regions),
     lasts: millis(lastsLong.has(kind) ? chance.skewed(200, 20_000) : chance.skewed(20, 15_000)),
     size: sizeFor(chance, kind),
@@ -137,8 +203,8 @@ function isFair(kind: FaultKind, ablation: Ablation, seedShare: number): boolean
 }
 
 function ablationFor(chance: Random): Ablation {
-  if (!chance.chance(0.25)) return nothingAblated;
-  const guard = chance.pick(["fencer", "gate", "seal", "synchronousSet"] as const);
+  if (!chance.chance(0.35)) return nothingAblated;
+  const guard = chance.pick(["fencer", "fencer", "gate", "seal", "synchronousSet"] as const);
   return { ...nothingAblated, [guard]: true };
 }
 
