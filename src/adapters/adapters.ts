@@ -16,7 +16,7 @@ import { loadOrMakeToken } from "./system/token.ts";
 export { EdgeGate } from "./edge/edge-gate.ts";
 export { EdgeRouter } from "./edge/edge-router.ts";
 export { FencerClient } from "./fencer/fencer-client.ts";
-export { fencerArguments } from "./fencer/fencer-command.ts";
+export { fencerArguments, fencerEnvironment } from "./fencer/fencer-command.ts";
 export { AgentClient } from "./http/agent-client.ts";
 export { PeersClient } from "./http/peers-client.ts";
 export { HttpProber } from "./http/prober.ts";

@@ -32,7 +32,6 @@ export interface RegionPorts {
 }
 
 export const dataStoreName = "orders-db";
-export const serviceName = "orders";
 
 /** Two regions that serve and one that votes, or three that serve. */
 const regionNames = ["eu-west", "eu-central", "eu-north"] as const;

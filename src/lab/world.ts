@@ -1,6 +1,6 @@
 /** A service in three regions on one machine, of real processes: started, watched over, broken on purpose, cleaned up. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -280,10 +280,6 @@ async function removeTree(folder: string): Promise<void> {
       await sleep(100);
     }
   }
-}
-
-export function readToken(layout: LabLayout): string {
-  return readFileSync(join(layout.secretsDir, "token"), "utf8").trim();
 }
 
 function treeOf(dataDir: string) {

@@ -50,7 +50,3 @@ export function compareHistories(own: readonly Stretch[], upstream: readonly Str
   }
   return { common, forkedAt: null };
 }
-
-export function endOf(history: readonly Stretch[]): Lsn {
-  return history.at(-1)?.end ?? 0;
-}

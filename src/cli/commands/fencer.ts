@@ -1,6 +1,7 @@
 /** `holdfast fencer`: the small process beside a member that ends it unless it is petted in time. */
+import { join } from "node:path";
 import type { Command } from "commander";
-import { fencerArguments } from "../../adapters/adapters.ts";
+import { fencerArguments, fencerEnvironment } from "../../adapters/adapters.ts";
 import { become, membersIn, writeFencerConfig } from "../../agent/units.ts";
 import { exit, exitWith } from "../exit.ts";
 import { topologyOrComplain } from "../topology-file.ts";
@@ -35,6 +36,7 @@ export function register(program: Command): void {
         return exitWith(exit.invalid);
       }
       const config = writeFencerConfig({ ...options, topology: loaded.topology }, member);
+      Object.assign(process.env, fencerEnvironment(join(options.stateDir, "compile-cache")));
       become(fencerArguments(config));
     });
 }

@@ -26,15 +26,6 @@ export function nextQuorumStep(published: QuorumSet, configured: QuorumSet, want
   return sameSet(published, wanted) ? { kind: "done" } : { kind: "publish", set: wanted };
 }
 
-/** Q1 as a question: does waiting for `configured` keep the promise of `published`? */
-export function isAtLeastAsStrong(configured: QuorumSet, published: QuorumSet): boolean {
-  if (published.acknowledgements === 0) return true;
-  return (
-    configured.acknowledgements >= published.acknowledgements &&
-    configured.standbys.every((copy) => has(published, copy))
-  );
-}
-
 export function sameSet(a: QuorumSet, b: QuorumSet): boolean {
   return (
     a.acknowledgements === b.acknowledgements &&

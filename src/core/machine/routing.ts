@@ -1,6 +1,5 @@
 /** The routing table as one agent keeps it: who publishes, what it says, and that this region's data planes have it. */
 import { judge, type Vantage } from "../judge/judge.ts";
-import { recordKeys } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { NEVER } from "../model/time.ts";
 import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
@@ -127,5 +126,3 @@ function factsOf(turn: Turn): RoutingFacts {
 export function touchRouting(turn: Turn): void {
   if (!turn.state.routing.stale) turn.state.routing = { ...turn.state.routing, stale: true };
 }
-
-export const routingKey = recordKeys.routing;

@@ -1,6 +1,5 @@
 /** One transition under way: a draft of the next state, and the commands gathered so far. Never outlives the transition. */
-import type { RegionName, StoreName } from "../model/id.ts";
-import type { AgentRecord } from "../model/record.ts";
+import type { RegionName } from "../model/id.ts";
 import { type InstantMs, NEVER, type WallMs } from "../model/time.ts";
 import type { Command, MemberOp } from "./command.ts";
 import type { AgentState, Keeper, Local, Tenure } from "./state.ts";
@@ -66,12 +65,4 @@ export function isAlive(turn: Turn, region: RegionName): boolean {
   if (region === turn.state.self) return true;
   const seen = turn.state.agents[region];
   return seen !== undefined && turn.at - seen.seenAt <= turn.state.timing.silentMs;
-}
-
-export function agentRecord(turn: Turn, region: RegionName): AgentRecord | undefined {
-  return turn.state.agents[region]?.record;
-}
-
-export function keeperOf(turn: Turn, store: StoreName): Keeper | undefined {
-  return turn.state.keepers[store];
 }

@@ -9,9 +9,5 @@ export type SpanMs = number;
 /** Milliseconds since 1970 on the wall clock: for reports and audit, never for a decision. */
 export type WallMs = number;
 
-export function elapsedMs(from: InstantMs, to: InstantMs): SpanMs {
-  return to - from;
-}
-
 /** The instant that never comes. */
 export const NEVER: InstantMs = Number.POSITIVE_INFINITY;

@@ -4,7 +4,7 @@ import type { Store } from "../../../src/ports/store.ts";
 import type { StorePlace } from "../../contract/store-place.ts";
 import type { EtcdCluster } from "./cluster.ts";
 
-/** For `store-client.ts`. */
+/** For `store-client.ts`, which imports it by name. @public */
 export function openStore(spec: unknown): Promise<Store> {
   return openEtcdStore(spec as EtcdStoreOptions);
 }

@@ -8,7 +8,7 @@ import { openSqliteStore, type SqliteStoreOptions } from "../../../src/adapters/
 import type { Store } from "../../../src/ports/store.ts";
 import type { StorePlace } from "../../contract/store-place.ts";
 
-/** For `store-client.ts`. */
+/** For `store-client.ts`, which imports it by name. @public */
 export function openStore(spec: unknown): Promise<Store> {
   return openSqliteStore(spec as SqliteStoreOptions);
 }

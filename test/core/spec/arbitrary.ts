@@ -9,7 +9,10 @@ const spanArb = (min: number) =>
 const rpsArb = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 5000 }));
 const hostArb = fc.constantFrom("127.0.0.1", "db.example", "::1", "10.0.0.9");
 const names = (min: number, max: number) => fc.uniqueArray(nameArb, { minLength: min, maxLength: max });
-const textArb = fc.string({ unit: fc.constantFrom(..."aZ09 :#-'\"{}[]&*!|>%@\\,?~\n\té"), maxLength: 30 });
+const textArb = fc.string({
+  unit: fc.constantFrom(...Array.from("aZ09 :#-'\"{}[]&*!|>%@\\,?~\n\té")),
+  maxLength: 30,
+});
 
 export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
   .gen()
