@@ -1,6 +1,6 @@
 // Completes package-lock.json: npm leaves optional packages of other platforms out when it could not look them up, and then
 // "npm ci" refuses the file. Run it after changing a dependency: node scripts/complete-lock.mjs package-lock.json
-import { readFileSync, writeFileSync } from "fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 const file = process.argv[2];
 const lock = JSON.parse(readFileSync(file, "utf8"));
@@ -15,7 +15,7 @@ const os = {
 let added = 0;
 for (const [path, p] of Object.entries(lock.packages))
   for (const [name, version] of Object.entries(p.optionalDependencies ?? {})) {
-    const key = "node_modules/" + name;
+    const key = `node_modules/${name}`;
     if (lock.packages[key]) continue;
     if (path === "") continue;
     const m =
@@ -41,5 +41,5 @@ for (const [path, p] of Object.entries(lock.packages))
     added++;
   }
 lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)));
-writeFileSync(file, JSON.stringify(lock, null, 2) + "\n");
+writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
 console.log("added", added);

@@ -4,7 +4,12 @@ import { test } from "node:test";
 import { emptyChronicle, measured } from "../../../src/core/review/incident.ts";
 
 test("a span between marks is null until both are reached", () => {
-  assert.deepEqual(measured(emptyChronicle), { ttdMs: null, ttaMs: null, writableMs: null, recoveryMs: null });
+  assert.deepEqual(measured(emptyChronicle), {
+    ttdMs: null,
+    ttaMs: null,
+    writableMs: null,
+    recoveryMs: null,
+  });
   assert.deepEqual(measured({ ...emptyChronicle, t0Impact: 0, t1Detected: 900 }), {
     ttdMs: 900,
     ttaMs: null,
