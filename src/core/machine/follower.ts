@@ -193,7 +193,11 @@ function sealOwn(turn: Turn, keeper: KeeperDraft, lease: SeenLease, sight: Membe
 
 function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
   const { member, local } = keeper;
-  if (!member || keeper.write || local.op || local.guard || local.sight?.state !== "standby") return;
+  if (!member || keeper.write || local.op || local.guard) return;
+  if (local.sight?.state !== "standby") {
+    keeper.holding = `${member} is ${local.sight?.state ?? "unknown"}, and so cannot lead`;
+    return;
+  }
   const votes = votesFor(turn, keeper, lease);
   const approval = Object.values(turn.state.requests).find(
     ({ record }) =>

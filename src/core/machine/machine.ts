@@ -254,7 +254,8 @@ function takeMemberReply(turn: Turn, keeper: KeeperDraft, id: number, outcome: M
     patchLocal(keeper, {
       guard: null,
       changedAt: turn.at,
-      guardRetryAt: ok ? turn.at : turn.at + timing.guardRetryMs,
+      // An operation that is still under way may bring back what was ended: then it is ended again, after a pause.
+      guardRetryAt: ok && !local.op ? turn.at : turn.at + timing.guardRetryMs,
     });
   else {
     const failures = ok ? 0 : local.failures + 1;
