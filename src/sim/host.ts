@@ -32,7 +32,10 @@ export class Host {
 
   /** When this host's monotonic clock will have reached `atMs`: the first whole microsecond. */
   whenMonotonic(atMs: number): Micros {
-    return this.#bootedAt + Math.ceil(((atMs - this.#startsAtMs) / this.rate) * 1000);
+    let at = this.#bootedAt + Math.ceil(((atMs - this.#startsAtMs) / this.rate) * 1000);
+    // Rounding of the division must not make it wake a moment too early, for ever.
+    while (this.#startsAtMs + ((at - this.#bootedAt) / 1000) * this.rate < atMs) at++;
+    return at;
   }
 
   boot(startsAtMs: number): void {

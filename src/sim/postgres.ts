@@ -454,8 +454,16 @@ export class Postgres {
           }
           act();
         };
-        if (this.process.alive) this.process.deliver(perform);
-        else perform();
+        if (!this.process.alive) return perform();
+        let done = false;
+        const once = () => {
+          if (done) return;
+          done = true;
+          perform();
+        };
+        this.process.deliver(once);
+        // Whoever waits for a stopped server hears of its death, as its connection is reset.
+        if (!done) this.onKilled(once);
       });
     switch (op.kind) {
       case "initialize":
