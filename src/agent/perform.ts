@@ -324,7 +324,7 @@ async function runOp(
       return { kind: "succeeded", op: op.kind, position, incarnation, timeline };
     }
     case "follow":
-      return plain(await database.follow({ upstream: op.upstream }, signal));
+      return plain(await database.follow(op, signal));
     case "set-quorum":
       return plain(await database.setQuorum(op, signal));
     case "freeze":

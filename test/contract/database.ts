@@ -59,7 +59,7 @@ async function tell(t: TestContext, place: DatabasePlace): Promise<void> {
       (await pgA.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(1000))).kind,
       "failed",
     );
-    assert.equal((await pgA.follow({ upstream: place.upstream(b, 1) }, within(1000))).kind, "failed");
+    assert.equal((await pgA.follow({ upstream: place.upstream(b, 1), promotedAt: null }, within(1000))).kind, "failed");
   });
 
   await fact(
@@ -167,7 +167,7 @@ async function tell(t: TestContext, place: DatabasePlace): Promise<void> {
         [sealed.position, basis, sealed.position],
       );
       assert.deepEqual(ok(await pgC.seal({ basis: basis + 100 }, within(5000))).position, sealed.position);
-      ok(await pgC.follow({ upstream: place.upstream(a, 1) }, within(5000)));
+      ok(await pgC.follow({ upstream: place.upstream(a, 1), promotedAt: null }, within(5000)));
       assert.equal((await pgC.inspect(500)).sealedBasis, 0);
     }
     await load.stop();
@@ -185,7 +185,7 @@ async function tell(t: TestContext, place: DatabasePlace): Promise<void> {
       took.push(ms(began));
       assert.ok(before <= started.position, `${started.position} is below ${before}`);
       assert.equal((await pgC.inspect(500)).sealedBasis, 9);
-      ok(await pgC.follow({ upstream: place.upstream(a, 1) }, within(5000)));
+      ok(await pgC.follow({ upstream: place.upstream(a, 1), promotedAt: null }, within(5000)));
     }
     report(t, "startSealed", took);
   });
@@ -228,7 +228,7 @@ async function tell(t: TestContext, place: DatabasePlace): Promise<void> {
       assert.equal(promoted.timeline, 2);
       const seen = await leader.inspect(500);
       assert.deepEqual([seen.state, seen.epoch, seen.floor, seen.frozen], ["primary", 2, 2, false]);
-      ok(await follower.follow({ upstream: place.upstream(leaderName, 2) }, within(5000)));
+      ok(await follower.follow({ upstream: place.upstream(leaderName, 2), promotedAt: null }, within(5000)));
       const client = await place.client(leaderName);
       await client.write("in epoch 2");
       const kept = await client.keys();
@@ -308,9 +308,9 @@ async function tell(t: TestContext, place: DatabasePlace): Promise<void> {
   );
 
   await fact("nobody follows a member that does not lead the epoch", async () => {
-    const wrong = await pgB.follow({ upstream: place.upstream(c, 9) }, within(3000));
+    const wrong = await pgB.follow({ upstream: place.upstream(c, 9), promotedAt: null }, within(3000));
     assert.equal(wrong.kind, "failed");
-    const early = await pgB.follow({ upstream: place.upstream(a, 10) }, within(3000));
+    const early = await pgB.follow({ upstream: place.upstream(a, 10), promotedAt: null }, within(3000));
     assert.equal(early.kind, "failed");
     ok(await pgB.rejoin({ upstream: place.upstream(a, 9), onProgress: () => undefined }, within(30_000)));
   });
@@ -348,7 +348,7 @@ async function switchOver(
   lap();
   ok(await from.startSealed({ basis: 0 }, within(10_000)));
   const began = performance.now();
-  ok(await from.follow({ upstream: place.upstream(toName, epoch) }, within(10_000)));
+  ok(await from.follow({ upstream: place.upstream(toName, epoch), promotedAt: null }, within(10_000)));
   const [a, b, c, d, e] = at as [number, number, number, number, number];
   return {
     kind: "succeeded",

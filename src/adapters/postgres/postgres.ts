@@ -13,7 +13,7 @@ import { initializeMember } from "./initialize.ts";
 import { Inspector } from "./inspect.ts";
 import { MemberFile } from "./member-file.ts";
 import { promoteMember } from "./promote.ts";
-import { followChecked, rejoinMember } from "./rejoin.ts";
+import { followChecked, followKnown, rejoinMember } from "./rejoin.ts";
 import { type Secrets, Server } from "./server.ts";
 import { type Settings, staticConf } from "./settings.ts";
 import { sealStandby, startSealedStandby } from "./standby.ts";
@@ -161,7 +161,9 @@ class PostgresMember implements Database {
   follow(request: Parameters<Database["follow"]>[0], signal: AbortSignal) {
     return this.#operate("follow", signal, async (both) => {
       this.#requireRunning("let it follow");
-      await followChecked(this.#server, this.#file, request.upstream, both);
+      const { upstream, promotedAt } = request;
+      if (promotedAt === null) await followChecked(this.#server, this.#file, upstream, both);
+      else await followKnown(this.#server, this.#file, upstream, promotedAt, both);
       return {};
     });
   }

@@ -38,6 +38,18 @@ export interface Rejoined {
   readonly divergence: Divergence | null;
 }
 
+/** The same for a copy that is known to be a part of what was promoted at the upstream, up to `promotedAt`. */
+export async function followKnown(
+  server: Server,
+  file: MemberFile,
+  upstream: Upstream,
+  promotedAt: Lsn,
+  signal: AbortSignal,
+): Promise<void> {
+  refuseOldEpoch(file, upstream);
+  await followUpstream(server, file, upstream, { timeline: null, position: promotedAt }, signal);
+}
+
 /** A running standby changes its upstream, if its history is a part of that one's. */
 export async function followChecked(
   server: Server,

@@ -136,7 +136,8 @@ export async function startSealedStandby(
  * in the making, and who is sealed or promoted before then lacks what others have.
  */
 export interface Goal {
-  readonly timeline: number;
+  /** Null: whichever it is on when it is there. */
+  readonly timeline: number | null;
   readonly position: Lsn;
 }
 
@@ -179,7 +180,9 @@ async function awaitStreaming(server: Server, epoch: Epoch, goal: Goal, signal: 
       const row = await look(server);
       // As libpq renders it; as we wrote it, in quotes, after a receiver has changed its timeline.
       const isOurs = new RegExp(`application_name='?${name}'?(\\s|$)`).test(row.receiver_conninfo ?? "");
-      const isThere = row.receiver_timeline === goal.timeline && goal.position <= positionOf(row);
+      const isThere =
+        (goal.timeline === null || row.receiver_timeline === goal.timeline) &&
+        goal.position <= positionOf(row);
       return isOurs && isThere && row.receiver_status === "streaming" ? true : undefined;
     },
     2,

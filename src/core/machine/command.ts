@@ -4,6 +4,7 @@
  * The order of effects is a contract: persist, fence, confirm the fence, promote, route, validate, declare.
  */
 import type { Epoch, MemberName, RegionName, Revision, StoreName } from "../model/id.ts";
+import type { Lsn } from "../model/lsn.ts";
 import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
 import type { RoutingTable, SignedTable } from "../model/routing.ts";
 import type { InstantMs, SpanMs } from "../model/time.ts";
@@ -84,7 +85,11 @@ export type MemberOp =
   | { readonly kind: "rejoin"; readonly upstream: Upstream }
   | { readonly kind: "start-sealed"; readonly basis: Revision }
   | { readonly kind: "seal"; readonly basis: Revision }
-  | { readonly kind: "follow"; readonly upstream: Upstream }
+  /**
+   * `promotedAt`: where the upstream's promotion ended, when the seal proves that this copy is a part of what was promoted;
+   * then nobody has to compare histories first. Null: it has to be found out.
+   */
+  | { readonly kind: "follow"; readonly upstream: Upstream; readonly promotedAt: Lsn | null }
   | {
       readonly kind: "promote";
       readonly epoch: Epoch;

@@ -10,6 +10,7 @@ import type { QuorumSet } from "../act/quorum.ts";
 import { decideClaim } from "../decide/claim.ts";
 import { basisOf, expiresAt, isExpired, type SeenLease } from "../lease/lease.ts";
 import type { RegionName } from "../model/id.ts";
+import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef } from "../model/record.ts";
 import { ownReport, reportsOf, writeRequest } from "./change.ts";
 import type { Upstream } from "./command.ts";
@@ -132,7 +133,8 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
       if (local.mustRejoin) return rejoin(turn, keeper, upstream);
       if (sight.epoch !== record.epoch || sight.sealedBasis !== 0) {
         disarm(turn, keeper, record.epoch);
-        return runOp(turn, keeper, { kind: "follow", upstream }, timing.stopWithinMs);
+        const promotedAt = local.failures === 0 ? knownPrefix(keeper, lease, sight) : null;
+        return runOp(turn, keeper, { kind: "follow", upstream, promotedAt }, timing.stopWithinMs);
       }
       if (sight.streaming) {
         if (local.notStreamingSince !== null) patchLocal(keeper, { notStreamingSince: null });
@@ -149,6 +151,26 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
     default:
       return sight.state satisfies never;
   }
+}
+
+/**
+ * The position of the promotion, when our copy is known to be a part of what was promoted: it was published for the old
+ * primary, sealed against the very basis of the claim, and ends no later than the claimer's own seal did.
+ */
+function knownPrefix(keeper: KeeperDraft, lease: SeenLease, sight: MemberSight): Lsn | null {
+  const { claim } = keeper;
+  if (
+    !claim ||
+    claim.epoch !== lease.record.epoch ||
+    claim.basis !== sight.sealedBasis ||
+    claim.position === null
+  )
+    return null;
+  if (sight.sealedPosition > claim.position) return null;
+  const published = claim.standbys.some(
+    (copy) => copy.member === keeper.member && copy.incarnation === sight.incarnation,
+  );
+  return published ? lease.record.durable.position : null;
 }
 
 function rejoin(turn: Turn, keeper: KeeperDraft, upstream: Upstream): void {

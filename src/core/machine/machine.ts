@@ -24,7 +24,7 @@ import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
 import { advanceRouting, takeApplied, takeTable, takeTableReply, touchRouting } from "./routing.ts";
-import type { AgentState, Keeper, LeaseWrite } from "./state.ts";
+import type { AgentState, Keeper, LeaseWrite, SeenClaim } from "./state.ts";
 import { type KeeperDraft, patchLocal, patchTenure, resetWake, type Tools, type Turn } from "./turn.ts";
 
 export interface Step {
@@ -159,6 +159,8 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
   const standing = write !== null && record?.stamp === write.record.stamp;
   if (!standing) keeper.overSince = null;
   if (record?.phase === "committed") keeper.heardAt = turn.at;
+  if (record?.phase === "claimed" && keeper.claim?.epoch !== record.epoch)
+    keeper.claim = seeClaim(turn, keeper, record);
   if (
     before?.epoch !== record?.epoch ||
     before?.phase !== record?.phase ||
@@ -166,6 +168,17 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
   )
     touchRouting(turn);
   if (standing) takeStanding(turn, keeper, revision, before ?? null);
+}
+
+function seeClaim(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): SeenClaim {
+  const region = keeper.dataStore.members.find((member) => member.name === record.holder)?.region ?? "";
+  const seal = turn.state.agents[region]?.record.members[record.holder]?.seal;
+  return {
+    epoch: record.epoch,
+    basis: record.basis,
+    position: seal?.basis === record.basis ? seal.position : null,
+    standbys: record.durable.standbys,
+  };
 }
 
 /** Our own write came back by the watch before, or instead of, its reply: it stands, whatever the reply will say. */

@@ -12,7 +12,7 @@ import type {
   StoreName,
 } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
+import type { AgentRecord, CopyRef, LeaseRecord, RequestRecord } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { type InstantMs, NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore, Topology } from "../model/topology.ts";
@@ -91,6 +91,8 @@ export interface Keeper {
   readonly lease: SeenLease | null;
   /** Highest revision heard of the lease's key, also of its deletion (trap 9). */
   readonly leaseRevision: Revision;
+  /** The last claim that was seen, and what was known of the claimer's copy then. */
+  readonly claim: SeenClaim | null;
   /** The one write of the lease that is on its way; what it was for. */
   readonly write: LeaseWrite | null;
   /** Revision against which a write was sent that nobody answered: until the lease is seen beyond it, it may yet be written (trap 8). */
@@ -109,6 +111,15 @@ export interface Keeper {
   readonly holding: string;
   readonly wakeAt: InstantMs;
   readonly incident: OpenIncident | null;
+}
+
+export interface SeenClaim {
+  readonly epoch: Epoch;
+  readonly basis: Revision;
+  /** Where the claimer's sealed copy ended; null: it was not told. */
+  readonly position: Lsn | null;
+  /** Copies that were published for the primary before. */
+  readonly standbys: readonly CopyRef[];
 }
 
 export interface LeaseWrite {
@@ -215,6 +226,7 @@ export function initialState(options: {
       member: dataStore.members.find((member) => member.region === self)?.name ?? null,
       lease: null,
       leaseRevision: 0,
+      claim: null,
       write: null,
       doubtful: -1,
       tenure: null,

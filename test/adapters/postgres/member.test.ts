@@ -247,7 +247,7 @@ void test("two members promoted from the same position to the same timeline are 
     await client.query("create table after (i int)");
     await client.end();
     ok(await b.startSealed({ basis: 2 }, within(10_000)));
-    const refusal = await b.follow({ upstream: lab.upstream("pg-c", 3) }, within(5000));
+    const refusal = await b.follow({ upstream: lab.upstream("pg-c", 3), promotedAt: null }, within(5000));
     assert.equal(refusal.kind, "failed");
     assert.match((refusal as { because: string }).because, /diverged/);
     const back = ok(
