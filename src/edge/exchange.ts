@@ -6,6 +6,8 @@
  * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
  */
 import { mayRepeat } from "../core/traffic/budget.ts";
+import { priorityOf } from "../core/traffic/classes.ts";
+import type { Priority } from "../core/traffic/concurrency.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
@@ -53,6 +55,11 @@ export class Exchange implements AttemptListener {
   #pauses = 0;
   #heldMs = 0;
   #attempt: Attempt | null = null;
+  readonly #priority: Priority;
+  /** Of the try under way: where, since when, and among how many. */
+  #at: Upstream | null = null;
+  #since = 0;
+  #among = 0;
   #waiting: Waiting | null = null;
   /** The try under way is a repeat, and counts against the budget. */
   #repeating = false;
@@ -71,6 +78,7 @@ export class Exchange implements AttemptListener {
     this.#plan = plan;
     this.#request = request;
     this.#responder = responder;
+    this.#priority = priorityOf(plan.route, request.upstream);
     plan.active++;
     responder.onGone = () => this.#leave();
   }
@@ -96,10 +104,19 @@ export class Exchange implements AttemptListener {
       this.#hold("the writer is coming back");
       return;
     }
-    const upstream = this.#plan.choose(this.#tried);
-    if (!upstream) {
+    const first = this.#plan.choose(this.#tried);
+    if (!first) {
       this.#tried = [];
       this.#hold("every target failed");
+      return;
+    }
+    const hasRoom = first.hasRoom(this.#priority);
+    const upstream = hasRoom ? first : this.#plan.chooseWithRoom(this.#tried, this.#priority);
+    if (!upstream) {
+      // What matters least goes first, at once and not after a wait; the others wait for room.
+      if (this.#priority === "sheddable")
+        this.#fail(unavailable("HOLDFAST_SHED", "there is room only for what matters more"));
+      else this.#hold("every target is full");
       return;
     }
     if (this.#owesRepeat && !this.#mayRepeat()) {
@@ -126,6 +143,9 @@ export class Exchange implements AttemptListener {
       this.#writing = true;
       this.#plan.writing++;
     }
+    this.#at = upstream;
+    this.#since = monotonicNow();
+    this.#among = ++upstream.inFlight;
     const { rules } = this.#plan.route;
     this.#attempt = new Attempt(upstream, this.#request.upstream, rules.tryTimeoutMs, this);
     this.#attempt.start();
@@ -133,6 +153,13 @@ export class Exchange implements AttemptListener {
 
   #endTry(): void {
     this.#attempt = null;
+    const upstream = this.#at;
+    if (upstream !== null) {
+      this.#at = null;
+      const wasFull = !upstream.hasRoom("standard");
+      upstream.inFlight--;
+      if (wasFull && this.#world.room.held > 0) this.#world.room.wakeSome(1);
+    }
     if (this.#writing) {
       this.#writing = false;
       this.#plan.writing--;
@@ -152,6 +179,7 @@ export class Exchange implements AttemptListener {
   }
 
   ended(attempt: Attempt, end: TryEnd): void {
+    if (end.kind === "no-answer") this.#at?.learn(monotonicNow() - this.#since, this.#among, true);
     this.#endTry();
     this.#world.counters.tried(attempt.upstream.region, end);
     const next = afterTry(this.#repeatable(), end);
@@ -226,6 +254,7 @@ export class Exchange implements AttemptListener {
   // --- how it ends ---
 
   #answered(attempt: Attempt, { status, headers }: ParsedHead): void {
+    this.#at?.learn(monotonicNow() - this.#since, this.#among, status === 503);
     if (status !== 502 && status !== 504) attempt.upstream.succeeded();
     if (this.#writing && status < 500 && this.#plan.returning !== unlimited) {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);

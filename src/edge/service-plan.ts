@@ -1,6 +1,7 @@
 /** What the routing table means for each service right now: its upstreams in the order to try them, kept ready. */
 import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
 import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
+import type { Priority } from "../core/traffic/concurrency.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
 import type { Metrics } from "./metrics.ts";
@@ -50,6 +51,12 @@ export class ServicePlan {
       return (target && this.#byUrl.get(target.url)) ?? null;
     }
     return this.ordered.find((upstream) => !tried.includes(upstream)) ?? null;
+  }
+
+  /** As `choose`, but only what has room: the spill when the first is full. */
+  chooseWithRoom(tried: readonly Upstream[], priority: Priority): Upstream | null {
+    const fits = (upstream: Upstream) => !tried.includes(upstream) && upstream.hasRoom(priority);
+    return this.ordered.find(fits) ?? null;
   }
 }
 

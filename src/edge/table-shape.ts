@@ -19,7 +19,16 @@ const target = z.object({
   weight: z.number().nonnegative(),
 });
 
+const trafficClass = z.object({
+  name: z.string(),
+  priority: z.enum(["critical", "standard", "sheddable"]),
+  methods: z.array(z.string()).optional(),
+  pathPrefix: z.string().startsWith("/").optional(),
+  header: z.object({ name: z.string().lowercase(), value: z.string().nullable() }).optional(),
+});
+
 const serviceRoute = z.object({
+  classes: z.array(trafficClass).optional(),
   mode: z.enum(["rw", "ro", "static", "off"]),
   dataStores: z.array(z.string()),
   targets: z.array(target),

@@ -1,5 +1,4 @@
-/** One instance of a service as an edge sees it: its connections, its breaker, and the probe that lets it back in. */
-
+/** One instance of a service as an edge sees it: its connections, breaker, limit, and the probe that lets it back in. */
 import type { Target } from "../core/model/routing.ts";
 import {
   afterFailure,
@@ -11,6 +10,13 @@ import {
   isOpen,
   mayProbe,
 } from "../core/traffic/breaker.ts";
+import {
+  afterAnswer,
+  concurrencyRules,
+  firstLimit,
+  mayEnter,
+  type Priority,
+} from "../core/traffic/concurrency.ts";
 import { Attempt, type AttemptListener, type AttemptTarget } from "./attempt.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
@@ -23,6 +29,9 @@ export class Upstream implements AttemptTarget {
   readonly pool: UpstreamPool;
   readonly #healthPath: string;
   readonly #onTurned: () => void;
+  /** Tries under way. */
+  inFlight = 0;
+  #limit = firstLimit;
   #breaker: Breaker = closedBreaker;
   #probing: NodeJS.Timeout | null = null;
   #retired = false;
@@ -38,6 +47,19 @@ export class Upstream implements AttemptTarget {
 
   get isEjected(): boolean {
     return isOpen(this.#breaker);
+  }
+
+  get limit(): number {
+    return Math.floor(this.#limit.limit);
+  }
+
+  hasRoom(priority: Priority): boolean {
+    return mayEnter(this.#limit.limit, this.inFlight, priority);
+  }
+
+  /** `inFlight`: when the try began, it counted. `dropped`: it was refused, or no answer came. */
+  learn(tookMs: number, inFlight: number, dropped: boolean): void {
+    this.#limit = afterAnswer(this.#limit, { tookMs, inFlight, dropped }, concurrencyRules);
   }
 
   succeeded(): void {

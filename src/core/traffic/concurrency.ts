@@ -22,8 +22,8 @@ export interface ConcurrencyRules {
   readonly smoothing: number;
 }
 
-/** `least` 10: below, one slow answer in ten decides everything. `most` 512: as many connections as there may be. */
-export const concurrencyRules: ConcurrencyRules = { least: 10, most: 512, tolerance: 1.5, smoothing: 0.2 };
+/** `least` 20: below, one slow answer in twenty decides everything. `most` 512: as many connections as there may be. */
+export const concurrencyRules: ConcurrencyRules = { least: 20, most: 512, tolerance: 1.5, smoothing: 0.2 };
 
 export const firstLimit: ConcurrencyLimit = { limit: 64, usualMs: 0 };
 
