@@ -5,8 +5,8 @@ import type { Coverage } from "./coverage.ts";
 import { forGood } from "./fault.ts";
 import { Inflictor } from "./inflict.ts";
 import { type Micros, millis, type StoryLine, seconds, type Violation } from "./kernel.ts";
+import type { Plan } from "./plan.ts";
 import { storeName } from "./shapes.ts";
-import type { Plan } from "./swarm.ts";
 import { type Site, World } from "./world.ts";
 
 export interface RunResult {

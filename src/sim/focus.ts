@@ -1,0 +1,203 @@
+/** Plans that aim: at what P1 promises a figure for, at disks, at promotions, at the store; what chance alone seldom meets. */
+import { type Fault, type FaultKind, forGood } from "./fault.ts";
+import { millis, seconds } from "./kernel.ts";
+import { isFair, type Plan } from "./plan.ts";
+import type { Random } from "./random.ts";
+import type { WorldOptions } from "./world.ts";
+
+/** Tried in order; `share` of all seeds. */
+export const focusedPlans: readonly {
+  readonly share: number;
+  readonly plan: (chance: Random, world: WorldOptions) => Plan;
+}[] = [
+  { share: 0.1, plan: plainPlan },
+  { share: 0.06, plan: lostDiskPlan },
+  { share: 0.07, plan: badPromotionPlan },
+  { share: 0.05, plan: deafPlan },
+  { share: 0.04, plan: slowStorePlan },
+  { share: 0.02, plan: lostLeasePlan },
+  { share: 0.03, plan: restartedAgentsPlan },
+];
+
+/** One fault of the primary's region and nothing else: what P1 and P2 promise a figure for. */
+function plainPlan(chance: Random, world: WorldOptions): Plan {
+  const { shape, ablation } = world;
+  const at = seconds(15) + chance.below(seconds(5));
+  // A region that is cut off reaches an embedded store none the less: that is not what P1 is about.
+  const silent = world.store === "etcd" ? (["isolate"] as const) : [];
+  const kind = chance.pick([
+    ...silent,
+    "kill-region",
+    "pause-region",
+    "kill-postgres",
+    "pause-agent",
+  ] as const);
+  const fast = shape.profile === "fast";
+  const plain = shape.members >= 3 && !shape.foreignRegion && !ablation.fencer && !ablation.gate;
+  // With the region may go the store's leader (S8): its election comes on top.
+  const election = world.store === "etcd" ? seconds(1.5) : 0;
+  const spans = { silence: seconds(fast ? 3 : 8) + election, crash: seconds(2) };
+  return {
+    world: { ...world, thinkMs: 50 },
+    faults: [{ kind, at, a: 0, b: 0, lasts: seconds(30), size: 0 }],
+    healAt: at + seconds(30),
+    broken: null,
+    resumesWithin: plain ? { after: at, span: kind === "kill-postgres" ? spans.crash : spans.silence } : null,
+  };
+}
+
+/** A disk is lost, or is as it once was, about when the others fail (traps 4 and 6). */
+function lostDiskPlan(chance: Random, world: WorldOptions): Plan {
+  const { shape } = world;
+  const at = seconds(14) + chance.below(seconds(4));
+  const fault = (kind: FaultKind, a: number, afterMs: number): Fault => ({
+    kind,
+    at: at + millis(afterMs),
+    a,
+    b: 0,
+    lasts: seconds(chance.between(5, 40)),
+    size: 0,
+  });
+  const faults: Fault[] = [];
+  const others = Array.from({ length: shape.members - 1 }, (_, index) => index + 1);
+  if (chance.chance(0.5)) {
+    const kind = chance.pick(["pause-postgres", "kill-region", "disk-hung"] as const);
+    for (const other of others) if (chance.chance(0.85)) faults.push(fault(kind, other, chance.below(20)));
+    faults.push(fault("rollback", 0, 30));
+  } else {
+    faults.push(fault("wipe", chance.pick(others), 0));
+    if (chance.chance(0.3)) faults.push(fault("kill-region", chance.pick(others), chance.skewed(1, 10_000)));
+    const kind = chance.pick(["kill-region", "kill-postgres", "pause-region", "wipe"] as const);
+    faults.push(fault(kind, chance.chance(0.8) ? 0 : -1, chance.skewed(1, 12_000)));
+  }
+  const fair = faults.filter(
+    ({ kind }) => kind === "wipe" || kind === "rollback" || isFair(kind, world.ablation, 1),
+  );
+  return { world, faults: fair, healAt: at + seconds(20), broken: null, resumesWithin: null };
+}
+
+/** The primary's region is lost, and whoever takes over is hit while it does (traps 3, 7 and 10). */
+function badPromotionPlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(14) + chance.below(seconds(4));
+  const fair = (kind: FaultKind) => isFair(kind, world.ablation, 1);
+  const first = chance.pick((["kill-region", "pause-region", "kill-postgres"] as const).filter(fair));
+  const kinds: readonly FaultKind[] = [
+    "pause-postgres",
+    "disk-hung",
+    "kill-postgres",
+    "crash-agent",
+    "pause-agent",
+    "kill-region",
+    "pause-region",
+  ];
+  const faults: Fault[] = [{ kind: first, at, a: 0, b: 0, lasts: seconds(chance.between(10, 60)), size: 0 }];
+  const hits = chance.between(1, 2);
+  for (let hit = 0; hit < hits; hit++) {
+    const kind = chance.pick(kinds.filter(fair));
+    const moment = chance.pick(["claimed", "promoted", "committed"] as const);
+    const stands = kind === "pause-postgres" || kind === "disk-hung";
+    faults.push({
+      kind,
+      at: millis(chance.skewed(1, 1000)) - millis(1),
+      after: { moment, count: 2 + hit },
+      a: -1,
+      b: 0,
+      lasts: stands && hits === 1 ? forGood : seconds(chance.between(1, 40)),
+      size: 0,
+    });
+  }
+  return { world, faults, healAt: at + seconds(45), broken: null, resumesWithin: null };
+}
+
+/** The store answers some and not others, the holder not among them: what peers promise each other must hold (L6). */
+function deafPlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(14) + chance.below(seconds(2));
+  const regions = world.shape.members + world.shape.witnesses;
+  const faults: Fault[] = [
+    { kind: "store-deaf", at, a: 0, b: 0, lasts: seconds(chance.between(2, 20)), size: 0 },
+  ];
+  for (let other = 1; other < regions; other++)
+    if (chance.chance(0.5))
+      faults.push({
+        kind: "store-deaf",
+        at: at + chance.below(millis(200)),
+        a: other,
+        b: 0,
+        lasts: millis(chance.skewed(500, 20_000)),
+        size: 0,
+      });
+  if (chance.chance(0.3))
+    faults.push({ kind: "pause-agent", at: at + seconds(1), a: 0, b: 0, lasts: seconds(6), size: 0 });
+  return { world, faults, healAt: at + seconds(22), broken: null, resumesWithin: null };
+}
+
+/** The store takes about as long as a call may take: answers come late, or are given up and come true none the less. */
+function slowStorePlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(12);
+  const faults: Fault[] = [];
+  for (let index = 0; index < 4; index++)
+    faults.push({
+      kind: "store-slow",
+      at: at + seconds(6 * index),
+      a: 0,
+      b: 0,
+      lasts: seconds(chance.between(1, 5)),
+      size: chance.skewed(50, 1500),
+    });
+  faults.push({
+    kind: "store-loses-replies",
+    at,
+    a: 0,
+    b: 0,
+    lasts: seconds(24),
+    size: chance.pick([0, 0.2, 0.6]),
+  });
+  if (chance.chance(0.5))
+    faults.push({
+      kind: "store-deaf",
+      at: at + chance.below(seconds(20)),
+      a: 0,
+      b: 0,
+      lasts: seconds(9),
+      size: 0,
+    });
+  return { world, faults, healAt: at + seconds(26), broken: null, resumesWithin: null };
+}
+
+/** Somebody deletes the lease: nobody may take that for an expired one (L2). */
+function lostLeasePlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(12);
+  const faults: Fault[] = [{ kind: "lose-lease", at, a: 0, b: 0, lasts: 0, size: 0 }];
+  const hits: readonly FaultKind[] = ["crash-agent", "kill-postgres", "store-loses-replies"];
+  if (chance.chance(0.6))
+    faults.push({
+      kind: chance.pick(hits),
+      at: at + chance.below(seconds(2)) - seconds(1),
+      a: 0,
+      b: 0,
+      lasts: seconds(3),
+      size: 0.5,
+    });
+  return { world, faults, healAt: at + seconds(10), broken: null, resumesWithin: null };
+}
+
+/** Several agents are started anew at about the same time, as when a new version is rolled out in haste. */
+function restartedAgentsPlan(chance: Random, world: WorldOptions): Plan {
+  const regions = world.shape.members + world.shape.witnesses;
+  const faults: Fault[] = [];
+  for (let round = 0; round < 4; round++) {
+    const at = seconds(12 + 6 * round);
+    const lasts = millis(chance.between(100, 2000));
+    for (let region = 0; region < regions; region++)
+      if (region > 0 || chance.chance(0.4))
+        faults.push({
+          kind: "crash-agent",
+          at,
+          a: region,
+          b: 0,
+          lasts: lasts + chance.below(millis(300)),
+          size: 0,
+        });
+  }
+  return { world, faults, healAt: seconds(38), broken: null, resumesWithin: null };
+}
