@@ -43,9 +43,9 @@ export interface RehearsalOptions {
 }
 
 /** Before the fault: long enough for a rate to be seen. */
-const baselineMs = 3000;
+const baselineMs = 2000;
 /** After each event: long enough to see that it stays so. */
-const afterMs = 2000;
+const afterMs = 1500;
 const recoveryWithinMs = 60_000;
 
 export async function rehearse(options: RehearsalOptions): Promise<DrillReport> {
