@@ -23,6 +23,7 @@ export { HttpProber } from "./http/prober.ts";
 export { openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";
 export { systemClock } from "./system/clock.ts";
+export { findFreePorts } from "./system/free-port.ts";
 export { FileJournal } from "./system/journal.ts";
 export { createLogger } from "./system/logger.ts";
 export { isSameToken } from "./system/token.ts";

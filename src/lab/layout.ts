@@ -1,6 +1,6 @@
 /** Where everything of a lab is: folders, ports, names, and the topology text that says so. */
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { findFreePorts } from "../adapters/adapters.ts";
 import type { ProfileName } from "../core/model/profile.ts";
 import { composeTopology } from "../core/spec/compose.ts";
 
@@ -49,7 +49,7 @@ export async function layOut(options: {
   readonly rtoMs: number;
 }): Promise<LabLayout> {
   const { root, profile } = options;
-  const ports = await freePorts(regionNames.length * 7);
+  const ports = await findFreePorts(regionNames.length * 7);
   const regions = regionNames.map((name, index): RegionLayout => {
     const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service] = ports.slice(
       index * 7,
@@ -120,22 +120,4 @@ export async function layOut(options: {
     storeFile,
     regions,
   };
-}
-
-/** All asked for at once, so that none is given twice. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer();
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -116,8 +116,8 @@ test("once it has fired, only a higher epoch arms it, and a member started witho
   assert.equal(await client.pet({ epoch: 2, deadline: now() + 5000 }), false);
   await until(async () => (await client.state(1000)).fired === 1, 1000, "the firing is on record");
   member.launch(); // May be ended before it is complete, and what comes late is ended after it.
-  await until(async () => 2 <= (await client.state(1000)).fired, 1000, "it was ended again");
-  await gone(member, 3000);
+  await until(async () => 2 <= (await client.state(1000)).fired, 10_000, "it was ended again");
+  await gone(member, 10_000);
   assert.equal(await client.disarm({ epoch: 2 }), true);
   await member.start();
   assert.equal(await client.pet({ epoch: 2, deadline: now() + 5000 }), false, "burnt for ever");

@@ -3,10 +3,10 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { findFreePorts } from "../../../src/adapters/system/free-port.ts";
 
 const run = promisify(execFile);
 
@@ -46,7 +46,7 @@ export async function startCluster(options: ClusterOptions): Promise<EtcdCluster
   if (!hasEtcd) throw new Error("etcd and etcdctl are not installed: run scripts/install-test-parts.sh");
   const scheme = options.scheme ?? "http";
   const folder = await mkdtemp(join(tmpdir(), "holdfast-etcd-"));
-  const ports = await freePorts(2 * options.size);
+  const ports = await findFreePorts(2 * options.size);
   const peers = Array.from(
     { length: options.size },
     (_, index) => `http://127.0.0.1:${ports[options.size + index]}`,
@@ -133,13 +133,4 @@ function newMember(url: string, parameters: readonly string[]): EtcdMember {
       });
     },
   };
-}
-
-/** Asked for together, so that no two are the same. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -1,7 +1,6 @@
 /** Members of a data store on this machine, for tests of the PostgreSQL adapter. */
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
@@ -9,6 +8,7 @@ import { findAccount } from "../../../src/adapters/postgres/account.ts";
 import { discover } from "../../../src/adapters/postgres/binaries.ts";
 import { type OpenRequest, openMember } from "../../../src/adapters/postgres/postgres.ts";
 import { endTree, type TreePlace } from "../../../src/adapters/postgres/process-tree.ts";
+import { findFreePorts } from "../../../src/adapters/system/free-port.ts";
 import type { DataStore, Member } from "../../../src/core/model/topology.ts";
 import type { Database, Upstream } from "../../../src/ports/database.ts";
 import { type DatabaseClient, ok, within } from "../../contract/database.ts";
@@ -37,19 +37,6 @@ export const secrets = { admin: "admin's 'own'", replicator: "re:pli\\cator", ap
 
 const clock = { now: () => performance.now(), wall: () => Date.now() };
 
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
 export class Lab {
   readonly root: string;
   readonly store: DataStore;
@@ -65,7 +52,7 @@ export class Lab {
   static async make(binDir: string, names: readonly string[] = ["pg-a", "pg-b", "pg-c"]): Promise<Lab> {
     const root = realpathSync(mkdtempSync(join(tmpdir(), "holdfast-pg-")));
     chmodSync(root, 0o755);
-    const ports = await freePorts(names.length);
+    const ports = await findFreePorts(names.length);
     const members: Member[] = names.map((name, index) => ({
       name,
       region: `region-${index}`,

@@ -37,7 +37,7 @@ for (const { name, binDir } of await installations())
       ok(await database.initialize({ epoch: 1 }, within(30_000)));
       ok(await database.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
       const client = await lab.client("pg-a");
-      const from = (await database.inspect(500)).position;
+      const from = (await database.inspect(10_000)).position;
       const xids: number[] = [];
       const within1 = async (...statements: string[]) => {
         await client.query("begin");
@@ -63,7 +63,7 @@ for (const { name, binDir } of await installations())
       await client.query("commit prepared 'later'");
       xids.push(prepared);
       await client.end();
-      const to = (await database.inspect(500)).position;
+      const to = (await database.inspect(10_000)).position;
       const walDir = join(lab.member("pg-a").dataDir, "pg_wal");
       const listed = listCommits(walAlong(walDir, parseHistory(1, "")), from, to);
       assert.deepEqual(
