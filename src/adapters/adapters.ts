@@ -2,12 +2,14 @@
 import { createPublicKey } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { timing } from "../core/machine/timing.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { Topology } from "../core/model/topology.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import type { Store } from "../ports/store.ts";
+import { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd.ts";
 import { openSqliteStore } from "./sqlite/sqlite.ts";
-import { replaceFile } from "./system/atomic-file.ts";
+import { readFileIfAny, replaceFile } from "./system/atomic-file.ts";
 import { digest } from "./system/digest.ts";
 import { loadOrMakeSigningKey, type SigningKey } from "./system/keys.ts";
 import { makeId } from "./system/random.ts";
@@ -57,17 +59,39 @@ export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable 
   return (table) => ({ table, keyId: key.keyId, signature: key.sign(canonicalJson(table)) });
 }
 
-export function openStore(topology: Topology): Promise<Store> {
+/**
+ * `secretsDir`: for etcd, where `etcd-ca.pem`, `etcd-cert.pem`, `etcd-key.pem` and `etcd-user.json` ({user, password}) are
+ * looked for; what is missing is not used.
+ */
+export function openStore(topology: Topology, secretsDir: string): Promise<Store> {
   const { store } = topology;
   switch (store.kind) {
     case "embedded":
       mkdirSync(join(store.path, ".."), { recursive: true });
       return openSqliteStore({ path: store.path, topology: topology.name });
     case "etcd":
-      return Promise.reject(new Error("the etcd store is not built into this version yet"));
+      return openEtcdStore({
+        endpoints: store.endpoints,
+        topology: topology.name,
+        ...etcdAccess(secretsDir),
+        // Two attempts, at two endpoints, fit into the time that the machine gives a call.
+        callTimeoutMs: Math.max(150, Math.floor(timing(topology.profile).storeTimeoutMs / 2)),
+      });
     default:
       return store satisfies never;
   }
+}
+
+function etcdAccess(folder: string): Pick<EtcdStoreOptions, "tls" | "credentials"> {
+  const read = (name: string) => readFileIfAny(join(folder, name)) ?? undefined;
+  const [ca, certificate, key] = [read("etcd-ca.pem"), read("etcd-cert.pem"), read("etcd-key.pem")];
+  const user = read("etcd-user.json");
+  return {
+    ...(ca || certificate || key
+      ? { tls: { ...(ca && { ca }), ...(certificate && { certificate }), ...(key && { key }) } }
+      : {}),
+    ...(user ? { credentials: JSON.parse(user) as { user: string; password: string } } : {}),
+  };
 }
 
 function loadOrMakePasswords(path: string): Secrets["postgres"] {

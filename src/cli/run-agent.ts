@@ -43,7 +43,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const log: Log = (level, text, fields = {}) =>
     logger.log(level === "alarm" ? "error" : level === "warning" ? "warn" : "info", text, fields);
   const secrets = loadOrMakeSecrets(options.secretsDir);
-  const store = await openStore(topology);
+  const store = await openStore(topology, options.secretsDir);
   const journal = new FileJournal({ path: options.journalFile });
   const edges = topology.edges.filter((edge) => edge.region === region);
   const gateEdge = edges[0];

@@ -18,6 +18,7 @@ import { prepareFolders, World } from "./world.ts";
 export interface DemoOptions {
   readonly profile: ProfileName;
   readonly witness: boolean;
+  readonly store: "embedded" | "etcd";
   readonly rtoMs: number;
   /** null: a folder of its own below the system's temporary one, removed at the end. */
   readonly folder: string | null;
@@ -54,6 +55,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     root,
     profile: options.profile,
     witness: options.witness,
+    store: options.store,
     rtoMs: options.rtoMs,
   });
   prepareFolders(layout);
@@ -83,7 +85,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   try {
     say(`starting three regions in ${root}`);
     await world.start(signal);
-    observer = new Observer(await openStore(topology));
+    observer = new Observer(await openStore(topology, layout.secretsDir));
     say("processes are up; the first primary is made, its standbys are seeded");
     await untilRedundant(observer, topology, 120_000, signal);
     const lease = observer.seen.leases.get(topology.dataStores[0]?.name ?? "");

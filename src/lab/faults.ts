@@ -86,6 +86,13 @@ export async function inject(
         await world.one(region, "agent").ready(signal);
       });
     case "store-loss": {
+      const etcd = world.processes().filter((one) => one.spec.role === "etcd");
+      if (etcd.length > 0) {
+        for (const one of etcd) one.signal("SIGSTOP");
+        return onceOnly(at, async () => {
+          for (const one of etcd) one.signal("SIGCONT");
+        });
+      }
       const lock = lockStore(world.layout.storeFile, forMs);
       await lock.locked;
       return onceOnly(now(), async () => lock.release());

@@ -29,6 +29,8 @@ export interface RegionPorts {
   readonly gate: number;
   readonly postgres: number;
   readonly service: number;
+  readonly etcdClient: number;
+  readonly etcdPeer: number;
 }
 
 export const dataStoreName = "orders-db";
@@ -41,27 +43,31 @@ const failureDomains = [
   { power: "grid-se", network: "carrier-3" },
 ] as const;
 
+const portsEach = 9;
+
 export async function layOut(options: {
   readonly root: string;
   readonly profile: ProfileName;
   /** The third region has no member: it only votes. */
   readonly witness: boolean;
+  /** `etcd`: one member of it in each region. */
+  readonly store: "embedded" | "etcd";
   readonly rtoMs: number;
 }): Promise<LabLayout> {
   const { root, profile } = options;
-  const ports = await findFreePorts(regionNames.length * 7);
+  const ports = await findFreePorts(regionNames.length * portsEach);
   const regions = regionNames.map((name, index): RegionLayout => {
-    const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service] = ports.slice(
-      index * 7,
-      index * 7 + 7,
-    ) as [number, number, number, number, number, number, number];
+    const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service, etcdClient, etcdPeer] = ports.slice(
+      index * portsEach,
+      (index + 1) * portsEach,
+    ) as [number, number, number, number, number, number, number, number, number];
     const dir = join(root, name);
     const short = name.split("-")[1] ?? name;
     const isWitness = options.witness && index === 2;
     return {
       name,
       dir,
-      ports: { agent, edge, edgeAdmin, edgeTcp, gate, postgres, service },
+      ports: { agent, edge, edgeAdmin, edgeTcp, gate, postgres, service, etcdClient, etcdPeer },
       member: isWitness ? null : { name: `pg-${short}`, dataDir: join(dir, `pg-${short}`, "data") },
     };
   });
@@ -69,7 +75,10 @@ export async function layOut(options: {
   const topologyText = composeTopology({
     name: "orders-demo",
     profile,
-    store: { kind: "embedded", path: storeFile },
+    store:
+      options.store === "embedded"
+        ? { kind: "embedded", path: storeFile }
+        : { kind: "etcd", endpoints: regions.map(({ ports }) => `http://127.0.0.1:${ports.etcdClient}`) },
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
     rules: { holdMaxMs: 15_000, tryTimeoutMs: 1000 },
     demandRps: 300,

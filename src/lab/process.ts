@@ -5,14 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export type Role = "agent" | "edge" | "fencer" | "service" | "load" | "reaper";
+export type Role = "agent" | "edge" | "etcd" | "fencer" | "service";
 
 export interface ProcessSpec {
   /** Unique in the lab, such as `agent eu-west`. */
   readonly name: string;
   readonly role: Role;
   readonly region: string;
-  /** Arguments of this very Node. */
+  /** Default: this very Node. */
+  readonly command?: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly logFile: string;
@@ -54,7 +55,11 @@ export class LabProcess {
     this.#logFrom = sizeOf(this.spec.logFile);
     const log = openSync(this.spec.logFile, "a", 0o600);
     try {
-      const [command, ...rest] = [...(this.spec.prefix ?? []), process.execPath, ...this.spec.args];
+      const [command, ...rest] = [
+        ...(this.spec.prefix ?? []),
+        this.spec.command ?? process.execPath,
+        ...this.spec.args,
+      ];
       const child = spawn(command ?? process.execPath, rest, {
         stdio: ["ignore", log, log],
         env: { ...process.env, ...this.spec.env, NODE_NO_WARNINGS: "1", NODE_COMPILE_CACHE: compileCache },

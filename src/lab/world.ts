@@ -68,13 +68,10 @@ export class World {
   /** In the order in which each finds what it needs. */
   async startRegion(name: string, signal: AbortSignal): Promise<void> {
     const own = this.of(name);
-    for (const role of ["fencer", "edge"] as const)
-      for (const each of own.filter((one) => one.spec.role === role)) each.start();
-    await Promise.all(
-      own
-        .filter((one) => one.spec.role === "fencer" || one.spec.role === "edge")
-        .map((one) => one.ready(signal)),
-    );
+    const guards = own.filter((one) => one.spec.role === "fencer" || one.spec.role === "edge");
+    // A member of etcd is ready when most of them are: nobody waits for it here, or the regions would wait for one another.
+    for (const each of [...guards, ...own.filter((one) => one.spec.role === "etcd")]) each.start();
+    await Promise.all(guards.map((one) => one.ready(signal)));
     for (const each of own) each.start();
     this.publish();
     await Promise.all(own.filter((one) => one.spec.role === "agent").map((one) => one.ready(signal)));
@@ -138,7 +135,7 @@ export class World {
     await Promise.all(roles("service").map((one) => one.end(2000)));
     await Promise.all(roles("agent").map((one) => one.end(3000)));
     for (const region of this.layout.regions) await this.endPostgres(region.name).catch(() => undefined);
-    await Promise.all(roles("edge", "fencer").map((one) => one.end(2000)));
+    await Promise.all(roles("edge", "fencer", "etcd").map((one) => one.end(2000)));
     this.#reaper?.stdin?.end("done\n");
     this.#reaper = null;
     if (this.#options.stateFile) rmSync(this.#options.stateFile, { force: true });
@@ -239,6 +236,7 @@ export class World {
       spec("agent", [cli, "agent", ...common], "agent-started"),
       spec("edge", [edgeMain, "--config", edgeConfig], "edge-started"),
     ];
+    if (place.topology.store.kind === "etcd") specs.push(this.#etcdSpec(region, spec));
     const member = membersIn(place.topology, region.name)[0];
     if (region.member && member) {
       specs.unshift(spec("fencer", [...fencerArguments(writeFencerConfig(place, member))], '"ready":true'));
@@ -255,6 +253,30 @@ export class World {
     }
     return specs;
   }
+
+  #etcdSpec(
+    region: RegionLayout,
+    spec: (role: "etcd", args: readonly string[], readyText: string) => ProcessSpec,
+  ): ProcessSpec {
+    const client = `http://127.0.0.1:${region.ports.etcdClient}`;
+    const peer = `http://127.0.0.1:${region.ports.etcdPeer}`;
+    const cluster = this.layout.regions.map(
+      ({ name, ports }) => `${name}=http://127.0.0.1:${ports.etcdPeer}`,
+    );
+    const args = [
+      ["--name", region.name, "--data-dir", join(region.dir, "etcd"), "--logger", "zap"],
+      ["--listen-client-urls", client, "--advertise-client-urls", client],
+      ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+      ["--initial-cluster", cluster.join(","), "--initial-cluster-state", "new"],
+      etcdElection(this.layout.profile),
+    ].flat();
+    return { ...spec("etcd", args, "ready to serve client requests"), command: "etcd" };
+  }
+}
+
+/** Elections as the profile wants them (DESIGN section 5): fast ones for `fast`, etcd's own else. */
+function etcdElection(profile: string): readonly string[] {
+  return profile === "fast" ? ["--heartbeat-interval", "100", "--election-timeout", "600"] : [];
 }
 
 export function prepareFolders(layout: LabLayout): void {

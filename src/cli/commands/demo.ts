@@ -25,6 +25,7 @@ interface Options {
   readonly html?: string;
   readonly profile: ProfileName;
   readonly witness?: boolean;
+  readonly store: "embedded" | "etcd";
   readonly rto?: number;
   readonly orders: number;
   readonly reads: number;
@@ -56,6 +57,14 @@ export function register(program: Command): void {
         .default("fast"),
     )
     .option("--witness", "the third region has no copy and only votes")
+    .addOption(
+      new Option(
+        "--store <kind>",
+        "control store: one file, or a member of etcd in each region (etcd must be installed)",
+      )
+        .choices(["embedded", "etcd"])
+        .default("embedded"),
+    )
     .option("--rto <span>", "recovery time objective; default: 5s, 10s or 25s by profile", parseSpan)
     .option("--orders <n>", "orders a second", parseRate, 100)
     .option("--reads <n>", "reads a second", parseRate, 200)
@@ -101,6 +110,7 @@ async function run(options: Options): Promise<void> {
     demo = await startDemo({
       profile: options.profile,
       witness: options.witness ?? false,
+      store: options.store,
       rtoMs: options.rto ?? rtoMs[options.profile],
       folder: options.folder === undefined ? null : resolve(options.folder),
       stateFile: resolve(options.state),
