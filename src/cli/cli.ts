@@ -11,7 +11,9 @@ import * as edge from "./commands/edge.ts";
 import * as failback from "./commands/failback.ts";
 import * as failover from "./commands/failover.ts";
 import * as fencer from "./commands/fencer.ts";
+import * as replay from "./commands/replay.ts";
 import * as schema from "./commands/schema.ts";
+import * as sim from "./commands/sim.ts";
 import * as status from "./commands/status.ts";
 import * as switchover from "./commands/switchover.ts";
 import * as validate from "./commands/validate.ts";
@@ -28,6 +30,8 @@ const commands = [
   validate,
   check,
   schema,
+  replay,
+  sim,
   diff,
   agent,
   edge,

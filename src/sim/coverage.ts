@@ -3,6 +3,7 @@
 import type { Command } from "../core/machine/command.ts";
 import type { AgentEvent } from "../core/machine/event.ts";
 import type { AgentState, Keeper } from "../core/machine/state.ts";
+import { declared } from "./declared.ts";
 
 export class Coverage {
   readonly reached = new Map<string, number>();
@@ -19,6 +20,18 @@ export class Coverage {
       if (is !== had) this.#count(`${had} -> ${is}`);
       else this.#count(is);
     }
+  }
+
+  /** How many of the declared were reached; what was not; and what was reached and is not declared. */
+  summary(): {
+    readonly reached: number;
+    readonly declared: number;
+    readonly missing: readonly string[];
+    readonly undeclared: readonly string[];
+  } {
+    const missing = declared.filter((name) => !this.reached.has(name));
+    const undeclared = [...this.reached.keys()].filter((name) => !declared.includes(name)).sort();
+    return { reached: declared.length - missing.length, declared: declared.length, missing, undeclared };
   }
 
   #count(name: string): void {

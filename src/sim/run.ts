@@ -87,6 +87,7 @@ function settle(world: World, inflictor: Inflictor, plan: Plan): void {
         kernel.hit("stuck: nothing can be proven");
         if (askedPerson) return;
         askedPerson = true;
+        kernel.hit("a person accepted loss");
         inflictor.ask("allow-data-loss", null);
         healedAt = kernel.now;
         continue;
