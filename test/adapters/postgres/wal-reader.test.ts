@@ -10,7 +10,8 @@ import { parseHistory } from "../../../src/adapters/postgres/history.ts";
 import { walAlong } from "../../../src/adapters/postgres/own-history.ts";
 import { segmentName } from "../../../src/adapters/postgres/wal-files.ts";
 import { formatLsn, parseLsn } from "../../../src/core/model/lsn.ts";
-import { ok, within } from "../../contract/database.ts";
+import type { Database } from "../../../src/ports/database.ts";
+import { eventually, ok, within } from "../../contract/database.ts";
 import { installations, Lab } from "./lab.ts";
 
 void test("the checksum of the check string is the standard's", () => {
@@ -37,7 +38,7 @@ for (const { name, binDir } of await installations())
       ok(await database.initialize({ epoch: 1 }, within(30_000)));
       ok(await database.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
       const client = await lab.client("pg-a");
-      const from = (await database.inspect(10_000)).position;
+      const from = await flushed(database);
       const xids: number[] = [];
       const within1 = async (...statements: string[]) => {
         await client.query("begin");
@@ -63,7 +64,7 @@ for (const { name, binDir } of await installations())
       await client.query("commit prepared 'later'");
       xids.push(prepared);
       await client.end();
-      const to = (await database.inspect(10_000)).position;
+      const to = await flushed(database);
       const walDir = join(lab.member("pg-a").dataDir, "pg_wal");
       const listed = listCommits(walAlong(walDir, parseHistory(1, "")), from, to);
       assert.deepEqual(
@@ -97,4 +98,14 @@ function dumpCommits(waldump: string, walDir: string, from: number, to: number) 
     const committedAt = `${match[5]}T${match[6]}Z`;
     return [{ xid: Number(match[4] ?? match[1]), lsn: formatLsn(parseLsn(match[2] as string)), committedAt }];
   });
+}
+
+/** Where the WAL ends once all of it is on disk: a position is told only up to the end of a record that was seen. */
+async function flushed(database: Database): Promise<number> {
+  const seen = await eventually(
+    database,
+    ({ position, inserted }) => 0 < position && position === inserted,
+    20_000,
+  );
+  return seen.position;
 }
