@@ -59,6 +59,8 @@ export class Upstream implements AttemptTarget {
 
   /** `inFlight`: when the try began, it counted. `dropped`: it was refused, or no answer came. */
   learn(tookMs: number, inFlight: number, dropped: boolean): void {
+    // That nobody answers says nothing about how many would be answered: it is the breaker's affair.
+    if (this.isEjected) return;
     this.#limit = afterAnswer(this.#limit, { tookMs, inFlight, dropped }, concurrencyRules);
   }
 

@@ -22,8 +22,11 @@ export interface ConcurrencyRules {
   readonly smoothing: number;
 }
 
-/** `least` 20: below, one slow answer in twenty decides everything. `most` 512: as many connections as there may be. */
-export const concurrencyRules: ConcurrencyRules = { least: 20, most: 512, tolerance: 1.5, smoothing: 0.2 };
+/**
+ * `least` 32: with tries of 2 s that nobody answers, 16 a second still find out whether the upstream is back.
+ * `most` 512: as many connections as there may be.
+ */
+export const concurrencyRules: ConcurrencyRules = { least: 32, most: 512, tolerance: 1.5, smoothing: 0.2 };
 
 export const firstLimit: ConcurrencyLimit = { limit: 64, usualMs: 0 };
 
