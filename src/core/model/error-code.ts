@@ -251,6 +251,11 @@ export const errorCodes = {
     retryable: false,
     advice: "Check the id; GET /v1/openapi.json lists all paths.",
   },
+  HOLDFAST_SHED: {
+    means: "There is room only for requests of a class that matters more.",
+    retryable: true,
+    advice: "Send it again after Retry-After; see the service's capacity if it lasts.",
+  },
   HOLDFAST_STATIC: {
     means: "The routing table says that the service serves fixed content only.",
     retryable: true,
