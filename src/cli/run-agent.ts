@@ -32,6 +32,7 @@ export interface RunAgentOptions {
   readonly journalFile: string;
   readonly pgBin: string | undefined;
   readonly pgUser: string | undefined;
+  readonly pgSettings: Readonly<Record<string, string>>;
 }
 
 export async function runAgent(options: RunAgentOptions): Promise<void> {
@@ -59,6 +60,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       clock: systemClock,
       binDir: options.pgBin,
       runAs: options.pgUser,
+      settings: options.pgSettings,
     });
     const fencer = new FencerClient({ socketPath: fencerSocket({ ...options }, member.name) });
     const gate = gateEdge ? new EdgeGate({ admin: gateEdge.admin, token: secrets.token }) : null;

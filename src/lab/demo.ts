@@ -72,6 +72,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     say,
     stateFile: options.stateFile,
     control: controlUrl,
+    removeFolder: options.folder === null,
   });
   let observer: Observer | null = null;
   let load: Load | null = null;
@@ -79,7 +80,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     await load?.[Symbol.asyncDispose]();
     await observer?.close();
     await control.close();
-    await world.close(options.folder === null);
+    await world.close();
     if (options.folder !== null) rmSync(join(root, "state.json"), { force: true });
   };
   try {

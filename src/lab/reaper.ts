@@ -1,14 +1,14 @@
 /**
- * Ends everything that a lab started when the lab itself is gone, however it went: `node reaper.ts FOLDER`.
+ * Ends everything that a lab started when the lab itself is gone, however it went: `node reaper.ts STATE_FILE [FOLDER_TO_REMOVE [STATE_FILE_OF_OTHERS]]`.
  *
  * The lab holds the other end of our standard input. When that closes, we read which processes there are from the
  * lab's state, wake what is stopped, kill it, and end the PostgreSQL of every data folder (S15).
  */
 import { readFileSync, rmSync } from "node:fs";
-import { endTree } from "../adapters/postgres/process-tree.ts";
+import { endForGood } from "./postgres-end.ts";
 import type { LabState } from "./state-file.ts";
 
-const [stateFile, removeFolder] = process.argv.slice(2);
+const [stateFile, removeFolder, otherStateFile] = process.argv.slice(2);
 process
   .on("SIGINT", () => undefined)
   .on("SIGTERM", () => undefined)
@@ -36,11 +36,8 @@ async function reap(): Promise<void> {
       // Gone already.
     }
   }
-  for (const member of state.members)
-    await endTree(
-      { dataDir: member.dataDir, pidFile: `${member.dataDir}/postmaster.pid` },
-      AbortSignal.timeout(10_000),
-    ).catch(() => undefined);
-  if (removeFolder) rmSync(removeFolder, { recursive: true, force: true });
+  for (const { dataDir } of state.members) await endForGood(dataDir).catch(() => undefined);
+  if (otherStateFile) rmSync(otherStateFile, { force: true });
+  if (removeFolder) rmSync(removeFolder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   process.exit(0);
 }

@@ -8,6 +8,7 @@ import { endTree, fencerArguments, findTree } from "../adapters/adapters.ts";
 import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
+import { endForGood } from "./postgres-end.ts";
 import { LabProcess, type ProcessSpec } from "./process.ts";
 import { type LabState, writeState } from "./state-file.ts";
 
@@ -35,6 +36,8 @@ export interface WorldOptions {
   /** Where others may read what runs here; null: nowhere but in the lab's own folder. */
   readonly stateFile: string | null;
   readonly control: string;
+  /** Whether the lab's folder goes with it, also when the lab itself is killed. */
+  readonly removeFolder: boolean;
 }
 
 export class World {
@@ -56,7 +59,7 @@ export class World {
 
   async start(signal: AbortSignal): Promise<void> {
     this.publish();
-    this.#reaper = spawn(process.execPath, [reaper, this.#ownStateFile], {
+    this.#reaper = spawn(process.execPath, this.#reaperArguments(), {
       stdio: ["pipe", "ignore", "ignore"],
       detached: true,
       env: { ...process.env, NODE_NO_WARNINGS: "1" },
@@ -126,20 +129,25 @@ export class World {
     return this.#processes;
   }
 
-  /** Everything ended, and with `remove` every file; resolves when it is so. */
-  async close(remove: boolean): Promise<void> {
+  /** Everything ended and, where it is to be, every file removed; resolves when it is so. */
+  async close(): Promise<void> {
     clearInterval(this.#publishing);
     const running = [...this.#processes];
     for (const one of running) one.signal("SIGCONT");
     const roles = (...wanted: string[]) => running.filter((one) => wanted.includes(one.spec.role));
     await Promise.all(roles("service").map((one) => one.end(2000)));
     await Promise.all(roles("agent").map((one) => one.end(3000)));
-    for (const region of this.layout.regions) await this.endPostgres(region.name).catch(() => undefined);
+    await Promise.all(this.layout.regions.map(async ({ member }) => member && endForGood(member.dataDir)));
     await Promise.all(roles("edge", "fencer", "etcd").map((one) => one.end(2000)));
     this.#reaper?.stdin?.end("done\n");
     this.#reaper = null;
     if (this.#options.stateFile) rmSync(this.#options.stateFile, { force: true });
-    if (remove) await removeTree(this.layout.root);
+    if (this.#options.removeFolder) await removeTree(this.layout.root);
+  }
+
+  #reaperArguments(): string[] {
+    const { removeFolder, stateFile } = this.#options;
+    return [reaper, this.#ownStateFile, removeFolder ? this.layout.root : "", stateFile ?? ""];
   }
 
   publish(): void {
@@ -228,6 +236,9 @@ export class World {
       dir("state"),
       "--secrets-dir",
       layout.secretsDir,
+      // Files in the data folder rather than segments in /dev/shm: what a killed server leaves goes with the folder.
+      "--pg-setting",
+      "dynamic_shared_memory_type=mmap",
     ];
     // The same configurations that `holdfast edge run` and `holdfast fencer` write before they become these processes.
     const place = { topology: this.#options.topology, region: region.name, stateDir: dir("state") };

@@ -1,7 +1,7 @@
 /** `holdfast agent`: one region's agent, from its parts to a clean end. */
 
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { exit, exitWith } from "../exit.ts";
 import { topologyOrComplain } from "../topology-file.ts";
 
@@ -12,6 +12,7 @@ interface Options {
   readonly secretsDir: string;
   readonly pgBin?: string;
   readonly pgUser?: string;
+  readonly pgSetting: Readonly<Record<string, string>>;
 }
 
 export function register(program: Command): void {
@@ -34,6 +35,12 @@ export function register(program: Command): void {
       "--pg-user <name>",
       "user that PostgreSQL runs as when this is root; default: postgres, else nobody",
     )
+    .option(
+      "--pg-setting <name=value>",
+      "a further setting of PostgreSQL, such as max_connections=300; may be repeated",
+      collectSetting,
+      {},
+    )
     .addHelpText("after", "\nExample:\n  holdfast agent --topology holdfast.yaml --region eu-west")
     .action(async (options: Options) => {
       const loaded = topologyOrComplain(options.topology);
@@ -54,6 +61,13 @@ export function register(program: Command): void {
         journalFile: join(options.stateDir, "journal.jsonl"),
         pgBin: options.pgBin,
         pgUser: options.pgUser,
+        pgSettings: options.pgSetting,
       });
     });
+}
+
+function collectSetting(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new InvalidArgumentError("write it as name=value");
+  return { ...before, [text.slice(0, equals).trim()]: text.slice(equals + 1).trim() };
 }
