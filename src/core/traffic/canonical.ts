@@ -14,9 +14,12 @@ export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   invariant(typeof value === "object", `no canonical JSON for a ${typeof value}`);
   const record = value as Readonly<Record<string, unknown>>;
-  const fields = Object.keys(record)
-    .filter((key) => record[key] !== undefined)
-    .sort()
-    .map((key) => `${JSON.stringify(key)}:${canonicalJson(record[key])}`);
-  return `{${fields.join(",")}}`;
+  // A loop and not filter, map and join: a table of a thousand services is written twice each time it is judged.
+  let text = "";
+  for (const key of Object.keys(record).sort()) {
+    const field = record[key];
+    if (field !== undefined)
+      text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${canonicalJson(field)}`;
+  }
+  return `{${text}}`;
 }
