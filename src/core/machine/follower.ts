@@ -112,8 +112,12 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
   const { local, dataStore, member } = keeper;
   const sight = local.sight;
   const { record } = lease;
+  if (!member || !sight || sight.state === "unknown" || local.op || local.guard) return;
+  // Nearly always, ten times a second: it streams from whom it should.
+  const streams = sight.state === "standby" && sight.streaming && sight.sealedBasis === 0;
+  if (streams && sight.epoch === record.epoch && !local.mustRejoin && local.notStreamingSince === null) return;
   const leader = dataStore.members.find((candidate) => candidate.name === record.holder);
-  if (!member || !sight || !leader || sight.state === "unknown" || local.op || local.guard) return;
+  if (!leader) return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
   const upstream: Upstream = { member: leader.name, address: leader.address, epoch: record.epoch };
   const { timing } = turn.state;
