@@ -52,6 +52,8 @@ export const faultKinds = {
   "disk-hung": "a member's disk does not answer",
   wipe: "a member's disk is lost, and it is ended",
   rollback: "the primary's disk is as it was before the published position, and it is ended",
+  restore:
+    "a member's disk is restored from an old backup, so that it is another incarnation, and it is ended",
   "lose-lease": "somebody deletes the record of the lease",
   "clock-jump": "a wall clock jumps by `size` milliseconds",
   "restart-all": "everything is ended, and started again in random order",

@@ -59,20 +59,29 @@ function lostDiskPlan(chance: Random, world: WorldOptions): Plan {
     size: 0,
   });
   const faults: Fault[] = [];
-  const others = Array.from({ length: shape.members - 1 }, (_, index) => index + 1);
-  if (chance.chance(0.5)) {
+  const others = chance.shuffled(Array.from({ length: shape.members - 1 }, (_, index) => index + 1));
+  const style = chance.below(3);
+  if (style === 0) {
     const kind = chance.pick(["pause-postgres", "kill-region", "disk-hung"] as const);
     for (const other of others) if (chance.chance(0.85)) faults.push(fault(kind, other, chance.below(20)));
     faults.push(fault("rollback", 0, 30));
-  } else {
-    faults.push(fault("wipe", chance.pick(others), 0));
+  } else if (style === 1) {
+    faults.push(fault("wipe", others[0] as number, 0));
     if (chance.chance(0.3)) faults.push(fault("kill-region", chance.pick(others), chance.skewed(1, 10_000)));
     const kind = chance.pick(["kill-region", "kill-postgres", "pause-region", "wipe"] as const);
     faults.push(fault(kind, chance.chance(0.8) ? 0 : -1, chance.skewed(1, 12_000)));
+  } else {
+    // One copy is behind and one is somebody's old backup, when the primary is lost.
+    for (const other of others.slice(1))
+      faults.push({
+        ...fault("delay", 0, -chance.between(500, 3000)),
+        b: other,
+        size: chance.skewed(100, 3000),
+      });
+    faults.push(fault("restore", others[0] as number, -chance.below(50)));
+    faults.push(fault("kill-region", 0, 0));
   }
-  const fair = faults.filter(
-    ({ kind }) => kind === "wipe" || kind === "rollback" || isFair(kind, world.ablation, 1),
-  );
+  const fair = faults.filter(({ kind }) => isFair(kind, world.ablation, 0));
   return { world, faults: fair, healAt: at + seconds(20), broken: null, resumesWithin: null };
 }
 

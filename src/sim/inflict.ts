@@ -236,6 +236,11 @@ export class Inflictor {
         world.oracle.onWiped();
         postgres.wipe();
         return;
+      case "restore":
+        if (!postgres) return;
+        world.oracle.onWiped();
+        postgres.restore(postgres.disk.position - kernel.chance("rollback").below(20_000));
+        return;
       case "rollback": {
         const lease = store.records.get(recordKeys.lease(storeName))?.record as
           | LeaseRecord

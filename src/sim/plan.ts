@@ -16,7 +16,8 @@ export interface Plan {
 /** With a guard taken away, what only that guard can hold is not asked of the others. */
 export function isFair(kind: FaultKind, ablation: Ablation, seedShare: number): boolean {
   // Rare on purpose: after them nothing can be proven any more, and a run that is stuck proves little.
-  if (kind === "lose-lease" || kind === "rollback" || kind === "wipe") return seedShare < 0.1;
+  if (kind === "lose-lease" || kind === "rollback" || kind === "wipe" || kind === "restore")
+    return seedShare < 0.1;
   const guards: readonly FaultKind[] = ["kill-fencer", "pause-fencer", "kill-gate", "pause-gate"];
   if (ablation.fencer || ablation.gate) {
     if (guards.includes(kind)) return false;

@@ -199,6 +199,15 @@ export class Postgres {
     disk.position = Math.max(disk.timeline.forkedAt, Math.min(disk.position, position));
   }
 
+  /** Somebody restores an old backup: older data, which nobody has vouched for. */
+  restore(position: number): void {
+    if (this.disk.incarnation === null) return;
+    this.rollBack(position);
+    this.disk.incarnation = this.#newIncarnation();
+    this.disk.sealedBasis = 0;
+    this.disk.sealedPosition = 0;
+  }
+
   #eraseData(): void {
     const { disk } = this;
     disk.incarnation = null;
@@ -245,6 +254,7 @@ export class Postgres {
 
   /** PostgreSQL releases waiting commits in the order of their positions, as far as the quorum has flushed. */
   #release(): void {
+    if (this.#waiting.length === 0) return;
     if (!this.process.running || this.disk.role !== "primary" || this.disk.frozen) return;
     let upTo = this.disk.position;
     const { acknowledgements, standbys } = this.disk;
