@@ -80,7 +80,8 @@ export async function layOut(options: {
         ? { kind: "embedded", path: storeFile }
         : { kind: "etcd", endpoints: regions.map(({ ports }) => `http://127.0.0.1:${ports.etcdClient}`) },
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
-    rules: { holdMaxMs: 15_000, tryTimeoutMs: 1000 },
+    // 300 requests a second for the 15 s that each may wait, at one edge if need be.
+    rules: { holdMaxMs: 15_000, holdMaxCount: 5000, tryTimeoutMs: 1000 },
     demandRps: 300,
     journey: [
       {
