@@ -24,15 +24,23 @@ const oneWriteUpToBytes = 16 * 1024;
 const headEnd = Buffer.from("\r\n\r\n");
 const goOn = "HTTP/1.1 100 Continue\r\n\r\n";
 
-/** Deadlines in milliseconds; see K3. */
-const headWithinMs = 20_000;
-const bodyWithinMs = 300_000;
-const idleForMs = 65_000;
-const takenWithinMs = 60_000;
 /** How long what a refused client still sends is read and thrown away, so that it gets to see the refusal. */
 const lingerMs = 1000;
 
+/** K3. Shorter: slow clients and links are cut; longer: each of them costs a connection for as long. */
+export interface ClientLimits {
+  /** From the first byte of a head, or from connecting, to its end. */
+  readonly headWithinMs: number;
+  /** From the end of the head to the end of the body. */
+  readonly bodyWithinMs: number;
+  /** Between requests: longer than balancers' usual 60 s, so that the client ends it and not we. */
+  readonly idleForMs: number;
+  /** For what it does not take of its answer. */
+  readonly takenWithinMs: number;
+}
+
 export interface RequestOwner {
+  readonly limits: ClientLimits;
   /** `body` is null, whole, or a stream that is read once. `responder` is this connection. */
   serve(head: RequestHead, body: Buffer | Readable | null, responder: ClientConnection): void;
   /** Bytes that are no request, or none that is passed on. */
@@ -68,17 +76,17 @@ export class ClientConnection {
   #isAnswering = false;
   #isChunking = false;
   #isLingering = false;
-  #hasClientEnded = false;
 
   constructor(socket: Socket, owner: RequestOwner) {
     this.#socket = socket;
     this.#owner = owner;
     this.address = socket.remoteAddress ?? "unknown";
-    this.deadline = owner.roughNow + headWithinMs;
+    this.deadline = owner.roughNow + owner.limits.headWithinMs;
     socket
       .on("data", (bytes: Buffer) => this.#read(bytes))
       .on("drain", () => this.#drained())
-      .on("end", () => this.#ended())
+      // Half-closed and gone look the same; who only half-closed is rare, and who is gone must free what he held.
+      .on("end", () => this.destroy())
       .on("error", () => this.destroy())
       .on("close", () => this.destroy());
   }
@@ -120,7 +128,7 @@ export class ClientConnection {
     const end = all.indexOf(headEnd);
     if (end < 0 || headMaxBytes < end) {
       // From its first byte on a head has its own deadline, which no further byte moves.
-      this.deadline = Math.min(this.deadline, this.#owner.roughNow + headWithinMs);
+      this.deadline = Math.min(this.deadline, this.#owner.roughNow + this.#owner.limits.headWithinMs);
       if (hasBareLineFeed(all)) this.#refuse(400, "a line that ends without a carriage return");
       else if (headMaxBytes < all.length) this.#refuse(431, `a head of more than ${headMaxBytes} bytes`);
       return;
@@ -142,7 +150,7 @@ export class ClientConnection {
     this.#chunks = [];
     this.#chunked = head.chunked ? new ChunkedReader() : null;
     this.#phase = "body";
-    this.deadline = this.#owner.roughNow + bodyWithinMs;
+    this.deadline = this.#owner.roughNow + this.#owner.limits.bodyWithinMs;
     if (head.expectsContinue) this.#socket.write(goOn, "latin1");
     if (bodyWholeUpToBytes < (head.contentLength ?? 0)) this.#startStream();
     else if (this.#unread !== null) this.#readBody();
@@ -282,7 +290,7 @@ export class ClientConnection {
   }
 
   #written(flows: boolean): boolean {
-    if (!flows) this.deadline = this.#owner.roughNow + takenWithinMs;
+    if (!flows) this.deadline = this.#owner.roughNow + this.#owner.limits.takenWithinMs;
     return flows;
   }
 
@@ -313,19 +321,19 @@ export class ClientConnection {
     }
     this.#head = null;
     this.#phase = "head";
-    this.deadline = this.#owner.roughNow + (this.#socket.writableLength > 0 ? takenWithinMs : idleForMs);
-    if (this.#unread === null && this.#hasClientEnded) this.#linger();
+    this.deadline =
+      this.#owner.roughNow +
+      (this.#socket.writableLength > 0 ? this.#owner.limits.takenWithinMs : this.#owner.limits.idleForMs);
     // Sent ahead: in a turn of its own, so that a long row of them does not deepen the stack.
-    else if (this.#unread !== null && !this.#socket.writableNeedDrain) setImmediate(() => this.#readNext());
+    if (this.#unread !== null && !this.#socket.writableNeedDrain) setImmediate(() => this.#readNext());
   }
 
   /** K1, and not before the client has taken what it was given: answers must not pile up. */
   #readNext(): void {
     if (this.#phase !== "head" || this.#unread === null || this.#socket.writableNeedDrain) return;
     this.#socket.resume();
-    this.deadline = this.#owner.roughNow + headWithinMs;
+    this.deadline = this.#owner.roughNow + this.#owner.limits.headWithinMs;
     this.#readHead();
-    if (this.#phase === "head" && this.#hasClientEnded) this.destroy();
   }
 
   /** K2. Says that nothing more comes, and reads on for a moment: a reset would take the answer away from the client. */
@@ -335,16 +343,12 @@ export class ClientConnection {
     this.#stream?.destroy();
     this.#stream = null;
     this.#phase = "answer";
-    this.deadline = this.#owner.roughNow + lingerMs + (this.#socket.writableLength > 0 ? takenWithinMs : 0);
+    this.deadline =
+      this.#owner.roughNow +
+      lingerMs +
+      (this.#socket.writableLength > 0 ? this.#owner.limits.takenWithinMs : 0);
     this.#socket.end();
     this.#socket.resume();
-  }
-
-  #ended(): void {
-    this.#hasClientEnded = true;
-    // Half-closed before its request was complete, or between requests: gone. Afterwards it may still listen.
-    const mayStillListen = this.#phase === "answer" || (this.#phase === "head" && this.#unread !== null);
-    if (this.#isLingering || !mayStillListen) this.destroy();
   }
 }
 

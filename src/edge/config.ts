@@ -4,6 +4,14 @@ import { z } from "zod";
 
 const address = z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65535) });
 
+/** See `ClientLimits`. */
+const clientLimits = z.strictObject({
+  headWithinMs: z.number().positive().default(20_000),
+  bodyWithinMs: z.number().positive().default(300_000),
+  idleForMs: z.number().positive().default(65_000),
+  takenWithinMs: z.number().positive().default(60_000),
+});
+
 const edgeConfig = z.strictObject({
   name: z.string().min(1),
   region: z.string().min(1),
@@ -29,6 +37,7 @@ const edgeConfig = z.strictObject({
   adminTokenFile: z.string().optional(),
   /** How long a TCP client waits for a writer. Shorter: it sees the failover; longer: pools pile up. */
   tcpHoldMaxMs: z.number().positive().default(15_000),
+  limits: clientLimits.prefault({}),
   /** How long in-flight requests may take at the end. */
   graceMs: z.number().nonnegative().default(5000),
 });

@@ -33,7 +33,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   );
   const counters = new TrafficCounters(metrics);
   const stale = new StaleStore(config.name);
-  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale });
+  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale }, config.limits);
   metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
   const tcp = Object.entries(config.tcp).map(

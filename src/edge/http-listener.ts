@@ -2,7 +2,7 @@
 import { createServer, type Server } from "node:net";
 import type { Readable } from "node:stream";
 import type { Address } from "../core/model/topology.ts";
-import { ClientConnection, type RequestOwner } from "./client-connection.ts";
+import { ClientConnection, type ClientLimits, type RequestOwner } from "./client-connection.ts";
 import { listen } from "./listen.ts";
 import { monotonicNow } from "./monotonic.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -22,11 +22,13 @@ export class HttpListener implements RequestOwner {
   readonly #handler: RequestHandler;
   readonly #connections = new Set<ClientConnection>();
   readonly #sweeper: NodeJS.Timeout;
+  readonly limits: ClientLimits;
   roughNow = monotonicNow();
   isEnding = false;
 
-  constructor(handler: RequestHandler) {
+  constructor(handler: RequestHandler, limits: ClientLimits) {
     this.#handler = handler;
+    this.limits = limits;
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       if (connectionsMax <= this.#connections.size) socket.resetAndDestroy();
       else this.#connections.add(new ClientConnection(socket, this));

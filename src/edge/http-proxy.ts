@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
 import type { Address } from "../core/model/topology.ts";
 import { isIdempotent, isSafe } from "../core/traffic/repeat.ts";
-import type { ClientConnection } from "./client-connection.ts";
+import type { ClientConnection, ClientLimits } from "./client-connection.ts";
 import { Exchange, type ExchangeWorld } from "./exchange.ts";
 import { HttpListener, type RequestHandler } from "./http-listener.ts";
 import { type Problem, problemBody } from "./problem.ts";
@@ -17,10 +17,10 @@ export class HttpProxy implements RequestHandler {
   readonly #idPrefix = randomUUID().slice(0, 18);
   #ids = 0;
 
-  constructor(plans: ServicePlans, world: ExchangeWorld) {
+  constructor(plans: ServicePlans, world: ExchangeWorld, limits: ClientLimits) {
     this.#plans = plans;
     this.#world = world;
-    this.#listener = new HttpListener(this);
+    this.#listener = new HttpListener(this, limits);
   }
 
   get connections(): number {
