@@ -11,6 +11,7 @@ import * as edge from "./commands/edge.ts";
 import * as failback from "./commands/failback.ts";
 import * as failover from "./commands/failover.ts";
 import * as fencer from "./commands/fencer.ts";
+import * as incidents from "./commands/incidents.ts";
 import * as replay from "./commands/replay.ts";
 import * as schema from "./commands/schema.ts";
 import * as sim from "./commands/sim.ts";
@@ -22,6 +23,7 @@ import { exit, exitHelp, exitWith } from "./exit.ts";
 const commands = [
   demo,
   status,
+  incidents,
   switchover,
   failback,
   failover,
