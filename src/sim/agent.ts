@@ -76,6 +76,13 @@ export class Agent {
     const { life } = this.process;
     this.#load(life);
     const member = this.#site.postgres;
+    const burntEpoch = this.#site.fencer?.burntEpoch ?? 0;
+    if (member && burntEpoch > 0 && this.#chance.chance(0.8))
+      this.#kernel.after(millis(this.#chance.between(1, 300)), () =>
+        this.process.deliverTo(life, () =>
+          this.#take({ kind: "fencer-fired", member: member.name, epoch: burntEpoch }),
+        ),
+      );
     if (member) this.#inspectLater(life, millis(this.#chance.between(1, 20)));
     this.#probeLater(life);
   }

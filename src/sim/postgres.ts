@@ -55,6 +55,8 @@ export interface Cluster {
   readonly withoutSynchronousSet: boolean;
   readonly onPromoted: (member: Postgres, epoch: number) => void;
   readonly onFollowed: (member: Postgres, upstream: string, epoch: number) => void;
+  /** Told to follow without a comparison, although the histories part. */
+  readonly onDiverged: (member: Postgres, upstream: string) => void;
   readonly onStarted: (member: Postgres) => void;
 }
 
@@ -501,7 +503,7 @@ export class Postgres {
         });
       case "follow":
         if (!this.isStandby) return fail("it is not a running standby");
-        return takes(10, 80, () => this.#follow(op.upstream.member, op.upstream.epoch, succeed, fail));
+        return takes(10, 80, () => this.#follow(op, succeed, fail));
       case "promote":
         return this.#promote(op, takes, succeed, fail);
       case "set-quorum":
@@ -639,8 +641,9 @@ export class Postgres {
     return `${this.name}#${++this.#incarnations}`;
   }
 
-  #follow(upstream: string, epoch: number, succeed: Succeed, fail: Fail): void {
+  #follow(op: Extract<MemberOp, { kind: "follow" }>, succeed: Succeed, fail: Fail): void {
     const { disk } = this;
+    const { member: upstream, epoch } = op.upstream;
     if (!this.isStandby || !disk.timeline) return fail("it is not a running standby");
     const primary = this.#cluster.members.get(upstream);
     const reachable =
@@ -651,8 +654,11 @@ export class Postgres {
       primary?.disk.timeline &&
       reachable &&
       !canFollow(disk.timeline, disk.position, primary.disk.timeline, primary.disk.position)
-    )
+    ) {
+      // Nobody compares: PostgreSQL goes by the number of the timeline, and two of them may bear one number.
+      if (op.promotedAt !== null) this.#cluster.onDiverged(this, upstream);
       return fail(`diverged from ${upstream}`);
+    }
     this.#cluster.onFollowed(this, upstream, epoch);
     this.#disconnectReceiver();
     disk.upstream = upstream;

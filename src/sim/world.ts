@@ -97,6 +97,11 @@ export class World {
       withoutSynchronousSet: options.ablation.synchronousSet,
       onPromoted: (member, epoch) => this.#onPromoted(member, epoch),
       onFollowed: (member, upstream, epoch) => this.oracle.onFollowed(member, upstream, epoch),
+      onDiverged: (member, upstream) =>
+        kernel.violate(
+          "D6",
+          `${member.name} follows ${upstream} unasked whether it fits, and their histories part`,
+        ),
       onStarted: (member) => this.site(member.region).fencer?.seeStart(),
     };
     for (const region of regions) this.#build(region, cluster);
