@@ -3,10 +3,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { AgentClient } from "../adapters/adapters.ts";
-import { errorCodes, HoldfastError } from "../core/model/error-code.ts";
+import { HoldfastError } from "../core/model/error-code.ts";
 import type { Address } from "../core/model/topology.ts";
 import type { LabState } from "../lab/state-file.ts";
 import { type ExitCode, exit, exitWith } from "./exit.ts";
+import { describeFailure } from "./failure.ts";
 import { defaultFile, topologyOrComplain } from "./topology-file.ts";
 
 export interface ConnectOptions {
@@ -133,17 +134,8 @@ export async function orComplain(action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    if (!(error instanceof HoldfastError)) throw error;
-    const codes: Partial<Record<string, ExitCode>> = {
-      HOLDFAST_AGENT_UNREACHABLE: exit.unreachable,
-      HOLDFAST_REQUEST_CONFLICT: exit.refused,
-      HOLDFAST_REQUEST_FORBIDDEN: exit.refused,
-      HOLDFAST_REQUEST_UNAUTHENTICATED: exit.refused,
-      HOLDFAST_REQUEST_INVALID: exit.invalid,
-    };
-    complain(
-      `${error.code}: ${error.message}\n  = help: ${errorCodes[error.code].advice}`,
-      codes[error.code] ?? exit.failed,
-    );
+    const failure = describeFailure(error);
+    if (!failure) throw error;
+    complain(failure.text, failure.code);
   }
 }

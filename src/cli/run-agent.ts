@@ -16,12 +16,13 @@ import {
   signerOf,
   systemClock,
 } from "../adapters/adapters.ts";
-import { startAgent } from "../agent/agent.ts";
+import { type Agent, startAgent } from "../agent/agent.ts";
 import { createApi } from "../agent/api/api.ts";
 import { createHandlers } from "../agent/handlers.ts";
 import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
 import { createRecorder } from "../agent/record.ts";
 import { fencerSocket, membersIn } from "../agent/units.ts";
+import { HoldfastError } from "../core/model/error-code.ts";
 import type { Topology } from "../core/model/topology.ts";
 
 export interface RunAgentOptions {
@@ -82,7 +83,28 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     log,
   };
   const recorder = createRecorder(journal, digest);
-  const agent = startAgent({
+  const address = topology.regions.find((one) => one.name === region)?.agent;
+  // It listens before it acts: an agent that cannot be asked must not have started a PostgreSQL that nobody watches.
+  let agent: Agent | null = null;
+  const running = (): Agent => {
+    if (agent) return agent;
+    throw new HoldfastError("HOLDFAST_REQUEST_UNAVAILABLE", `the agent of ${region} is being started`);
+  };
+  const api = createApi({
+    handlers: createHandlers(
+      {
+        state: () => running().state(),
+        counted: () => running().counted(),
+        answerPeer: (question, timeoutMs) => running().answerPeer(question, timeoutMs),
+        close: () => running().close(),
+      },
+      parts,
+    ),
+    token: secrets.token,
+    logger: (text, details) => log("info", text, details),
+  });
+  if (address) await api.listen(address);
+  agent = startAgent({
     topology,
     region,
     boot: makeId(),
@@ -91,13 +113,6 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     record: recorder.step,
     onBug: () => process.exit(70),
   });
-  const api = createApi({
-    handlers: createHandlers(agent, parts),
-    token: secrets.token,
-    logger: (text, details) => log("info", text, details),
-  });
-  const address = topology.regions.find((one) => one.name === region)?.agent;
-  if (address) await api.listen(address);
   process.stdout.write(`${JSON.stringify({ event: "agent-started", pid: process.pid, region, address })}\n`);
 
   await new Promise<void>((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));

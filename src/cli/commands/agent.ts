@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { exit, exitWith } from "../exit.ts";
+import { describeFailure } from "../failure.ts";
 import { topologyOrComplain } from "../topology-file.ts";
 
 interface Options {
@@ -53,7 +54,7 @@ export function register(program: Command): void {
         return exitWith(exit.invalid);
       }
       const { runAgent } = await import("../run-agent.ts");
-      await runAgent({
+      const run = runAgent({
         topology,
         region: options.region,
         stateDir: options.stateDir,
@@ -62,6 +63,13 @@ export function register(program: Command): void {
         pgBin: options.pgBin,
         pgUser: options.pgUser,
         pgSettings: options.pgSetting,
+      });
+      await run.catch((error) => {
+        const failure = describeFailure(error);
+        if (!failure) throw error;
+        process.stderr.write(`cannot run the agent of ${options.region}: ${failure.text}\n`);
+        // What was opened up to here would keep it alive.
+        process.exit(failure.code);
       });
     });
 }
