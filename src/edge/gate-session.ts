@@ -28,10 +28,12 @@ export interface SessionOwner {
 
 export class GateSession {
   readonly #client: Socket;
-  readonly #server: Socket;
+  readonly #target: Address;
   readonly #owner: SessionOwner;
   readonly #follower = new SessionFollower();
   readonly #firstTimer: NodeJS.Timeout;
+  /** null: not asked for yet. A client that is held costs PostgreSQL nothing, however often it comes back. */
+  #server: Socket | null = null;
   #isConnected = false;
   /** The start-up packet went through: from here on the client speaks in messages. */
   #isStarted = false;
@@ -45,6 +47,7 @@ export class GateSession {
 
   constructor(client: Socket, target: Address, owner: SessionOwner) {
     this.#client = client;
+    this.#target = target;
     this.#owner = owner;
     this.#firstTimer = setTimeout(() => this.destroy(), firstPacketMs);
     client.setKeepAlive(true, 10_000);
@@ -56,25 +59,6 @@ export class GateSession {
       })
       .on("error", () => this.destroy())
       .on("close", () => this.destroy());
-    this.#server = connect({ host: target.host, port: target.port, noDelay: true, allowHalfOpen: true });
-    this.#server
-      .on("connect", () => {
-        this.#isConnected = true;
-        this.#flushToServer();
-      })
-      .on("data", (chunk: Buffer) => {
-        this.#keptForClient.push(chunk);
-        this.#flushToClient();
-      })
-      .on("drain", () => this.#flushToServer())
-      .on("end", () => {
-        this.#hasServerEnded = true;
-        this.#flushToClient();
-      })
-      .on("error", () => this.destroy())
-      .on("close", () => {
-        if (!this.#hasServerEnded) this.destroy();
-      });
   }
 
   get isBusy(): boolean {
@@ -86,7 +70,7 @@ export class GateSession {
     if (this.#isOver) return;
     this.#end();
     this.#client.resetAndDestroy();
-    this.#server.resetAndDestroy();
+    this.#server?.resetAndDestroy();
   }
 
   /** The verdict may have become milder: passes what was kept, as far as it goes. */
@@ -116,20 +100,45 @@ export class GateSession {
 
   #flushToServer(): void {
     if (this.#isOver) return;
-    if (!this.#isConnected || this.#server.writableNeedDrain || !this.#mayPass()) {
-      if (!this.#isOver) this.#client.pause();
+    const isReady = this.#isConnected && !this.#server?.writableNeedDrain;
+    if (!this.#mayPass() || !isReady) {
+      if (this.#isOver) return;
+      this.#client.pause();
+      if (this.#server === null && this.#owner.verdict() === "pass") this.#server = this.#connect();
       return;
     }
     if (!this.#isStarted && !this.#readFirst()) return;
     while (this.#keptForServer.length > 0) {
       const chunk = this.#keptForServer.shift() as Buffer;
       this.#follower.fromClient(chunk);
-      if (this.#server.write(chunk)) continue;
+      if (this.#server?.write(chunk)) continue;
       this.#client.pause();
       return;
     }
-    if (this.#hasClientEnded) this.#server.end();
+    if (this.#hasClientEnded) this.#server?.end();
     else this.#client.resume();
+  }
+
+  #connect(): Socket {
+    const server = connect({ ...this.#target, noDelay: true, allowHalfOpen: true });
+    return server
+      .on("connect", () => {
+        this.#isConnected = true;
+        this.#flushToServer();
+      })
+      .on("data", (chunk: Buffer) => {
+        this.#keptForClient.push(chunk);
+        this.#flushToClient();
+      })
+      .on("drain", () => this.#flushToServer())
+      .on("end", () => {
+        this.#hasServerEnded = true;
+        this.#flushToClient();
+      })
+      .on("error", () => this.destroy())
+      .on("close", () => {
+        if (!this.#hasServerEnded) this.destroy();
+      });
   }
 
   /** Reads what a client says first; true once the start-up packet went through. */
@@ -151,7 +160,7 @@ export class GateSession {
       case "start": {
         clearTimeout(this.#firstTimer);
         this.#isStarted = true;
-        this.#server.write(this.#first.subarray(0, packet.bytes));
+        this.#server?.write(this.#first.subarray(0, packet.bytes));
         const rest = this.#first.subarray(packet.bytes);
         if (rest.length > 0) this.#keptForServer.push(rest);
         this.#first = Buffer.alloc(0);
@@ -167,7 +176,7 @@ export class GateSession {
       const chunk = this.#keptForClient[0] as Buffer;
       // T1: no statement may come between this question and the write.
       if (this.#isClientBlocked || !this.#mayPass()) {
-        this.#server.pause();
+        this.#server?.pause();
         return;
       }
       this.#client.write(chunk, this.#onTaken);
@@ -179,7 +188,7 @@ export class GateSession {
     }
     if (this.#isOver || this.#isClientBlocked) return;
     if (this.#hasServerEnded) this.#finish();
-    else this.#server.resume();
+    else this.#server?.resume();
   }
 
   /** T2. Called once a write is done, which is in the same turn unless the kernel's buffer is full. */
@@ -193,6 +202,6 @@ export class GateSession {
   #finish(): void {
     this.#end();
     this.#client.destroySoon();
-    this.#server.destroy();
+    this.#server?.destroy();
   }
 }

@@ -108,14 +108,17 @@ export class ServicePlans {
         if (!this.#upstreams.has(target.url)) this.#upstreams.set(target.url, this.#open(target));
       }
     }
-    for (const [url, upstream] of this.#upstreams) {
-      if (wanted.has(url)) continue;
-      this.#upstreams.delete(url);
-      upstream.retire();
-    }
+    const leaving = [...this.#upstreams].filter(([url]) => !wanted.has(url));
+    for (const [url] of leaving) this.#upstreams.delete(url);
     this.#plans = plans;
     this.#only = plans.size === 1 ? ([...plans.values()][0] as ServicePlan) : null;
     this.#arrange();
+    for (const [, upstream] of leaving) {
+      const state = table.regions[upstream.region];
+      // What is under way there must not go on (S14); what is safe to repeat is, by the order that stands now.
+      if (state === "fenced" || state === "forbidden") upstream.destroy();
+      else upstream.retire();
+    }
   }
 
   close(): void {

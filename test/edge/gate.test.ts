@@ -200,3 +200,20 @@ test("a drain does not outrank the clock", async () => {
   assert.equal(await drained, 1);
   assert.equal(client.received(), before);
 });
+
+test("clients that a gate holds cost PostgreSQL no connection, until it is open", async () => {
+  using state = folder();
+  await using postgres = await startWireServer();
+  await using edge = await startHere(gateConfig(state.path, postgres.port));
+  await using gate = gateOf(edge);
+  await gate.order(order("hold", 1));
+  using asking = startWireClient(portOf(edge), sslRequest);
+  using starting = startWireClient(portOf(edge));
+  await until(
+    async () => ((await edge.state()).gates as { sessions: number }[])[0]?.sessions === 2,
+    "both wait",
+  );
+  assert.equal(postgres.sockets.size, 0);
+  await gate.order(order("open", 1));
+  await until(() => asking.received() === "N" && starting.received().endsWith("I"), "both go on");
+});

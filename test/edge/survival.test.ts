@@ -219,3 +219,24 @@ test("a read-only service refuses writes with a code, and serves reads", async (
   assert.equal(refused.status, 503);
   assert.equal(((await refused.json()) as { code: string }).code, "HOLDFAST_READ_ONLY");
 });
+
+test("when a region is fenced, what is under way there is ended, and repeated elsewhere if that is safe", async () => {
+  using state = folder();
+  let asked = 0;
+  await using west = await startOrigin(() => {
+    asked++;
+  });
+  await using central = await startOrigin((_request, response) => response.end("central"));
+  await using edge = await startHere(edgeConfig(state.path));
+  const patient = { ...rules, tryTimeoutMs: 20_000 };
+  const both = service([target("west", west.port), target("central", central.port)], { rules: patient });
+  await edge.apply(signed(table(1, { services: { orders: both } })));
+  const read = fetch(edge.http);
+  const write = fetch(edge.http, { method: "POST", body: "no key" });
+  await until(() => asked === 2, "both are under way in west");
+  const elsewhere = service([target("central", central.port)], { rules: patient });
+  const regions = { west: "fenced", central: "active", east: "standby" } as const;
+  await edge.apply(signed(table(2, { services: { orders: elsewhere }, regions })));
+  assert.equal(await (await read).text(), "central");
+  assert.equal((await write).status, 502);
+});
