@@ -108,17 +108,14 @@ export class HaproxyRouter implements Router {
     const wanted = wantedBy(this.#layout, table, this.#rules.order);
     if (typeof wanted === "string") throw new HaproxyError("HOLDFAST_HAPROXY_REPLY", wanted);
     if ((await this.#differences(wanted, signal)).length === 0) return;
-    const slots = [...wanted.slots];
+    const found = readStates(await this.#socket.ask("show servers state", signal));
+    const changed = [...wanted.slots].filter(([slot, state]) => !isAsWanted(found.get(nameOf(slot)), state));
     // H1.
-    await this.#setSlots(
-      slots.filter(([, state]) => state === "ready"),
-      signal,
-    );
+    for (const [slot, state] of changed)
+      if (state.kind === "ready") await this.#letIn(slot, state.weight, signal);
     await this.#replaceMap(wanted.entries, signal);
-    await this.#setSlots(
-      slots.filter(([, state]) => state === "maint"),
-      signal,
-    );
+    for (const [slot, state] of changed)
+      if (state.kind === "maint") await this.#takeOut(slot, state.cut, signal);
     const left = await this.#differences(wanted, signal);
     if (left.length > 0)
       throw new HaproxyError(
@@ -129,14 +126,14 @@ export class HaproxyRouter implements Router {
     await writeWhole(statePathOf(this.#layout), await this.#socket.ask("show servers state", signal));
   }
 
-  async #setSlots(slots: readonly (readonly [Slot, SlotState])[], signal: AbortSignal): Promise<void> {
-    for (const [{ backend, server, target }, state] of slots) {
-      await this.#socket.order(`set server ${backend}/${server} state ${state}`, signal);
-      if (state === "ready") {
-        const weight = Math.max(1, Math.min(256, Math.round(target.weight)));
-        await this.#socket.order(`set server ${backend}/${server} weight ${weight}`, signal);
-      } else await this.#socket.order(`shutdown sessions server ${backend}/${server}`, signal);
-    }
+  async #letIn(slot: Slot, weight: number, signal: AbortSignal): Promise<void> {
+    await this.#socket.order(`set server ${nameOf(slot)} weight ${weight}`, signal);
+    await this.#socket.order(`set server ${nameOf(slot)} state ready`, signal);
+  }
+
+  async #takeOut(slot: Slot, cut: boolean, signal: AbortSignal): Promise<void> {
+    await this.#socket.order(`set server ${nameOf(slot)} state maint`, signal);
+    if (cut) await this.#socket.order(`shutdown sessions server ${nameOf(slot)}`, signal);
   }
 
   /** In one step for HAProxy: a new version is filled in pieces, counted, and only then committed. */
@@ -168,8 +165,8 @@ export class HaproxyRouter implements Router {
       .filter(([key, value]) => entries.get(key) !== value)
       .map(([key, value]) => `${key} is ${entries.get(key) ?? "missing"}, not ${value}`);
     const inSlots = [...wanted.slots]
-      .filter(([{ backend, server }, state]) => servers.get(`${backend}/${server}`) !== state)
-      .map(([{ backend, server }, state]) => `${backend}/${server} is not ${state}`);
+      .filter(([slot, state]) => !isAsWanted(servers.get(nameOf(slot)), state))
+      .map(([slot, state]) => `${nameOf(slot)} is not ${state.kind}`);
     return [...inMap, ...inSlots];
   }
 }
@@ -202,15 +199,31 @@ function piecesOf(entries: ReadonlyMap<string, string>): readonly string[] {
   return piece === "" ? pieces : [...pieces, piece];
 }
 
-/** Columns of `show servers state`, version 1: srv_name is the 4th, srv_admin_state the 7th (HAProxy 2.6, management.txt). */
-function readStates(text: string): ReadonlyMap<string, SlotState> {
-  const states = new Map<string, SlotState>();
+interface FoundState {
+  readonly inMaintenance: boolean;
+  readonly weight: number;
+}
+
+function nameOf({ backend, server }: Slot): string {
+  return `${backend}/${server}`;
+}
+
+function isAsWanted(found: FoundState | undefined, wanted: SlotState): boolean {
+  if (!found) return false;
+  return wanted.kind === "maint"
+    ? found.inMaintenance
+    : !found.inMaintenance && found.weight === wanted.weight;
+}
+
+/** `show servers state`, version 1: srv_name is the 4th, srv_admin_state the 7th, srv_uweight the 8th (management.txt). */
+function readStates(text: string): ReadonlyMap<string, FoundState> {
+  const states = new Map<string, FoundState>();
   for (const line of text.split("\n")) {
     const fields = line.trim().split(" ");
-    if (fields.length < 7 || line.startsWith("#")) continue;
+    if (fields.length < 8 || line.startsWith("#")) continue;
     // Forced 0x01, inherited 0x02, by resolution 0x20 and 0x40. "From the configuration" 0x04 only tells how it began.
     const inMaintenance = (Number(fields[6]) & 0x63) !== 0;
-    states.set(`${fields[1]}/${fields[3]}`, inMaintenance ? "maint" : "ready");
+    states.set(`${fields[1]}/${fields[3]}`, { inMaintenance, weight: Number(fields[7]) });
   }
   return states;
 }

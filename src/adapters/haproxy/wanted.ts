@@ -2,7 +2,11 @@
 import type { RoutingTable, Target } from "../../core/model/routing.ts";
 import { backendOf, type HaproxyLayout, type Slot, slotsOf } from "./layout.ts";
 
-export type SlotState = "ready" | "maint";
+/** HAProxy's own weights: 0 to 256. */
+export type SlotState =
+  | { readonly kind: "ready"; readonly weight: number }
+  /** `cut`: what is under way there is ended too. */
+  | { readonly kind: "maint"; readonly cut: boolean };
 
 export interface Wanted {
   readonly slots: ReadonlyMap<Slot, SlotState>;
@@ -15,7 +19,12 @@ export type OrderTargets = (table: RoutingTable, targets: readonly Target[]) => 
 /** A string: why this HAProxy cannot serve the table. */
 export function wantedBy(layout: HaproxyLayout, table: RoutingTable, order: OrderTargets): Wanted | string {
   const all = slotsOf(layout);
-  const slots = new Map<Slot, SlotState>(all.map((slot) => [slot, "maint"]));
+  const slots = new Map<Slot, SlotState>(
+    all.map((slot) => {
+      const state = table.regions[slot.target.region];
+      return [slot, { kind: "maint", cut: state === "fenced" || state === "forbidden" }];
+    }),
+  );
   const entries = new Map([
     ["epoch", String(table.epoch)],
     ["generation", String(table.generation)],
@@ -29,7 +38,7 @@ export function wantedBy(layout: HaproxyLayout, table: RoutingTable, order: Orde
     for (const target of ordered) {
       const slot = own.find((candidate) => candidate.target.url === target.url);
       if (!slot) return `this HAProxy has no slot for ${target.url} of the service ${name}`;
-      slots.set(slot, "ready");
+      slots.set(slot, { kind: "ready", weight: Math.max(1, Math.min(256, Math.round(target.weight))) });
     }
     const first = own.find(({ target }) => target.url === ordered[0]?.url);
     entries.set(`service/${name}`, first ? service.mode : "off");

@@ -45,7 +45,7 @@ async function newPlace({ origins }: RouterPlaceRequest): Promise<HaproxyPlace> 
     region: "west",
     bind: { host: "127.0.0.1", port: await freePort() },
     folder: state.path,
-    services: [{ name: "orders", targets, tryTimeoutMs: rules.tryTimeoutMs }],
+    services: [{ name: "orders", targets, tryTimeoutMs: 3000 }],
   };
   await prepareFiles(layout, configText(layout));
   const start = async (): Promise<ChildProcess> => {
@@ -104,6 +104,31 @@ test("what somebody changed by hand at HAProxy is found and mended", { skip }, a
     assert.deepEqual(await router.drift(soon()), ["service-orders/west-1 is not ready"]);
     await router.current(soon());
     assert.deepEqual(await router.drift(soon()), []);
+  } finally {
+    await place.remove();
+  }
+});
+
+test("what is under way in a region that is drained may finish", { skip }, async () => {
+  let finish: (() => void) | null = null;
+  await using west = await startOrigin((_request, response) => {
+    finish = () => response.end("finished");
+  });
+  await using central = await startOrigin((_request, response) => response.end("central"));
+  const place = await newPlace({ origins: { west: west.port, central: central.port } });
+  const soon = () => AbortSignal.timeout(3000);
+  try {
+    const router = await place.open();
+    const patient = { ...rules, tryTimeoutMs: 5000 };
+    const both = service([target("west", west.port), target("central", central.port)], { rules: patient });
+    await router.apply(signed(table(1, { services: { orders: both } })), soon());
+    const underWay = fetch(place.base(), { method: "POST", body: "x" });
+    await until(() => finish !== null, "it is under way");
+    const drained = { west: "drained", central: "active", east: "standby" } as const;
+    await router.apply(signed(table(2, { services: { orders: both }, regions: drained })), soon());
+    assert.equal(await (await fetch(place.base())).text(), "central");
+    finish!();
+    assert.equal(await (await underWay).text(), "finished");
   } finally {
     await place.remove();
   }
