@@ -20,6 +20,9 @@ export interface Performer {
   close(): Promise<void>;
 }
 
+/** An operation that was told to stop gets this long to say how it ended. */
+const graceMs = 1000;
+
 export interface PerformerOptions {
   readonly parts: AgentParts;
   readonly topology: Topology;
@@ -101,8 +104,13 @@ export function createPerformer(options: PerformerOptions): Performer {
             because: `the fencer of ${name} has not been disarmed and would end it; see whether it runs`,
           };
         else
-          outcome = await runOp(unit, name, op, within(timeoutMs, lane.signal), (text) =>
-            parts.log("info", text, { member: name }),
+          outcome = await inTime(
+            runOp(unit, name, op, within(timeoutMs, lane.signal), (text) =>
+              parts.log("info", text, { member: name }),
+            ),
+            op,
+            timeoutMs + graceMs,
+            lane.signal,
           );
       } catch (error) {
         outcome = { kind: "unknown", op: op.kind, because: String(error) };
@@ -264,6 +272,37 @@ export function createPerformer(options: PerformerOptions): Performer {
       await Promise.allSettled([...underWay]);
     },
   };
+}
+
+/**
+ * What is answered after its deadline is not waited for: a lane that never came free would leave the member to itself for
+ * ever. The outcome is unknown then, and the next inspection tells what became of it.
+ */
+function inTime(
+  work: Promise<MemberOutcome>,
+  op: MemberOp,
+  limitMs: number,
+  overtaken: AbortSignal,
+): Promise<MemberOutcome> {
+  return new Promise((resolve) => {
+    const giveUp = (because: string) => resolve({ kind: "unknown", op: op.kind, because });
+    let timer = setTimeout(
+      giveUp,
+      Math.min(limitMs, 2 ** 31 - 1),
+      `no answer within ${Math.round(limitMs)} ms`,
+    );
+    const hurry = () => {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, graceMs, "it was overtaken, and did not say how it ended");
+    };
+    overtaken.addEventListener("abort", hurry, { once: true });
+    const settle = (outcome: MemberOutcome) => {
+      overtaken.removeEventListener("abort", hurry);
+      clearTimeout(timer);
+      resolve(outcome);
+    };
+    work.then(settle, (error: unknown) => settle({ kind: "unknown", op: op.kind, because: String(error) }));
+  });
 }
 
 async function runOp(

@@ -83,7 +83,7 @@ function viewStore(state: AgentState, keeper: Keeper, now: InstantMs): DataStore
         sealed: report?.seal !== null && report?.seal !== undefined,
       };
     }),
-    holding: keeper.holding,
+    holding: keeper.holding || keeper.local.problem,
   };
 }
 
@@ -124,7 +124,7 @@ function sentence(state: AgentState, store: DataStoreView): string {
       : standbys.length < needed
         ? `nobody can take over without a person: ${standbys.length} of ${store.durable.standbys.length} published standbys stream, ${needed} are needed`
         : votes < quorum
-          ? `nobody can take over: only ${votes} other regions are left to vote, ${quorum} are needed`
+          ? `nobody can take over: ${votes} of the other regions ${votes === 1 ? "is" : "are"} left to vote, ${quorum} are needed`
           : `${standbys[0]?.region} takes over (${standbys.map((standby) => standby.name).join(" and ")} hold every acknowledged write together)`;
   return `writes to ${store.name} are ${flow} by ${region} (${member}, epoch ${store.epoch}); if it dies now, ${next}`;
 }

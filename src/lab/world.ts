@@ -223,7 +223,8 @@ export class World {
       role,
       region: region.name,
       args,
-      env,
+      // Sockets of members whose folder lies deep are put into the temporary one: it goes with the lab.
+      env: { TMPDIR: layout.root, ...env },
       logFile: dir("logs", `${role}.log`),
       readyText,
     });

@@ -66,8 +66,8 @@ export function register(program: Command): void {
         .default("embedded"),
     )
     .option("--rto <span>", "recovery time objective; default: 5s, 10s or 25s by profile", parseSpan)
-    .option("--orders <n>", "orders a second", parseRate, 100)
-    .option("--reads <n>", "reads a second", parseRate, 200)
+    .option("--orders <n>", "orders a second", parseRate, 50)
+    .option("--reads <n>", "reads a second", parseRate, 100)
     .option("--no-load", "no load: bring your own clients and faults")
     .option("--state <file>", "where to write what listens and runs", demoStateFile)
     .option("--folder <path>", "keep everything in this folder; default: a temporary one that is removed")

@@ -55,14 +55,16 @@ function render(view: StatusView, paint: Paint): string {
         member.role === "standby" && member.lagBytes !== null ? `, ${member.lagBytes} bytes behind` : "";
       const how =
         member.role === "primary" ? "" : member.streaming ? ", streaming" : member.sealed ? ", sealed" : "";
-      const mark =
-        member.role === "primary"
+      const heard = view.regions.find((region) => region.name === member.region)?.agentAlive ?? false;
+      const mark = !heard
+        ? paint("dim", "?")
+        : member.role === "primary"
           ? paint("green", "●")
           : member.streaming
             ? paint("blue", "○")
             : paint("red", "×");
       lines.push(
-        `  ${mark} ${member.name.padEnd(14)} ${member.region.padEnd(14)} ${member.state}${how}, epoch ${member.epoch}${lag}`,
+        `  ${mark} ${member.name.padEnd(14)} ${member.region.padEnd(14)} ${heard ? "" : "not heard of; last "}${member.state}${how}, epoch ${member.epoch}${lag}`,
       );
     }
     if (store.holding) lines.push(`  ${paint("yellow", "holding:")} ${store.holding}`);

@@ -115,7 +115,8 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
   if (!member || !sight || sight.state === "unknown" || local.op || local.guard) return;
   // Nearly always, ten times a second: it streams from whom it should.
   const streams = sight.state === "standby" && sight.streaming && sight.sealedBasis === 0;
-  if (streams && sight.epoch === record.epoch && !local.mustRejoin && local.notStreamingSince === null) return;
+  if (streams && sight.epoch === record.epoch && !local.mustRejoin && local.notStreamingSince === null)
+    return;
   const leader = dataStore.members.find((candidate) => candidate.name === record.holder);
   if (!leader) return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
@@ -159,7 +160,8 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
 
 /**
  * The position of the promotion, when our copy is known to be a part of what was promoted: it was published for the old
- * primary, sealed against the very basis of the claim, and ends no later than the claimer's own seal did.
+ * primary, sealed against the very basis of the claim, ends no later than the claimer's own seal did, and was never
+ * promoted since.
  */
 function knownPrefix(keeper: KeeperDraft, lease: SeenLease, sight: MemberSight): Lsn | null {
   const { claim } = keeper;
@@ -171,6 +173,9 @@ function knownPrefix(keeper: KeeperDraft, lease: SeenLease, sight: MemberSight):
   )
     return null;
   if (sight.sealedPosition > claim.position) return null;
+  // Whoever was promoted itself meanwhile, and gave up before it committed, has a history of its own, under the same seal
+  // and perhaps under the same number of timeline.
+  if (sight.floor > claim.primaryEpoch) return null;
   const published = claim.standbys.some(
     (copy) => copy.member === keeper.member && copy.incarnation === sight.incarnation,
   );

@@ -176,6 +176,7 @@ function seeClaim(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): SeenCla
   return {
     epoch: record.epoch,
     basis: record.basis,
+    primaryEpoch: record.primary?.epoch ?? 0,
     position: seal?.basis === record.basis ? seal.position : null,
     standbys: record.durable.standbys,
   };
@@ -278,6 +279,7 @@ function takeMemberReply(turn: Turn, keeper: KeeperDraft, id: number, outcome: M
   if (!running) return;
   const because = outcome.kind === "succeeded" ? (outcome.detail ?? "") : outcome.because;
   markStep(turn, keeper, running.op.kind, outcome.kind, because);
+  patchLocal(keeper, { problem: ok ? "" : `${running.op.kind} of ${keeper.member}: ${because}` });
   if (!ok) {
     turn.commands.push({
       kind: "note",

@@ -65,7 +65,8 @@ function describe(turn: Turn, beat: number): AgentRecord {
     if (keeper.voted !== 0 && keeper.voted === keeper.lease?.revision) expired[name] = keeper.voted;
     const report = keeper.member ? ownReport({ ...keeper }) : null;
     if (report && keeper.member) members[keeper.member] = report;
-    if (keeper.holding) holding[name] = keeper.holding;
+    const why = keeper.holding || keeper.local.problem;
+    if (why) holding[name] = why;
   }
   return {
     schema: 1,

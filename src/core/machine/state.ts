@@ -116,6 +116,8 @@ export interface Keeper {
 export interface SeenClaim {
   readonly epoch: Epoch;
   readonly basis: Revision;
+  /** Of the last that had committed. */
+  readonly primaryEpoch: Epoch;
   /** Where the claimer's sealed copy ended; null: it was not told. */
   readonly position: Lsn | null;
   /** Copies that were published for the primary before. */
@@ -185,6 +187,8 @@ export interface Local {
   /** The same for `end`, `freeze` and `thaw`: a fence never backs off for long. */
   readonly guardRetryAt: InstantMs;
   readonly failures: number;
+  /** Why the last operation did not succeed; empty when it did. */
+  readonly problem: string;
   readonly firedEpoch: Epoch;
   readonly notStreamingSince: InstantMs | null;
   readonly mustRejoin: boolean;
@@ -243,6 +247,7 @@ export function initialState(options: {
         retryAt: Number.NEGATIVE_INFINITY,
         guardRetryAt: Number.NEGATIVE_INFINITY,
         failures: 0,
+        problem: "",
         firedEpoch: 0,
         notStreamingSince: null,
         mustRejoin: false,
