@@ -3,7 +3,8 @@ import { type Fault, type FaultKind, forGood } from "./fault.ts";
 import { millis, seconds } from "./kernel.ts";
 import { isFair, type Plan } from "./plan.ts";
 import type { Random } from "./random.ts";
-import type { WorldOptions } from "./world.ts";
+import { plainShape } from "./shapes.ts";
+import { nothingAblated, type WorldOptions } from "./world.ts";
 
 /** Tried in order; `share` of all seeds. */
 export const focusedPlans: readonly {
@@ -14,6 +15,8 @@ export const focusedPlans: readonly {
   { share: 0.06, plan: lostDiskPlan },
   { share: 0.07, plan: badPromotionPlan },
   { share: 0.05, plan: deafPlan },
+  { share: 0.02, plan: staleSealPlan },
+  { share: 0.04, plan: handoverPlan },
   { share: 0.04, plan: slowStorePlan },
   { share: 0.02, plan: lostLeasePlan },
   { share: 0.03, plan: restartedAgentsPlan },
@@ -123,13 +126,13 @@ function deafPlan(chance: Random, world: WorldOptions): Plan {
   const at = seconds(14) + chance.below(seconds(2));
   const regions = world.shape.members + world.shape.witnesses;
   const faults: Fault[] = [
-    { kind: "store-deaf", at, a: 0, b: 0, lasts: seconds(chance.between(2, 20)), size: 0 },
+    { kind: "store-deaf", at, a: 0, b: 0, lasts: seconds(chance.between(2, 25)), size: 0 },
   ];
   for (let other = 1; other < regions; other++)
-    if (chance.chance(0.5))
+    for (let round = chance.below(4); round > 0; round--)
       faults.push({
         kind: "store-deaf",
-        at: at + chance.below(millis(200)),
+        at: at + (round === 1 ? chance.below(millis(200)) : chance.below(seconds(15))),
         a: other,
         b: 0,
         lasts: millis(chance.skewed(500, 20_000)),
@@ -137,7 +140,97 @@ function deafPlan(chance: Random, world: WorldOptions): Plan {
       });
   if (chance.chance(0.3))
     faults.push({ kind: "pause-agent", at: at + seconds(1), a: 0, b: 0, lasts: seconds(6), size: 0 });
-  return { world, faults, healAt: at + seconds(22), broken: null, resumesWithin: null };
+  return { world, faults, healAt: at + seconds(27), broken: null, resumesWithin: null };
+}
+
+/**
+ * A copy seals, follows again, and cannot say so: whoever counts on its old seal counts on a copy that has gone on (trap of
+ * the basis). Two witnesses, so that the others are a majority without it.
+ */
+function staleSealPlan(chance: Random, world: WorldOptions): Plan {
+  const shape = { ...plainShape, profile: world.shape.profile, witnesses: 2 };
+  const at = seconds(14);
+  const blind = shape.profile === "fast" ? seconds(3) : seconds(8);
+  const deaf = (a: number, from: number, lasts: number): Fault => ({
+    kind: "store-deaf",
+    at: from,
+    a,
+    b: 0,
+    lasts,
+    size: 0,
+  });
+  const later = at + blind;
+  const faults: Fault[] = [
+    // The holder, another member and a witness are blind together: promises carry the holder on, while 2 seals.
+    deaf(0, at, blind),
+    deaf(1, at, blind),
+    deaf(3, at, blind),
+    deaf(2, later + millis(chance.between(5, 80)), seconds(20)),
+    { kind: "delay", at: later, a: 0, b: 1, lasts: seconds(20), size: chance.between(800, 3000) },
+    {
+      kind: "kill-region",
+      at: later + millis(chance.between(1000, 3000)),
+      a: 0,
+      b: 0,
+      lasts: seconds(25),
+      size: 0,
+    },
+  ];
+  return {
+    world: { ...world, shape, ablation: nothingAblated },
+    faults,
+    healAt: later + seconds(22),
+    broken: null,
+    resumesWithin: null,
+  };
+}
+
+/** A switchover in whose middle somebody is lost: the target, the one left over, the edge that holds, or the agent that runs it. */
+function handoverPlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(15) + chance.below(seconds(2));
+  const others = world.shape.members + world.shape.witnesses - 1;
+  const faults: Fault[] = [{ kind: "switchover", at, a: 1, b: 0, lasts: 0, size: 0 }];
+  if (chance.chance(0.5) && others >= 2) {
+    const before = millis(chance.skewed(5, 900));
+    faults.push({
+      kind: "pause-agent",
+      at: at - before,
+      a: 2,
+      b: 0,
+      lasts: seconds(chance.between(2, 5)),
+      size: 0,
+    });
+    faults.push({ kind: "kill-postgres", at: at - before + millis(2), a: 2, b: 0, lasts: 0, size: 0 });
+  }
+  const kinds: readonly FaultKind[] = [
+    "kill-region",
+    "pause-region",
+    "crash-agent",
+    "kill-postgres",
+    "store-down",
+    "kill-edge",
+    "pause-agent",
+  ];
+  const fair = kinds.filter((kind) => isFair(kind, world.ablation, 1));
+  const hits = chance.between(1, 2);
+  for (let hit = 0; hit < hits; hit++) {
+    const kind = chance.chance(0.4) ? "kill-region" : chance.pick(fair);
+    const fault = {
+      kind,
+      a: chance.pick([0, 1, 1, 1, 2]),
+      b: 0,
+      lasts: seconds(chance.between(1, 30)),
+      size: 0,
+    };
+    if (chance.chance(0.6))
+      faults.push({
+        ...fault,
+        at: millis(chance.skewed(1, 300)) - millis(1),
+        after: { moment: "vacant", count: 1 },
+      });
+    else faults.push({ ...fault, at: at + millis(chance.skewed(1, 1500)) });
+  }
+  return { world, faults, healAt: at + seconds(20), broken: null, resumesWithin: null };
 }
 
 /** The store takes about as long as a call may take: answers come late, or are given up and come true none the less. */
