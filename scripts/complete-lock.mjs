@@ -1,5 +1,6 @@
-// Completes package-lock.json: npm leaves optional packages of other platforms out when it could not look them up, and then
-// "npm ci" refuses the file. Run it after changing a dependency: node scripts/complete-lock.mjs package-lock.json
+/** Completes package-lock.json with optional packages of other platforms, without which `npm ci` refuses it. */
+// npm leaves them out when it cannot look them up. Run it after changing a dependency:
+//     node scripts/complete-lock.mjs package-lock.json
 import { readFileSync, writeFileSync } from "node:fs";
 
 const file = process.argv[2];

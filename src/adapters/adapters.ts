@@ -2,7 +2,6 @@
 import { createPublicKey } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { timing } from "../core/machine/timing.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { Topology } from "../core/model/topology.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
@@ -61,9 +60,9 @@ export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable 
 
 /**
  * `secretsDir`: for etcd, where `etcd-ca.pem`, `etcd-cert.pem`, `etcd-key.pem` and `etcd-user.json` ({user, password}) are
- * looked for; what is missing is not used.
+ * looked for; what is missing is not used. `callTimeoutMs`: what the caller gives one call.
  */
-export function openStore(topology: Topology, secretsDir: string): Promise<Store> {
+export function openStore(topology: Topology, secretsDir: string, callTimeoutMs: number): Promise<Store> {
   const { store } = topology;
   switch (store.kind) {
     case "embedded":
@@ -75,7 +74,7 @@ export function openStore(topology: Topology, secretsDir: string): Promise<Store
         topology: topology.name,
         ...etcdAccess(secretsDir),
         // Two attempts, at two endpoints, fit into the time that the machine gives a call.
-        callTimeoutMs: Math.max(150, Math.floor(timing(topology.profile).storeTimeoutMs / 2)),
+        callTimeoutMs: Math.max(150, Math.floor(callTimeoutMs / 2)),
       });
     default:
       return store satisfies never;

@@ -22,6 +22,7 @@ import { createHandlers } from "../agent/handlers.ts";
 import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
 import { createRecorder } from "../agent/record.ts";
 import { fencerSocket, membersIn } from "../agent/units.ts";
+import { timing } from "../core/machine/timing.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
 import type { Topology } from "../core/model/topology.ts";
 
@@ -45,7 +46,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const log: Log = (level, text, fields = {}) =>
     logger.log(level === "alarm" ? "error" : level === "warning" ? "warn" : "info", text, fields);
   const secrets = loadOrMakeSecrets(options.secretsDir);
-  const store = await openStore(topology, options.secretsDir);
+  const store = await openStore(topology, options.secretsDir, timing(topology.profile).storeTimeoutMs);
   const journal = new FileJournal({ path: options.journalFile });
   const edges = topology.edges.filter((edge) => edge.region === region);
   const gateEdge = edges[0];

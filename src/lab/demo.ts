@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { loadOrMakeSecrets, openStore } from "../adapters/adapters.ts";
+import { timing } from "../core/machine/timing.ts";
 import type { ProfileName } from "../core/model/profile.ts";
 import type { Topology } from "../core/model/topology.ts";
 import { DrillControl } from "./control.ts";
@@ -86,7 +87,9 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   try {
     say(`starting three regions in ${root}`);
     await world.start(signal);
-    observer = new Observer(await openStore(topology, layout.secretsDir));
+    observer = new Observer(
+      await openStore(topology, layout.secretsDir, timing(topology.profile).storeTimeoutMs),
+    );
     say("processes are up; the first primary is made, its standbys are seeded");
     await untilRedundant(observer, topology, 120_000, signal);
     const lease = observer.seen.leases.get(topology.dataStores[0]?.name ?? "");

@@ -38,8 +38,29 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   edge: ["core/model", "core/traffic", "node:", "npm"],
   fencer: ["core/model", "node:"],
   sim: ["core/model", "core/lease", "core/traffic", "core/machine"],
-  lab: ["core/model", "core/review", "core/spec", "ports", "agent", "adapters/adapters.ts", "node:", "npm"],
-  cli: ["core/model", "core/spec", "agent", "lab", "sim", "adapters/adapters.ts", "node:", "npm"],
+  lab: [
+    "core/model",
+    "core/review",
+    "core/spec",
+    "core/machine",
+    "ports",
+    "agent",
+    "adapters/adapters.ts",
+    "node:",
+    "npm",
+  ],
+  cli: [
+    "core/model",
+    "core/spec",
+    "core/review",
+    "core/machine",
+    "agent",
+    "lab",
+    "sim",
+    "adapters/adapters.ts",
+    "node:",
+    "npm",
+  ],
 };
 
 /** Doors in a wall, each with its reason. */
@@ -48,7 +69,7 @@ const doors: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "src/adapters/postgres/process-tree.ts": "one way to end a member, whoever ends it",
   },
   "src/fencer/door.ts": { "src/adapters/fencer/wire.ts": "both ends of one socket, one text of its format" },
-  "src/lab/reaper.ts": {
+  "src/lab/postgres-end.ts": {
     "src/adapters/postgres/process-tree.ts": "it must start in an instant, and the list loads every adapter",
   },
   "src/sim/run.ts": { "node:fs": "the runner reads and writes failures as files" },
