@@ -2,8 +2,8 @@
  * `npm run bench:edge`: our edge beside HAProxy in one run, each proxy alone on one core, 1 KB, 64 connections.
  *
  * Needs haproxy, wrk and taskset (scripts/install-test-parts.sh). Rounds alternate between the proxies, and the median
- * counts, since a shared machine is never quiet. What is compared is the CPU time of a request: a proxy that is alone on its
- * core and has all of it answers one divided by that. Exits 1 when a target is missed.
+ * counts. Beside the rate stands what a request costs in CPU time, which says more when the load's own core is the limit,
+ * or when the machine is busy with other things. Exits 1 when a target is missed.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startEdge, startHaproxy, startOrigin } from "./edge-parts/proxies.ts";
-import { type Measured, measure, median } from "./edge-parts/wrk.ts";
+import { measureShifts } from "./edge-parts/shift.ts";
+import { type Measured, measure, measureBusyRatio, median } from "./edge-parts/wrk.ts";
 
 const { values } = parseArgs({
   options: {
@@ -23,6 +24,7 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const rounds = Number(values.rounds);
 
+const busyRatio = await measureBusyRatio();
 const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
 mkdirSync(join(folder, "edge"));
 const running: { stop(): Promise<void> }[] = [];
@@ -60,18 +62,28 @@ try {
   console.table(table);
   const of = (name: string) => table.find(({ proxy }) => proxy === name) as (typeof table)[number];
   const share = (what: "http" | "tcp", atLeast: number) => ({
-    what: `${what}: requests per second of CPU, as a share of HAProxy`,
-    is: of(`haproxy ${what}`).cpuMicroseconds / of(`edge ${what}`).cpuMicroseconds,
+    what,
+    byCpu: of(`haproxy ${what}`).cpuMicroseconds / of(`edge ${what}`).cpuMicroseconds,
     byWallClock: of(`edge ${what}`).requestsPerSecond / of(`haproxy ${what}`).requestsPerSecond,
     atLeast,
   });
-  const targets = [share("http", 0.45), share("tcp", 0.9)];
-  for (const { what, is, byWallClock, atLeast } of targets)
+  const shares = [share("http", 0.45), share("tcp", 0.9)];
+  const shifts = await measureShifts(edge.http, edge.apply, 200);
+  const shiftMs = { p50: shifts[99] ?? 0, p99: shifts[197] ?? 0, max: shifts[199] ?? 0 };
+  for (const { what, byCpu, byWallClock, atLeast } of shares)
     console.log(
-      `${what}: ${is.toFixed(3)} (by wall clock ${byWallClock.toFixed(3)}; target ${atLeast}) ${atLeast <= is ? "met" : "MISSED"}`,
+      `${what}, requests per second as a share of HAProxy: ${byWallClock.toFixed(2)} by wall clock, ${byCpu.toFixed(2)} by CPU time of a request (target ${atLeast} by wall clock) ${atLeast <= byWallClock ? "met" : "MISSED"}`,
     );
-  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify({ table, targets }, null, 2));
-  if (targets.some(({ is, atLeast }) => is < atLeast)) process.exitCode = 1;
+  console.log(
+    `shift, 200 tables: half within ${shiftMs.p50.toFixed(1)} ms, 99 % within ${shiftMs.p99.toFixed(1)} ms, all within ${shiftMs.max.toFixed(1)} ms (target 50 ms for 99 %) ${shiftMs.p99 <= 50 ? "met" : "MISSED"}`,
+  );
+  console.log(
+    `other processes took ${(busyRatio * 100).toFixed(0)} % of the machine before it began: above 5 % the figures prove little`,
+  );
+  if (values.json !== undefined)
+    writeFileSync(values.json, JSON.stringify({ busyRatio, table, shares, shiftMs }, null, 2));
+  if (shares.some(({ byWallClock, atLeast }) => byWallClock < atLeast) || 50 < shiftMs.p99)
+    process.exitCode = 1;
 } finally {
   for (const each of running.reverse()) await each.stop();
   rmSync(folder, { recursive: true, force: true });

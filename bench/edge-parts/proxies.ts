@@ -87,7 +87,13 @@ async function startHaproxyProcess(
 export async function startEdge(
   folder: string,
   originPort: number,
-): Promise<Running & { readonly http: string; readonly tcp: string }> {
+): Promise<
+  Running & {
+    readonly http: string;
+    readonly tcp: string;
+    apply(generation: number, drained: string): Promise<void>;
+  }
+> {
   const pair = generateKeyPairSync("ed25519");
   const anyPort = { host: "127.0.0.1", port: 0 };
   const config = {
@@ -112,26 +118,27 @@ export async function startEdge(
     admin: { port: number };
     tcp: { origin: { port: number } };
   };
-  const signed = signTable(
-    benchTable(originPort),
-    "bench",
-    pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string,
-  );
-  const answer = await fetch(`http://127.0.0.1:${admin.port}/v1/table`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${config.adminToken}` },
-    body: JSON.stringify(signed),
-  });
-  if (!answer.ok) throw new Error(`the edge refused the table: ${await answer.text()}`);
+  const privateKey = pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+  const apply = async (generation: number, drained: string): Promise<void> => {
+    const answer = await fetch(`http://127.0.0.1:${admin.port}/v1/table`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${config.adminToken}` },
+      body: JSON.stringify(signTable(benchTable(originPort, generation, drained), "bench", privateKey)),
+    });
+    if (!answer.ok) throw new Error(`the edge refused the table: ${await answer.text()}`);
+  };
+  await apply(1, "none");
   return {
     http: `http://127.0.0.1:${http.port}/`,
     tcp: `http://127.0.0.1:${tcp.origin.port}/`,
     pid: child.pid as number,
     stop: () => end(child),
+    apply,
   };
 }
 
-function benchTable(originPort: number): RoutingTable {
+function benchTable(originPort: number, generation: number, drained: string): RoutingTable {
+  const stateOf = (region: string) => (region === drained ? ("drained" as const) : ("active" as const));
   const target = (region: string) => ({
     region,
     url: `http://127.0.0.1:${originPort}`,
@@ -143,13 +150,13 @@ function benchTable(originPort: number): RoutingTable {
     schema: 1,
     topology: "bench",
     epoch: 1,
-    generation: 1,
+    generation,
     digest: "",
     digestBefore: "",
     issuedAt: 0,
     issuedBy: "west",
     because: "bench",
-    regions: { west: "active", central: "active" },
+    regions: { west: stateOf("west"), central: stateOf("central") },
     stores: { origin: { epoch: 1, writer: { member: "pg", region: "west", gate }, changing: false } },
     services: {
       orders: {

@@ -48,6 +48,20 @@ function milliseconds(text: string | undefined): number {
   return Number(match[1]) * { us: 0.001, ms: 1, s: 1000 }[match[2] as "us" | "ms" | "s"];
 }
 
+/** Share of all cores that is used by others now, over half a second. */
+export async function measureBusyRatio(): Promise<number> {
+  const before = jiffies();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const after = jiffies();
+  return 1 - (after.idle - before.idle) / (after.all - before.all);
+}
+
+/** First line of proc_stat(5): idle and iowait are the 4th and 5th. */
+function jiffies(): { readonly idle: number; readonly all: number } {
+  const fields = (readFileSync("/proc/stat", "utf8").split("\n")[0] ?? "").split(/\s+/).slice(1).map(Number);
+  return { idle: (fields[3] ?? 0) + (fields[4] ?? 0), all: fields.reduce((sum, each) => sum + each, 0) };
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;

@@ -19,7 +19,7 @@ export class ServicePlan {
   writing = 0;
   returning: Returning = unlimited;
   #peers: readonly Target[] = [];
-  #byUrl: ReadonlyMap<string, Upstream> = new Map();
+  #byKey: ReadonlyMap<string, Upstream> = new Map();
 
   constructor(name: string, table: RoutingTable, route: ServiceRoute) {
     this.name = name;
@@ -33,13 +33,13 @@ export class ServicePlan {
       targets: this.route.targets,
       allow: this.route.allow,
       ownRegion,
-      isEjected: (target) => upstreams.get(target.url)?.isEjected ?? false,
+      isEjected: (target) => upstreams.get(keyOf(target))?.isEjected ?? false,
     });
-    this.#byUrl = upstreams;
-    this.ordered = targets.map((target) => upstreams.get(target.url) as Upstream);
+    this.#byKey = upstreams;
+    this.ordered = targets.map((target) => upstreams.get(keyOf(target)) as Upstream);
     const isBad = this.ordered[0]?.isEjected ?? false;
     this.#peers = targets.filter(
-      (target) => target.region === targets[0]?.region && (isBad || !upstreams.get(target.url)?.isEjected),
+      (target) => target.region === targets[0]?.region && (isBad || !upstreams.get(keyOf(target))?.isEjected),
     );
   }
 
@@ -48,7 +48,7 @@ export class ServicePlan {
     if (tried.length === 0) {
       if (this.#peers.length <= 1) return this.ordered[0] ?? null;
       const target = pickByWeight(this.#peers, Math.random());
-      return (target && this.#byUrl.get(target.url)) ?? null;
+      return (target && this.#byKey.get(keyOf(target))) ?? null;
     }
     return this.ordered.find((upstream) => !tried.includes(upstream)) ?? null;
   }
@@ -104,12 +104,13 @@ export class ServicePlans {
       plan.route = route;
       plans.set(name, plan);
       for (const target of route.targets) {
-        wanted.add(target.url);
-        if (!this.#upstreams.has(target.url)) this.#upstreams.set(target.url, this.#open(target));
+        const key = keyOf(target);
+        wanted.add(key);
+        if (!this.#upstreams.has(key)) this.#upstreams.set(key, this.#open(target));
       }
     }
-    const leaving = [...this.#upstreams].filter(([url]) => !wanted.has(url));
-    for (const [url] of leaving) this.#upstreams.delete(url);
+    const leaving = [...this.#upstreams].filter(([key]) => !wanted.has(key));
+    for (const [key] of leaving) this.#upstreams.delete(key);
     this.#plans = plans;
     this.#only = plans.size === 1 ? ([...plans.values()][0] as ServicePlan) : null;
     this.#arrange();
@@ -128,7 +129,7 @@ export class ServicePlans {
   #open(target: Target): Upstream {
     const upstream = new Upstream(target, () => this.#arrange());
     this.#metrics.gauge("holdfast_edge_breaker_open", { region: target.region, url: target.url }, () =>
-      this.#upstreams.get(target.url)?.isEjected ? 1 : 0,
+      this.#upstreams.get(keyOf(target))?.isEjected ? 1 : 0,
     );
     return upstream;
   }
@@ -136,4 +137,9 @@ export class ServicePlans {
   #arrange(): void {
     for (const plan of this.#plans.values()) plan.arrange(this.#ownRegion, this.#upstreams);
   }
+}
+
+/** One instance may stand for two regions, such as a balancer between them: its breaker and its name are each's own. */
+function keyOf({ region, url }: Target): string {
+  return `${region} ${url}`;
 }
