@@ -35,6 +35,7 @@ function measure(span: number): { readonly hoursPerS: number; readonly eventsPer
     healAt: span,
     broken: null,
     resumesWithin: null,
+    changesMax: null,
   });
   if (violation) throw new Error(`${violation.invariant}: ${violation.text}`);
   const { user, system } = process.cpuUsage(before);

@@ -203,7 +203,7 @@ export class Agent {
       if (!member || life !== this.process.life) return;
       if (this.process.stopped) return this.process.deliverTo(life, () => this.#inspectLater(life, 0));
       const hangs = member.process.alive && (member.process.stopped || member.diskHung);
-      const slow = hangs ? 1000 : this.#chance.chance(0.05) ? this.#chance.skewed(5, 300) : 0;
+      const slow = hangs ? 1000 : this.#chance.chance(0.1) ? this.#chance.skewed(5, 300) : 0;
       const startedAt = this.#host.monotonicMs();
       const tell = (seen: ReturnType<typeof member.inspect>, at: number) =>
         this.process.deliverTo(life, () => {

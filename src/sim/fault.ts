@@ -44,6 +44,7 @@ export const faultKinds = {
   flap: "a link comes and goes, every `size` milliseconds",
   "store-down": "the store answers nobody",
   "store-deaf": "the store does not answer one region",
+  "store-mute": "what one region sends to the store is lost, and what the store tells arrives",
   "store-slow": "the store takes `size` times as long",
   "store-loses-replies": "a share of the replies of successful writes is lost",
   "store-voter": "the store's voter in a region is stopped",

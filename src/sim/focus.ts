@@ -3,7 +3,7 @@ import { type Fault, type FaultKind, forGood } from "./fault.ts";
 import { millis, seconds } from "./kernel.ts";
 import { isFair, type Plan } from "./plan.ts";
 import type { Random } from "./random.ts";
-import { plainShape } from "./shapes.ts";
+import { plainShape, type Shape } from "./shapes.ts";
 import { nothingAblated, type WorldOptions } from "./world.ts";
 
 /** Tried in order; `share` of all seeds. */
@@ -16,6 +16,7 @@ export const focusedPlans: readonly {
   { share: 0.07, plan: badPromotionPlan },
   { share: 0.05, plan: deafPlan },
   { share: 0.02, plan: staleSealPlan },
+  { share: 0.05, plan: asynchronousPlan },
   { share: 0.04, plan: handoverPlan },
   { share: 0.04, plan: slowStorePlan },
   { share: 0.02, plan: lostLeasePlan },
@@ -34,18 +35,25 @@ function plainPlan(chance: Random, world: WorldOptions): Plan {
     "pause-region",
     "kill-postgres",
     "pause-agent",
+    // These two cost at most one change of leader, and mostly none (S7, S12).
+    "cut-one-way",
+    "clock-jump",
   ] as const);
   const fast = shape.profile === "fast";
   const plain = shape.members >= 3 && !shape.foreignRegion && !ablation.fencer && !ablation.gate;
   // With the region may go the store's leader (S8): its election comes on top.
   const election = world.store === "etcd" ? seconds(1.5) : 0;
   const spans = { silence: seconds(fast ? 3 : 8) + election, crash: seconds(2) };
+  const promised = plain && kind !== "cut-one-way";
   return {
     world: { ...world, thinkMs: 50 },
-    faults: [{ kind, at, a: 0, b: 0, lasts: seconds(30), size: 0 }],
+    faults: [{ kind, at, a: 0, b: 1, lasts: seconds(30), size: kind === "clock-jump" ? 3_600_000 : 0 }],
     healAt: at + seconds(30),
     broken: null,
-    resumesWithin: plain ? { after: at, span: kind === "kill-postgres" ? spans.crash : spans.silence } : null,
+    resumesWithin: promised
+      ? { after: at, span: kind === "kill-postgres" ? spans.crash : spans.silence }
+      : null,
+    changesMax: 1,
   };
 }
 
@@ -85,7 +93,14 @@ function lostDiskPlan(chance: Random, world: WorldOptions): Plan {
     faults.push(fault("kill-region", 0, 0));
   }
   const fair = faults.filter(({ kind }) => isFair(kind, world.ablation, 0));
-  return { world, faults: fair, healAt: at + seconds(20), broken: null, resumesWithin: null };
+  return {
+    world,
+    faults: fair,
+    healAt: at + seconds(20),
+    broken: null,
+    resumesWithin: null,
+    changesMax: null,
+  };
 }
 
 /** The primary's region is lost, and whoever takes over is hit while it does (traps 3, 7 and 10). */
@@ -118,7 +133,7 @@ function badPromotionPlan(chance: Random, world: WorldOptions): Plan {
       size: 0,
     });
   }
-  return { world, faults, healAt: at + seconds(45), broken: null, resumesWithin: null };
+  return { world, faults, healAt: at + seconds(45), broken: null, resumesWithin: null, changesMax: null };
 }
 
 /** The store answers some and not others, the holder not among them: what peers promise each other must hold (L6). */
@@ -140,7 +155,7 @@ function deafPlan(chance: Random, world: WorldOptions): Plan {
       });
   if (chance.chance(0.3))
     faults.push({ kind: "pause-agent", at: at + seconds(1), a: 0, b: 0, lasts: seconds(6), size: 0 });
-  return { world, faults, healAt: at + seconds(27), broken: null, resumesWithin: null };
+  return { world, faults, healAt: at + seconds(27), broken: null, resumesWithin: null, changesMax: null };
 }
 
 /**
@@ -165,8 +180,8 @@ function staleSealPlan(chance: Random, world: WorldOptions): Plan {
     deaf(0, at, blind),
     deaf(1, at, blind),
     deaf(3, at, blind),
-    deaf(2, later + millis(chance.between(5, 80)), seconds(20)),
-    { kind: "delay", at: later, a: 0, b: 1, lasts: seconds(20), size: chance.between(800, 3000) },
+    { kind: "store-mute", at: later, a: 2, b: 0, lasts: seconds(20), size: 0 },
+    { kind: "delay", at: later, a: 0, b: 1, lasts: seconds(20), size: chance.between(50, 400) },
     {
       kind: "kill-region",
       at: later + millis(chance.between(1000, 3000)),
@@ -182,6 +197,50 @@ function staleSealPlan(chance: Random, world: WorldOptions): Plan {
     healAt: later + seconds(22),
     broken: null,
     resumesWithin: null,
+    changesMax: null,
+  };
+}
+
+/** Copies of an asynchronous primary fall behind, and then it is lost, or they are (trap 1). */
+function asynchronousPlan(chance: Random, world: WorldOptions): Plan {
+  const shape: Shape = {
+    ...plainShape,
+    profile: world.shape.profile,
+    witnesses: chance.pick([0, 2]),
+    replication: "asynchronous",
+    rpoMs: chance.pick([1000, 3000]),
+  };
+  const at = seconds(14) + chance.below(seconds(2));
+  const faults: Fault[] = [];
+  for (const other of [1, 2])
+    for (let round = chance.between(1, 3); round > 0; round--)
+      faults.push({
+        kind: chance.pick(["cut", "delay", "pause-postgres", "disk-hung"] as const),
+        at: at + chance.below(seconds(6)),
+        a: chance.chance(0.5) ? other : 0,
+        b: other,
+        lasts: millis(chance.skewed(300, 15_000)),
+        size: chance.skewed(100, 4000),
+      });
+  const last = at + chance.between(millis(500), seconds(12));
+  const first = chance.pick(["kill-region", "kill-postgres", "pause-region", "kill-postgres"] as const);
+  faults.push({ kind: first, at: last, a: 0, b: 0, lasts: seconds(chance.between(1, 25)), size: 0 });
+  if (chance.chance(0.5))
+    faults.push({
+      kind: chance.pick(["kill-region", "pause-postgres"] as const),
+      at: last + millis(chance.below(100)),
+      a: chance.pick([1, 2]),
+      b: 0,
+      lasts: seconds(25),
+      size: 0,
+    });
+  return {
+    world: { ...world, shape, ablation: nothingAblated },
+    faults,
+    healAt: last + seconds(20),
+    broken: null,
+    resumesWithin: null,
+    changesMax: null,
   };
 }
 
@@ -230,7 +289,7 @@ function handoverPlan(chance: Random, world: WorldOptions): Plan {
       });
     else faults.push({ ...fault, at: at + millis(chance.skewed(1, 1500)) });
   }
-  return { world, faults, healAt: at + seconds(20), broken: null, resumesWithin: null };
+  return { world, faults, healAt: at + seconds(20), broken: null, resumesWithin: null, changesMax: null };
 }
 
 /** The store takes about as long as a call may take: answers come late, or are given up and come true none the less. */
@@ -263,7 +322,7 @@ function slowStorePlan(chance: Random, world: WorldOptions): Plan {
       lasts: seconds(9),
       size: 0,
     });
-  return { world, faults, healAt: at + seconds(26), broken: null, resumesWithin: null };
+  return { world, faults, healAt: at + seconds(26), broken: null, resumesWithin: null, changesMax: null };
 }
 
 /** Somebody deletes the lease: nobody may take that for an expired one (L2). */
@@ -280,7 +339,7 @@ function lostLeasePlan(chance: Random, world: WorldOptions): Plan {
       lasts: seconds(3),
       size: 0.5,
     });
-  return { world, faults, healAt: at + seconds(10), broken: null, resumesWithin: null };
+  return { world, faults, healAt: at + seconds(10), broken: null, resumesWithin: null, changesMax: null };
 }
 
 /** Several agents are started anew at about the same time, as when a new version is rolled out in haste. */
@@ -301,5 +360,5 @@ function restartedAgentsPlan(chance: Random, world: WorldOptions): Plan {
           size: 0,
         });
   }
-  return { world, faults, healAt: seconds(38), broken: null, resumesWithin: null };
+  return { world, faults, healAt: seconds(38), broken: null, resumesWithin: null, changesMax: null };
 }

@@ -50,6 +50,7 @@ export class Inflictor {
     world.store.slowness = 1;
     world.store.loseReplies = 0;
     world.store.deaf.clear();
+    world.store.mute.clear();
     for (const site of world.siteList) if (!this.lost.has(site)) this.#restore(site);
     world.store.reconsider();
   }
@@ -201,6 +202,9 @@ export class Inflictor {
           store.deaf.delete(site.region);
           store.reconsider();
         });
+      case "store-mute":
+        store.mute.add(site.region);
+        return this.#until(fault.lasts, () => store.mute.delete(site.region));
       case "store-slow":
         store.slowness = fault.size;
         return this.#until(fault.lasts, () => {
@@ -329,7 +333,7 @@ export class Inflictor {
   }
 
   /** S15: whatever lasts ends by itself; and once only. */
-  #until(lasts: Micros, undo: () => void): void {
+  #until(lasts: Micros, undo: () => unknown): void {
     let done = false;
     const once = () => {
       if (done) return;

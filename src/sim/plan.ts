@@ -11,6 +11,8 @@ export interface Plan {
   readonly broken: Fault | null;
   /** Writes must flow again within `span` of `after` (P1, P2); null: too much goes wrong to promise that. */
   readonly resumesWithin: { readonly after: number; readonly span: number } | null;
+  /** Changes of primary that it may cost after the first start (S12); null: any number. */
+  readonly changesMax: number | null;
 }
 
 /** With a guard taken away, what only that guard can hold is not asked of the others. */

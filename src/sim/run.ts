@@ -35,6 +35,12 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
   try {
     kernel.run(plan.healAt);
     if (!kernel.violation) settle(world, inflictor, plan);
+    const changes = oracle.committedEpochs - 1;
+    if (plan.changesMax !== null && changes > plan.changesMax)
+      kernel.violate(
+        "S12",
+        `${changes} changes of primary for one fault, at most ${plan.changesMax} were needed`,
+      );
   } catch (error) {
     // A failed invariant of the core: in production the agent would stop here, and another would take over.
     kernel.violate("crash", (error as Error).stack ?? String(error));

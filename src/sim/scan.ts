@@ -80,5 +80,6 @@ export function scanPlan(index: number): Plan {
     healAt: at + seconds(12),
     broken: null,
     resumesWithin: null,
+    changesMax: null,
   };
 }

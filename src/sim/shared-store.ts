@@ -42,6 +42,8 @@ export class SharedStore {
   leader: string;
   /** Regions for which it does not answer (embedded), and all of them. */
   readonly deaf = new Set<string>();
+  /** Regions whose writes do not arrive, while they hear of those of others. */
+  readonly mute = new Set<string>();
   down = false;
   /** Factor on its latency. */
   slowness = 1;
@@ -91,6 +93,7 @@ export class SharedStore {
     record: SharedRecord | null,
     reply: (outcome: WriteOutcome, current: Stored | null) => void,
   ): void {
+    if (this.mute.has(region)) return;
     const path = this.#path(region);
     if (path === null) {
       // A proposal that reached a voter without a leader may be applied when there is one again; mostly it is lost.

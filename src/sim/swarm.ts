@@ -33,15 +33,18 @@ export function planFor(seed: number, tellStory = false): Plan {
   }
   const span = seconds(chance.between(10, 40));
   const healAt = seconds(8) + span;
+  // Mostly after the first start is over; now and then in its middle.
+  const from = chance.chance(0.15) ? seconds(0.3) : seconds(8);
   const faults: Fault[] = [];
   const kinds = (Object.keys(faultKinds) as FaultKind[]).filter(
     (kind) => chance.chance(0.3) && isFair(kind, ablation, chance.fraction()),
   );
   if (kinds.length === 0) kinds.push("kill-region");
   const count = chance.skewed(1, 25);
-  for (let index = 0; index < count; index++) faults.push(faultFor(chance, chance.pick(kinds), shape, span));
+  for (let index = 0; index < count; index++)
+    faults.push(faultFor(chance, chance.pick(kinds), shape, from, span));
   const broken = chance.chance(0.3) ? brokenFor(chance, world) : null;
-  return { world, faults, healAt, broken, resumesWithin: null };
+  return { world, faults, healAt, broken, resumesWithin: null, changesMax: null };
 }
 
 function brokenFor(chance: Random, { shape, ablation, store }: WorldOptions): Fault {
@@ -51,7 +54,7 @@ function brokenFor(chance: Random, { shape, ablation, store }: WorldOptions): Fa
   return { kind: chance.pick(kinds), at: 0, a: chance.below(shape.members), b: 0, lasts: 0, size: 0 };
 }
 
-function faultFor(chance: Random, kind: FaultKind, shape: Shape, span: number): Fault {
+function faultFor(chance: Random, kind: FaultKind, shape: Shape, from: number, span: number): Fault {
   const regions = shape.members + shape.witnesses;
   const reactive = chance.chance(0.25);
   const fault = {
@@ -61,7 +64,7 @@ function faultFor(chance: Random, kind: FaultKind, shape: Shape, span: number): 
     lasts: millis(lastsLong.has(kind) ? chance.skewed(200, 20_000) : chance.skewed(20, 15_000)),
     size: sizeFor(chance, kind),
   };
-  if (!reactive) return { ...fault, at: seconds(8) + chance.below(span) };
+  if (!reactive) return { ...fault, at: from + chance.below(span) };
   return {
     ...fault,
     at: millis(chance.skewed(1, 2000)) - millis(1),
