@@ -14,13 +14,18 @@ export interface Run {
 /** `holdfast ...args` in `cwd`, with `input` on standard input. */
 export async function holdfast(
   args: readonly string[],
-  options: { readonly cwd?: string; readonly input?: string; readonly env?: NodeJS.ProcessEnv } = {},
+  options: {
+    readonly cwd?: string;
+    readonly input?: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly timeoutMs?: number;
+  } = {},
 ): Promise<Run> {
   const child = spawn(process.execPath, [cli, ...args], {
     cwd: options.cwd,
     env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, ...options.env },
     // A command that hangs fails its test, and leaves nothing behind.
-    timeout: 30_000,
+    timeout: options.timeoutMs ?? 30_000,
     killSignal: "SIGKILL",
   });
   const ended = new Promise<number | null>((resolve, reject) => {
