@@ -48,8 +48,10 @@ export class HttpListener implements RequestOwner {
   /** Takes no more, lets what is under way finish, and ends the rest after `graceMs`. */
   async close(graceMs: number): Promise<void> {
     this.isEnding = true;
-    clearInterval(this.#sweeper);
-    if (!this.#server.listening) return;
+    if (!this.#server.listening) {
+      clearInterval(this.#sweeper);
+      return;
+    }
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
     const hardEnd = setTimeout(() => {
@@ -57,6 +59,7 @@ export class HttpListener implements RequestOwner {
     }, graceMs);
     await closed;
     clearTimeout(hardEnd);
+    clearInterval(this.#sweeper);
   }
 
   // --- what a connection tells ---

@@ -16,6 +16,8 @@ import { type ParsedHead, parseResponseHead } from "./response-head.ts";
 
 /** Node's own servers allow 16 KiB; twice the usual is plenty for a response. */
 const headMaxBytes = 64 * 1024;
+/** Longer than any try waits, and shorter than the two minutes of the kernel: or a silent region ties up all connections. */
+const connectWithinMs = 3000;
 const headEnd = Buffer.from("\r\n\r\n");
 
 export interface UpstreamRequest {
@@ -51,7 +53,7 @@ export class UpstreamConnection {
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
   #receiver: ResponseReceiver | null;
-  #isConnected = false;
+  readonly #connectTimer: NodeJS.Timeout;
   #isClosed = false;
   #isRequestSent = true;
   #pending: Buffer | null = null;
@@ -74,9 +76,10 @@ export class UpstreamConnection {
     this.#socket = isTls
       ? connectTls({ host, port, servername: host, ALPNProtocols: ["http/1.1"] })
       : connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 });
+    this.#connectTimer = setTimeout(() => this.destroy(), connectWithinMs);
     this.#socket
       .on(isTls ? "secureConnect" : "connect", () => {
-        this.#isConnected = true;
+        clearTimeout(this.#connectTimer);
         if (this.#receiver) this.#send(this.#receiver);
       })
       .on("data", (bytes: Buffer) => this.#read(bytes))
@@ -95,6 +98,7 @@ export class UpstreamConnection {
   destroy(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#connectTimer);
     this.#socket.destroy();
     this.#owner.closed(this);
     const receiver = this.#receiver;
@@ -251,9 +255,5 @@ export class UpstreamConnection {
     if (this.#head !== null && this.#rest === Number.POSITIVE_INFINITY && this.#chunked === null)
       this.#finish(0);
     this.destroy();
-  }
-
-  get isConnected(): boolean {
-    return this.#isConnected;
   }
 }
