@@ -171,3 +171,64 @@ test("an unsafe write waits while the writer has been seen failing, and goes whe
   assert.equal(await (await put).text(), "ok");
   assert.equal(seen.filter((method) => method === "POST").length, 1);
 });
+
+test("real sessions in the middle of transactions are drained again and again, with no error and no row too many", async () => {
+  using state = folder();
+  await using postgres = await startPostgres();
+  const gateConfig = { member: "pg-west", dataStore: null, listen: anyPort };
+  await using edge = await startHere(
+    edgeConfig(state.path, {
+      gates: [{ ...gateConfig, target: { host: "127.0.0.1", port: postgres.port } }],
+    }),
+  );
+  const url = new URL(edge.admin);
+  const gate = new EdgeGate({ admin: { host: url.hostname, port: Number(url.port) }, token: adminToken });
+  const order = (mode: "open" | "hold") =>
+    gate.order({
+      member: "pg-west",
+      epoch: 1,
+      mode,
+      holdAt: Number.POSITIVE_INFINITY,
+      cutAt: Number.POSITIVE_INFINITY,
+    });
+  const port = edge.gates["pg-west"]!.port;
+  const observer = clientOf(postgres.port);
+  let committed = 0;
+  let isOver = false;
+  const write = async (): Promise<void> => {
+    const client = clientOf(port);
+    await client.connect();
+    while (!isOver) {
+      await client.query("begin");
+      await client.query("insert into t values ($1)", [1]);
+      await client.query("commit");
+      committed++;
+    }
+    await client.end();
+  };
+  try {
+    await observer.connect();
+    await observer.query("create table t (n int)");
+    await order("open");
+    const writers = Promise.all(Array.from({ length: 10 }, write));
+    for (let round = 0; round < 3; round++) {
+      const before = committed;
+      await until(() => committed > before + 100, "the sessions write");
+      await order("hold");
+      assert.equal(await gate.drain("pg-west", AbortSignal.timeout(5000)), 0);
+      // Acknowledged is what is there: nothing is under way behind a drained gate.
+      const rows = async () => (await observer.query("select count(*)::int as n from t")).rows[0].n as number;
+      const count = await rows();
+      await until(() => committed === count, "every commit is acknowledged");
+      assert.equal(await rows(), count);
+      await order("open");
+    }
+    isOver = true;
+    await writers;
+    assert.equal((await observer.query("select count(*)::int as n from t")).rows[0].n, committed);
+  } finally {
+    isOver = true;
+    await observer.end().catch(() => undefined);
+    await gate.close();
+  }
+});
