@@ -59,7 +59,7 @@ export async function inject(
       for (const pid of postgres) signalTo(pid, "SIGKILL");
       await Promise.all(processes.map((one) => one.gone()));
       await world.endPostgres(region);
-      return onceOnly(at, (signal) => world.startRegion(region, signal));
+      return onceOnly(at, (signal) => world.returnRegion(region, signal));
     }
     case "region-freeze": {
       const letGo = await betweenCommits(world);

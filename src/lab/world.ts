@@ -9,7 +9,7 @@ import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts
 import type { Topology } from "../core/model/topology.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
 import { endForGood } from "./postgres-end.ts";
-import { LabProcess, type ProcessSpec } from "./process.ts";
+import { LabProcess, type ProcessSpec, type Role } from "./process.ts";
 import { type LabState, writeState } from "./state-file.ts";
 
 const source = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -78,6 +78,18 @@ export class World {
     for (const each of own) each.start();
     this.publish();
     await Promise.all(own.filter((one) => one.spec.role === "agent").map((one) => one.ready(signal)));
+    this.publish();
+  }
+
+  /** A region that comes back, one process after the other: started at once, they would starve the other regions of CPU. */
+  async returnRegion(name: string, signal: AbortSignal): Promise<void> {
+    const order: readonly Role[] = ["etcd", "fencer", "edge", "agent", "service"];
+    for (const one of this.of(name).toSorted(
+      (a, b) => order.indexOf(a.spec.role) - order.indexOf(b.spec.role),
+    )) {
+      one.start();
+      await one.ready(signal);
+    }
     this.publish();
   }
 

@@ -49,7 +49,8 @@ export function timing(profile: LeaseProfile, storeTimeoutMs?: SpanMs): Timing {
     askEveryMs: renewMs / 2,
     beatMs: renewMs,
     silentMs: leaseMs * 1.5,
-    hungMs: Math.max(freezeMs, 1000),
+    // Hung is seldom, starved of CPU is not: ending a primary that would have answered costs a failover.
+    hungMs: 2 * leaseMs,
     promoteWithinMs: Math.max(3 * leaseMs, 5000),
     initializeWithinMs: 120_000,
     patienceMs: renewMs * 2,
