@@ -40,7 +40,8 @@ function plainPlan(chance: Random, world: WorldOptions): Plan {
     "clock-jump",
   ] as const);
   const fast = shape.profile === "fast";
-  const plain = shape.members >= 3 && !shape.foreignRegion && !ablation.fencer && !ablation.gate;
+  const plain =
+    shape.members >= 3 && shape.mode === "auto" && !shape.foreignRegion && !ablation.fencer && !ablation.gate;
   // With the region may go the store's leader (S8): its election comes on top.
   const election = world.store === "etcd" ? seconds(1.5) : 0;
   const spans = { silence: seconds(fast ? 3 : 8) + election, crash: seconds(2) };
@@ -122,14 +123,13 @@ function badPromotionPlan(chance: Random, world: WorldOptions): Plan {
   for (let hit = 0; hit < hits; hit++) {
     const kind = chance.pick(kinds.filter(fair));
     const moment = chance.pick(["claimed", "promoted", "committed"] as const);
-    const stands = kind === "pause-postgres" || kind === "disk-hung";
     faults.push({
       kind,
       at: millis(chance.skewed(1, 1000)) - millis(1),
       after: { moment, count: 2 + hit },
       a: -1,
       b: 0,
-      lasts: stands && hits === 1 ? forGood : seconds(chance.between(1, 40)),
+      lasts: hits === 1 && chance.chance(0.6) ? forGood : seconds(chance.between(1, 40)),
       size: 0,
     });
   }

@@ -26,11 +26,14 @@ export class Oracle {
   acknowledged = 0;
   /** When the last one passed a gate. */
   lastAckAt: Micros = -1;
-  /** Longest time without one, and when it ended. */
+  /** Longest time without one, since the first. */
+  longestGap: Micros = 0;
   committedEpochs = 0;
   /** A person accepted loss in this epoch or before: S1 is asked no more of what was acknowledged until then. */
   lossAcceptedEpoch = 0;
   highestCommitted = 0;
+  /** The lease as the last committed primary left it: what a claim must carry on (trap 7). */
+  evidence: LeaseRecord | null = null;
   #highestEpoch = 0;
   #committedAt: Micros = 0;
   /** The record was deleted, which nobody may take for an expired lease (L2). */
@@ -95,6 +98,9 @@ export class Oracle {
       if (after.phase === "vacant") this.#checkEnded(after);
       if (after.phase === "committed") this.#onCommitted(after);
     }
+    const evident =
+      after.phase === "committed" || (after.phase === "vacant" && after.epoch === this.evidence?.epoch);
+    if (evident) this.evidence = after;
     if (after.phase === "committed") {
       this.#renewedAt = kernel.now;
       this.#checkDurable(after);
@@ -247,6 +253,7 @@ export class Oracle {
     const { epoch, member } = timeline;
     if (epoch < this.highestCommitted && releasedAt < this.#committedAt)
       return this.#checkLate(timeline, position);
+    if (this.lastAckAt >= 0) this.longestGap = Math.max(this.longestGap, kernel.now - this.lastAckAt);
     this.lastAckAt = kernel.now;
     if (epoch < this.#highestAcked)
       return this.#violate(

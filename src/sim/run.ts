@@ -17,6 +17,8 @@ export interface RunResult {
   /** Virtual time. */
   readonly span: Micros;
   readonly acknowledged: number;
+  /** Longest time in which nobody was told of a write, since the first. */
+  readonly longestGap: Micros;
   readonly inflicted: ReadonlyMap<string, number>;
   readonly sometimes: ReadonlyMap<string, number>;
   readonly story: readonly StoryLine[];
@@ -31,6 +33,7 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
   const { kernel, oracle } = world;
   const inflictor = new Inflictor(world);
   inflictor.plan(plan.faults);
+  if (plan.world.shape.mode === "approve") approveSoon(world, inflictor);
   if (plan.resumesWithin !== null) expectWrites(world, plan.resumesWithin.after, plan.resumesWithin.span);
   try {
     kernel.run(plan.healAt);
@@ -52,10 +55,23 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
     acts: kernel.acts,
     span: kernel.now,
     acknowledged: oracle.acknowledged,
+    longestGap: oracle.longestGap,
     inflicted: inflictor.inflicted,
     sometimes: kernel.sometimes,
     story: kernel.story ?? [],
   };
+}
+
+/** Mode `approve`: a person looks every few seconds, and agrees. */
+function approveSoon(world: World, inflictor: Inflictor): void {
+  world.kernel.after(seconds(3), () => {
+    const waits = holdingReason(world).includes("waiting for approval");
+    if (waits) {
+      world.kernel.hit("a person approved");
+      inflictor.ask("approve", null);
+    }
+    approveSoon(world, inflictor);
+  });
 }
 
 /** P1, P2: after one plain fault, writes resume within the promised span. */
@@ -116,9 +132,9 @@ function leaseOf(world: World): LeaseRecord | null {
   return (world.store.records.get(recordKeys.lease(storeName))?.record ?? null) as LeaseRecord | null;
 }
 
-/** By the evidence in the store, and by what lies on the disks of the living: who might lead; empty: nobody can be proven. */
+/** By the evidence that the last committed primary left, and by what lies on the disks of the living: who might lead; empty: nobody can be proven. */
 function mayLead(world: World, lost: ReadonlySet<Site>): string {
-  const lease = leaseOf(world);
+  const lease = world.oracle.evidence;
   const store = world.topology.dataStores[0];
   if (!lease || !store) return "";
   const living = [...world.members.values()].filter((member) => !lost.has(world.site(member.region)));

@@ -53,6 +53,7 @@ export class SharedStore {
   readonly #network: Network;
   readonly #regions: readonly string[];
   readonly #isUp: (region: string) => boolean;
+  readonly #asText: boolean;
   readonly #chance: Random;
   readonly #onApplied: (key: string, before: Stored | undefined, after: Stored) => void;
   #log: Stored[] = [];
@@ -66,6 +67,7 @@ export class SharedStore {
     readonly kind: "embedded" | "etcd";
     readonly regions: readonly string[];
     readonly isUp: (region: string) => boolean;
+    readonly asText: boolean;
     readonly onApplied: (key: string, before: Stored | undefined, after: Stored) => void;
   }) {
     this.#kernel = options.kernel;
@@ -73,6 +75,7 @@ export class SharedStore {
     this.kind = options.kind;
     this.#regions = options.regions;
     this.#isUp = options.isUp;
+    this.#asText = options.asText;
     this.#onApplied = options.onApplied;
     this.#chance = options.kernel.chance("store");
     for (const region of options.regions) {
@@ -236,8 +239,9 @@ export class SharedStore {
     });
   }
 
-  #apply(key: string, record: SharedRecord | null): Stored {
+  #apply(key: string, given: SharedRecord | null): Stored {
     const before = this.records.get(key);
+    const record = this.#asText ? (JSON.parse(JSON.stringify(given)) as SharedRecord | null) : given;
     const stored = { key, revision: ++this.revision, record };
     this.records.set(key, stored);
     this.#log.push(stored);

@@ -16,6 +16,7 @@ export const sometimes: readonly string[] = [
   "a reply passed the gate late",
   "an edge refused a table",
   "a person accepted loss",
+  "a person approved",
   "stuck: nothing can be proven",
   "stuck: the lease was deleted",
   "writes resumed in time",

@@ -14,7 +14,8 @@ const lastsLong: ReadonlySet<FaultKind> = new Set(["kill-region", "isolate", "cu
 export function planFor(seed: number, tellStory = false): Plan {
   const chance = new Random(seed, "plan");
   const ablation = ablationFor(chance);
-  const shape = shapeFor(chance);
+  const drawn = shapeFor(chance);
+  const shape: Shape = seed % 20 === 7 ? { ...drawn, mode: "approve" } : drawn;
   const world: WorldOptions = {
     seed,
     shape,
@@ -24,6 +25,7 @@ export function planFor(seed: number, tellStory = false): Plan {
     ablation,
     tellStory,
     drift: chance.chance(0.5) ? 0.0049 : 0,
+    asText: seed % 10 === 0,
   };
   // A third of the seeds aims at what pure chance seldom meets.
   let style = chance.fraction();

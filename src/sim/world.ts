@@ -38,6 +38,8 @@ export interface WorldOptions {
   readonly tellStory: boolean;
   /** Most that a host's clock runs apart from the world's: 0 to 0.005 (two hosts then differ by up to 1 %). */
   readonly drift: number;
+  /** Records pass through their text, as they do in production: what JSON has not would be found out. */
+  readonly asText?: boolean;
   readonly coverage?: Coverage;
 }
 
@@ -85,6 +87,7 @@ export class World {
       kind: options.store,
       regions,
       isUp: (region) => this.sites.get(region)?.host.up ?? true,
+      asText: options.asText ?? false,
       onApplied: (key, before, after) => this.#onStored(key, before, after),
     });
     this.oracle = new Oracle(this);

@@ -6,14 +6,15 @@ import { run } from "../../src/sim/run.ts";
 import { storyText } from "../../src/sim/tell.ts";
 import { stories } from "./stories.ts";
 
-for (const { name, moral, plan, says, never } of stories) {
+for (const { name, moral, plan, says, never, gapMaxMs } of stories) {
   test(`story ${name}`, () => {
-    const { violation, story } = run(plan);
+    const { violation, story, longestGap } = run(plan);
     const text = `${wrapped(moral)}\n\n${storyText(story)}\n`;
     assert.equal(violation, null, text);
     const file = new URL(`${name}.txt`, import.meta.url);
     if (process.env.UPDATE_STORIES) writeFileSync(file, text);
     assert.equal(text, readFileSync(file, "utf8"));
+    assert.ok(longestGap <= gapMaxMs * 1000, `no write for ${longestGap / 1000} ms`);
     const told = story.map((line) => line.text).join("\n");
     for (const pattern of says) assert.match(told, pattern);
     for (const pattern of never) assert.doesNotMatch(told, pattern);

@@ -13,6 +13,8 @@ export interface Story {
   /** What the transcript must say, and what it must not. */
   readonly says: readonly RegExp[];
   readonly never: readonly RegExp[];
+  /** Longest time without an acknowledged write, in milliseconds. */
+  readonly gapMaxMs: number;
 }
 
 const at = seconds(10);
@@ -52,6 +54,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "kill-region", lasts: seconds(15) }]),
     says: [/epoch 2 is committed/, /pg-west joins .* as a standby/],
     never: [/epoch 3/],
+    gapMaxMs: 9500,
   },
   {
     name: "github-2018-43-seconds",
@@ -60,6 +63,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "isolate", lasts: seconds(43) }], { untilS: 60 }),
     says: [/writes are held/, /end pg-west/, /epoch 2 is committed/, /pg-west joins .* as a standby/],
     never: [/epoch 3/, /is promoted in epoch 1$.*is promoted in epoch 1$/],
+    gapMaxMs: 9500,
   },
   {
     name: "postgres-crash",
@@ -68,6 +72,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "kill-postgres" }], { untilS: 10 }),
     says: [/PostgreSQL of pg-west is stopped/, /epoch 1 is vacant/, /epoch 2 is committed/],
     never: [/has expired/],
+    gapMaxMs: 2000,
   },
   {
     name: "frozen-agent",
@@ -76,6 +81,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "pause-agent", lasts: seconds(15) }]),
     says: [/ends pg-west: not petted in epoch 1/, /epoch 2 is committed/],
     never: [/epoch 3/],
+    gapMaxMs: 9500,
   },
   {
     name: "frozen-region",
@@ -84,6 +90,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "pause-region", lasts: seconds(15) }]),
     says: [/epoch 2 is committed/, /pg-west leads no more|giving up epoch 1/],
     never: [/epoch 3/],
+    gapMaxMs: 9500,
   },
   {
     name: "store-lost",
@@ -92,6 +99,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "store-down", lasts: seconds(20) }], { store: "embedded", untilS: 25 }),
     says: [/store-down/],
     never: [/epoch 2/, /writes are held/],
+    gapMaxMs: 600,
   },
   {
     name: "store-leader-lost",
@@ -99,6 +107,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "store-leader", lasts: seconds(10) }]),
     says: [/leads the store/],
     never: [/epoch 2/, /writes are held/],
+    gapMaxMs: 2500,
   },
   {
     name: "switchover",
@@ -106,6 +115,7 @@ export const stories: readonly Story[] = [
     plan: plan([{ kind: "switchover", a: 2 }], { untilS: 10 }),
     says: [/handed over to pg-east/, /epoch 2 is committed: pg-east/],
     never: [/epoch 3/, /has expired/],
+    gapMaxMs: 2000,
   },
   {
     name: "target-lost-in-switchover",
@@ -126,6 +136,7 @@ export const stories: readonly Story[] = [
     ),
     says: [/epoch 1 is vacant/, /epoch \d is committed: pg-(west|central)/],
     never: [],
+    gapMaxMs: 12000,
   },
   {
     name: "claimant-lost",
@@ -146,5 +157,6 @@ export const stories: readonly Story[] = [
     ),
     says: [/is promoted in epoch 2/, /epoch 3 is committed/],
     never: [/epoch 2 is committed/],
+    gapMaxMs: 25000,
   },
 ];
