@@ -1,21 +1,33 @@
-/** `npm run sim:mutants [-- --budget N] [name]`: each mutant, the invariant that finds it out, and how many seeds that took. */
+/**
+ * `npm run sim:mutants [-- --budget N] [-- words of a name]`: each mutant, the invariant that finds it out, and how many
+ * seeds that took, counted from the first. `--keep` writes the seed that found each to `mutants.seeds.json`, where the tests
+ * begin to look.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { mutants } from "./mutants.ts";
 import { hunt } from "./mutate.ts";
 
-const flag = process.argv.indexOf("--budget");
-const budget = flag < 0 ? 3000 : Number(process.argv[flag + 1]);
-const wanted = process.argv
-  .slice(2)
-  .filter((word, index) => !word.startsWith("--") && process.argv[index + 1] !== "--budget");
+const { values, positionals } = parseArgs({
+  options: { budget: { type: "string", default: "3000" }, keep: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+const budget = Number(values.budget);
+const seedsFile = new URL("mutants.seeds.json", import.meta.url);
+const kept = JSON.parse(readFileSync(seedsFile, "utf8")) as Record<string, number>;
+const chosen = mutants.filter(
+  ({ name }) => positionals.length === 0 || positionals.some((words) => name.includes(words)),
+);
 let survivors = 0;
-process.stdout.write(`${"mutant".padEnd(68)} trap  invariant  seeds\n`);
-for (const mutant of mutants) {
-  if (wanted.length > 0 && !wanted.some((word) => mutant.name.includes(word))) continue;
+process.stdout.write(`${"mutant".padEnd(68)} trap  ${"invariant".padEnd(10)} seeds\n`);
+for (const mutant of chosen) {
   const { caught, seeds } = await hunt(mutant, 1, budget);
-  if (!caught) survivors++;
+  if (caught) kept[mutant.name] = caught.seed;
+  else survivors++;
   process.stdout.write(
-    `${mutant.name.padEnd(68)} ${String(mutant.trap || "").padStart(4)}  ${(caught?.invariant ?? "SURVIVED").padEnd(9)} ${String(seeds).padStart(6)}\n`,
+    `${mutant.name.padEnd(68)} ${String(mutant.trap || "").padStart(4)}  ${(caught?.invariant ?? "SURVIVED").padEnd(10)} ${String(seeds).padStart(5)}\n`,
   );
 }
-process.stdout.write(`${survivors} of ${mutants.length} survived a budget of ${budget} seeds each\n`);
+process.stdout.write(`${survivors} of ${chosen.length} survived a budget of ${budget} seeds each\n`);
+if (values.keep) writeFileSync(seedsFile, `${JSON.stringify(kept, null, 2)}\n`);
 process.exitCode = survivors === 0 ? 0 : 1;
