@@ -64,6 +64,7 @@ export class Inflictor {
   }
 
   #restore(site: Site): void {
+    site.wokeAt = this.#world.kernel.now;
     if (!site.host.up) return this.#powerOn(site);
     if (!site.agent.process.alive) site.agent.start();
     if (site.gate && !site.gate.process.alive) site.gate.start();
@@ -98,6 +99,7 @@ export class Inflictor {
         store.voters.get(site.region)?.stop();
         network.changed();
         return this.#until(fault.lasts, () => {
+          site.wokeAt = kernel.now;
           for (const part of processes) part.resume();
           store.voters.get(site.region)?.resume();
           network.changed();
@@ -118,17 +120,24 @@ export class Inflictor {
       case "pause-postgres":
         if (!postgres) return;
         postgres.pause();
-        return this.#until(fault.lasts, () => postgres.resume());
+        return this.#until(fault.lasts, () => {
+          site.wokeAt = kernel.now;
+          postgres.resume();
+        });
       case "kill-fencer":
         if (!fencer?.process.alive) return;
         fencer.process.kill();
         return this.#until(fault.lasts, () => {
+          site.wokeAt = kernel.now;
           if (site.host.up && !fencer.process.alive) fencer.start(false);
         });
       case "pause-fencer":
         if (!fencer) return;
         fencer.process.stop();
-        return this.#until(fault.lasts, () => fencer.process.resume());
+        return this.#until(fault.lasts, () => {
+          site.wokeAt = kernel.now;
+          fencer.process.resume();
+        });
       case "kill-gate":
         if (!gate?.process.alive) return;
         gate.kill();
@@ -234,7 +243,10 @@ export class Inflictor {
       case "disk-hung":
         if (!postgres) return;
         postgres.diskHung = true;
-        return this.#until(fault.lasts, () => postgres.unhang());
+        return this.#until(fault.lasts, () => {
+          site.wokeAt = kernel.now;
+          postgres.unhang();
+        });
       case "wipe":
         if (!postgres) return;
         world.oracle.onWiped();

@@ -18,6 +18,8 @@ import type { Site, World } from "./world.ts";
 /** A claim, its undoing and a rejoin take some ten operations; a failing one is repeated at most every 50 ms to 5 s. */
 const stormMax = 150;
 const stormWindow = seconds(10);
+/** A fencer that has woken looks at the clock, and ends its member within 25 ms. */
+const wakingFor = millis(100);
 /** Down is left behind after five good probes in a row, one a second, and told with the next beat and the next table. */
 const accusedFor = seconds(30);
 
@@ -133,7 +135,8 @@ export class Oracle {
           "S6",
           `epoch ${after.epoch} was claimed while the gate of ${postgres.name} still passes (epoch ${before.epoch})`,
         );
-      const frozen = !postgres.process.running || !fencer?.process.running || postgres.diskHung;
+      const waking = this.#world.kernel.now - site.wokeAt < wakingFor;
+      const frozen = waking || !postgres.process.running || !fencer?.process.running || postgres.diskHung;
       if (!ablation.fencer && !frozen)
         return this.#violate(
           "S6",
