@@ -471,6 +471,27 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: "a member is ended again at once while an operation is under way",
+    trap: 0,
+    file: "machine/machine.ts",
+    find: "guardRetryAt: ok && !local.op ? turn.at : turn.at + timing.guardRetryMs,",
+    replace: "guardRetryAt: ok ? turn.at : turn.at + timing.guardRetryMs,",
+  },
+  {
+    name: "a copy that was promoted itself is taken for a part of the other",
+    trap: 0,
+    file: "machine/follower.ts",
+    find: "  if (sight.floor > claim.primaryEpoch) return null;\n",
+    replace: "",
+  },
+  {
+    name: "whoever cannot lead does not say so",
+    trap: 0,
+    file: "machine/follower.ts",
+    find: `keeper.holding = \`\${member} is \${local.sight?.state ?? "unknown"}, and so cannot lead\`;`,
+    replace: `keeper.holding = "";`,
+  },
   // ------------------------------------------------------------------ routing
   {
     name: "one vantage point's word takes a region out",

@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ClaimFacts, decideClaim } from "../../../src/core/decide/claim.ts";
+import type { LeaseRecord, MemberReport } from "../../../src/core/model/record.ts";
+import { plainShape, topologyOf } from "../../../src/sim/shapes.ts";
+
+const topology = topologyOf(plainShape);
+const [dataStore] = topology.dataStores;
+assert.ok(dataStore);
+
+const lease: LeaseRecord = {
+  schema: 1,
+  epoch: 3,
+  phase: "committed",
+  holder: "pg-west",
+  renewal: 7,
+  stamp: "west-1/9",
+  basis: 0,
+  primary: { member: "pg-west", incarnation: "w#1", epoch: 3 },
+  durable: {
+    acknowledgements: 1,
+    standbys: [
+      { member: "pg-central", incarnation: "c#1" },
+      { member: "pg-east", incarnation: "e#1" },
+    ],
+    position: 100,
+    final: false,
+  },
+  handover: null,
+  because: "test",
+};
+
+const sealed = (position: number, incarnation: string, floor = 3): MemberReport => ({
+  state: "standby",
+  incarnation,
+  timeline: 1,
+  position,
+  epoch: 0,
+  floor,
+  seal: { basis: 40, position },
+  streaming: false,
+});
+
+function facts(more: Partial<ClaimFacts> = {}): ClaimFacts {
+  assert.ok(dataStore);
+  return {
+    lease,
+    revision: 40,
+    basis: 40,
+    dataStore,
+    regions: topology.regions,
+    mode: "auto",
+    member: "pg-central",
+    reports: new Map([
+      ["pg-central", sealed(200, "c#1")],
+      ["pg-east", sealed(150, "e#1")],
+    ]),
+    votes: new Set(["central", "east"]),
+    overSince: 1000,
+    now: 1000,
+    patienceMs: 2000,
+    approval: null,
+    ...more,
+  };
+}
+
+function check(more: Partial<ClaimFacts>, expected: "claim" | RegExp): void {
+  const decision = decideClaim(facts(more));
+  if (expected === "claim") assert.equal(decision.kind, "claim", decision.because);
+  else {
+    assert.equal(decision.kind, "hold", decision.because);
+    assert.match(decision.because, expected);
+  }
+}
+
+test("with a majority of votes and enough sealed copies, the furthest claims at once", () => {
+  check({}, "claim");
+});
+
+test("a minority of votes claims nothing; a vacant lease needs none (L4)", () => {
+  check({ votes: new Set(["central"]) }, /1 of 3 regions saw the lease of epoch 3 expire, 2 are needed/);
+  check({ votes: new Set(), lease: { ...lease, phase: "vacant" } }, "claim");
+});
+
+test("one sealed copy of two that are needed proves nothing, and the way out for a person is named", () => {
+  const reports = new Map([["pg-central", sealed(200, "c#1")]]);
+  check({ reports }, /1 of 2 published copies are sealed.*--allow-data-loss/s);
+  check({ reports, approval: { request: "r1", allowDataLoss: true } }, "claim");
+  check({ reports, approval: { request: "r1", allowDataLoss: false } }, /1 of 2/);
+});
+
+test("a rebuilt copy is not trusted by its name (trap 4)", () => {
+  const reports = new Map([
+    ["pg-central", sealed(200, "c#1")],
+    ["pg-east", sealed(150, "e#2")],
+  ]);
+  check({ reports }, /1 of 2 published copies are sealed/);
+});
+
+test("S14: a member in a jurisdiction that the rows may not be in never leads, also when it is the only one", () => {
+  check({ dataStore: { ...facts().dataStore, jurisdictions: ["elsewhere"] } }, /jurisdiction here/);
+  check({ dataStore: { ...facts().dataStore, jurisdictions: ["here"] } }, "claim");
+});
+
+test("observe watches, advise says, approve waits for a person", () => {
+  check({ mode: "observe" }, /mode is observe/);
+  check({ mode: "advise" }, /would have promoted pg-central/);
+  check({ mode: "approve" }, /waiting for approval/);
+  check({ mode: "approve", approval: { request: "r1", allowDataLoss: false } }, "claim");
+});
+
+test("the second best waits for the best, and then goes ahead", () => {
+  const reports = new Map([
+    ["pg-central", sealed(150, "c#1")],
+    ["pg-east", sealed(150, "e#1")],
+  ]);
+  const second = { reports, member: "pg-east" };
+  check({ ...second, now: 1000 }, /pg-central is better placed/);
+  check({ ...second, now: 3001 }, "claim");
+});
+
+test("S3: the next epoch is above every floor, also when the store was restored from an older snapshot", () => {
+  const reports = new Map([
+    ["pg-central", sealed(200, "c#1")],
+    ["pg-east", sealed(150, "e#1", 9)],
+  ]);
+  const decision = decideClaim(facts({ reports }));
+  assert.ok(decision.kind === "claim");
+  assert.equal(decision.epoch, 10);
+});
