@@ -46,6 +46,7 @@ export function beginTenure(
     change: null,
     gateOpen: false,
     track: [],
+    trackedAt: at,
   };
 }
 

@@ -155,11 +155,16 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     });
   if (standbys.length === 0) return;
 
-  const track = [...tenure.track, [local.sightAt, local.sight.position] as const]
+  // What is new since the last look may be as old as that look: a primary that did not answer meanwhile may have
+  // acknowledged it just before (P3).
+  const track = [...tenure.track, [tenure.trackedAt, local.sight.position] as const]
     .filter(([, lsn], index, all) => index === 0 || lsn > (all[index - 1]?.[1] ?? 0))
     .slice(-600);
   const beyond = track.find(([, lsn]) => lsn > record.durable.position);
-  patchTenure(keeper, { track: track.filter(([, lsn]) => lsn > record.durable.position) });
+  patchTenure(keeper, {
+    track: track.filter(([, lsn]) => lsn > record.durable.position),
+    trackedAt: local.sightAt,
+  });
   const ageMs = beyond ? turn.at - beyond[0] : 0;
   // Half of the RPO is kept for the time that publishing and freezing take.
   const limitMs = dataStore.rpoMs / 2;

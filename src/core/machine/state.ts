@@ -157,6 +157,8 @@ export interface Tenure {
   readonly gateOpen: boolean;
   /** Asynchronous only: (instant, position) of the primary, oldest first, bounded. */
   readonly track: readonly (readonly [InstantMs, Lsn])[];
+  /** When the position was last looked at. */
+  readonly trackedAt: InstantMs;
 }
 
 export interface PeerAsk {
