@@ -250,16 +250,16 @@ function handoverPlan(chance: Random, world: WorldOptions): Plan {
   const others = world.shape.members + world.shape.witnesses - 1;
   const faults: Fault[] = [{ kind: "switchover", at, a: 1, b: 0, lasts: 0, size: 0 }];
   if (chance.chance(0.5) && others >= 2) {
-    const before = millis(chance.skewed(5, 900));
+    const hit = at + millis(chance.between(-200, 900));
     faults.push({
       kind: "pause-agent",
-      at: at - before,
+      at: hit,
       a: 2,
       b: 0,
       lasts: seconds(chance.between(2, 5)),
       size: 0,
     });
-    faults.push({ kind: "kill-postgres", at: at - before + millis(2), a: 2, b: 0, lasts: 0, size: 0 });
+    faults.push({ kind: "kill-postgres", at: hit + millis(2), a: 2, b: 0, lasts: 0, size: 0 });
   }
   const kinds: readonly FaultKind[] = [
     "kill-region",

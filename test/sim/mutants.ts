@@ -433,8 +433,8 @@ export const mutants: readonly Mutant[] = [
     name: "the gate opens before the epoch is committed",
     trap: 0,
     file: "machine/guards.ts",
-    find: `if (keeper.lease?.record.phase === "committed" && !keeper.tenure?.over) orderGate(turn, keeper);`,
-    replace: "if (!keeper.tenure?.over) orderGate(turn, keeper);",
+    find: `if (!tenure || tenure.over || keeper.lease?.record.phase !== "committed") return;`,
+    replace: "if (!tenure || tenure.over) return;",
     also: [
       {
         file: "machine/holder.ts",
