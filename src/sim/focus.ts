@@ -250,16 +250,21 @@ function handoverPlan(chance: Random, world: WorldOptions): Plan {
   const others = world.shape.members + world.shape.witnesses - 1;
   const faults: Fault[] = [{ kind: "switchover", at, a: 1, b: 0, lasts: 0, size: 0 }];
   if (chance.chance(0.5) && others >= 2) {
-    const hit = at + millis(chance.between(-200, 900));
+    // The third copy stops a moment before the orderly end, and the target right after it: who is left may be behind.
+    const hit = at + millis(chance.between(-250, 60));
+    const lasts = millis(chance.between(200, 2000));
+    faults.push({ kind: "pause-agent", at: hit, a: 2, b: 0, lasts, size: 0 });
+    faults.push({ kind: "kill-postgres", at: hit + millis(2), a: 2, b: 0, lasts: 0, size: 0 });
     faults.push({
-      kind: "pause-agent",
-      at: hit,
-      a: 2,
+      kind: "kill-region",
+      at: millis(chance.below(50)),
+      after: { moment: "vacant", count: 1 },
+      a: 1,
       b: 0,
-      lasts: seconds(chance.between(2, 5)),
+      lasts: seconds(25),
       size: 0,
     });
-    faults.push({ kind: "kill-postgres", at: hit + millis(2), a: 2, b: 0, lasts: 0, size: 0 });
+    return { world, faults, healAt: at + seconds(20), broken: null, resumesWithin: null, changesMax: null };
   }
   const kinds: readonly FaultKind[] = [
     "kill-region",
