@@ -109,7 +109,10 @@ export interface Database {
    * `promotedAt` not null: the caller knows that this copy is a part of what was promoted there up to that position, and
    * histories are not compared; PostgreSQL itself refuses to stream what does not fit.
    */
-  follow(request: { readonly upstream: Upstream; readonly promotedAt: Lsn | null }, signal: AbortSignal): Promise<Outcome<object>>;
+  follow(
+    request: { readonly upstream: Upstream; readonly promotedAt: Lsn | null },
+    signal: AbortSignal,
+  ): Promise<Outcome<object>>;
   /**
    * Writes the floor to disk (fsync), sets what commits wait for, promotes, and commits the canary row that carries the
    * epoch (locally: it waits for no standby). On a member that is already primary of this epoch: confirms and succeeds.

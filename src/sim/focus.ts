@@ -264,6 +264,15 @@ function handoverPlan(chance: Random, world: WorldOptions): Plan {
       lasts: seconds(25),
       size: 0,
     });
+    faults.push({
+      kind: "pause-agent",
+      at: millis(chance.between(5, 60)),
+      after: { moment: "vacant", count: 1 },
+      a: 0,
+      b: 0,
+      lasts: seconds(chance.between(4, 12)),
+      size: 0,
+    });
     return { world, faults, healAt: at + seconds(20), broken: null, resumesWithin: null, changesMax: null };
   }
   const kinds: readonly FaultKind[] = [

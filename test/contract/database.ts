@@ -59,7 +59,10 @@ async function tell(t: TestContext, place: DatabasePlace): Promise<void> {
       (await pgA.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(1000))).kind,
       "failed",
     );
-    assert.equal((await pgA.follow({ upstream: place.upstream(b, 1), promotedAt: null }, within(1000))).kind, "failed");
+    assert.equal(
+      (await pgA.follow({ upstream: place.upstream(b, 1), promotedAt: null }, within(1000))).kind,
+      "failed",
+    );
   });
 
   await fact(
