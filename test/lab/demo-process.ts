@@ -180,6 +180,6 @@ export async function eventually(
   }
 }
 
-export function rootOf(state: LabState): string {
+function rootOf(state: LabState): string {
   return dirname(state.topologyFile);
 }
