@@ -474,8 +474,8 @@ export class Postgres {
           perform();
         };
         this.process.deliver(once);
-        // Whoever waits for a stopped server hears of its death, as its connection is reset.
-        if (!done) this.onKilled(once);
+        // Whoever waits for a stopped server hears of its death, as its connection is reset; mostly.
+        if (!done && this.#chance.chance(0.7)) this.onKilled(once);
       });
     switch (op.kind) {
       case "initialize":
