@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { LabState } from "../../src/lab/state-file.ts";
@@ -178,8 +178,4 @@ export async function eventually(
     if (until < performance.now()) throw new Error(`not within ${withinMs} ms: ${what}`);
     await sleep(20);
   }
-}
-
-function rootOf(state: LabState): string {
-  return dirname(state.topologyFile);
 }
