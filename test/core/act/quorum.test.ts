@@ -1,3 +1,4 @@
+/** What commits wait for is widened before it is published, and published before it is narrowed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

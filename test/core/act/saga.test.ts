@@ -1,3 +1,4 @@
+/** The steps of a plan: which comes next, and what an outcome that is not known does to it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+/** Who may claim a lease, and why the others hold. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ClaimFacts, decideClaim } from "../../../src/core/decide/claim.ts";

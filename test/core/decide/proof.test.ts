@@ -1,3 +1,4 @@
+/** Which copies are known to hold every acknowledged write. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

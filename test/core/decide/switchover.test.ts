@@ -1,3 +1,4 @@
+/** Which requests for a planned change are taken up, and which are refused and why. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decideSwitchover, type SwitchoverFacts } from "../../../src/core/decide/switchover.ts";

@@ -1,3 +1,4 @@
+/** What vantage points saw in, a verdict out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

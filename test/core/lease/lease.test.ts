@@ -1,3 +1,4 @@
+/** Who may write and until when, by two clocks that drift apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

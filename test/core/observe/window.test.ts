@@ -1,3 +1,4 @@
+/** Samples in, what one vantage point sees out. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
