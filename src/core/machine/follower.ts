@@ -113,6 +113,11 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
   const sight = local.sight;
   const { record } = lease;
   if (!member || !sight || sight.state === "unknown" || local.op || local.guard) return;
+  // Its own disk has seen more than the store knows: to follow now would be to throw that away.
+  if (sight.floor > record.epoch) {
+    keeper.holding = `${member} has been claimed for epoch ${sight.floor}, and the store knows epoch ${record.epoch}: restore a newer copy of the store`;
+    return;
+  }
   // Nearly always, ten times a second: it streams from whom it should.
   const streams = sight.state === "standby" && sight.streaming && sight.sealedBasis === 0;
   if (streams && sight.epoch === record.epoch && !local.mustRejoin && local.notStreamingSince === null)

@@ -301,8 +301,9 @@ function takeOpEffect(
   const ok = outcome.kind === "succeeded";
   const see = (patch: Partial<MemberSight>) => {
     if (!keeper.local.sight) return;
-    patchLocal(keeper, { sight: { ...keeper.local.sight, ...patch } });
-    turn.state.own = { ...turn.state.own, dirty: true };
+    const sight = { ...keeper.local.sight, ...patch };
+    if (isTelling(keeper.local.sight, sight)) turn.state.own = { ...turn.state.own, dirty: true };
+    patchLocal(keeper, { sight });
   };
   switch (op.kind) {
     case "end":

@@ -82,16 +82,12 @@ function describe(turn: Turn, beat: number): AgentRecord {
   };
 }
 
-/** Whether others wait to hear of the difference; the position alone is told with the next beat. */
+/**
+ * Whether others wait to hear of the difference: only a seal decides anything within milliseconds, and every further write
+ * stands in line before one that does. The rest is told with the next beat.
+ */
 export function isTelling(before: MemberSight | null, now: MemberSight): boolean {
   return (
-    before === null ||
-    before.state !== now.state ||
-    before.incarnation !== now.incarnation ||
-    before.epoch !== now.epoch ||
-    before.floor !== now.floor ||
-    before.streaming !== now.streaming ||
-    before.sealedBasis !== now.sealedBasis ||
-    before.sealedPosition !== now.sealedPosition
+    before === null || before.sealedBasis !== now.sealedBasis || before.sealedPosition !== now.sealedPosition
   );
 }
