@@ -1,3 +1,4 @@
+/** The same seed tells the same story, whatever was run before it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Coverage } from "../../src/sim/coverage.ts";

@@ -1,3 +1,4 @@
+/** Events come out in the order of their time, and of their adding where that is the same. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

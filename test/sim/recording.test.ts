@@ -1,3 +1,4 @@
+/** What an agent recorded in a simulated world comes out the same when it is run again. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentEvent } from "../../src/core/machine/event.ts";
