@@ -64,6 +64,12 @@ export function decideClaim(facts: ClaimFacts): ClaimDecision {
       `${proof.because}; a person may accept the loss: holdfast failover ${dataStore.name} --allow-data-loss`,
     );
 
+  const highest = highestFloor(facts);
+  if (lease.epoch < highest && !forced)
+    return hold(
+      `the store knows epoch ${lease.epoch}, and a member has been claimed for epoch ${highest}: what the store says of copies is out of date; restore a newer copy of the store, or a person may accept the loss: holdfast failover ${dataStore.name} --allow-data-loss`,
+    );
+
   if (facts.mode === "observe") return hold(`mode is observe: ${proof.because}`);
   if (facts.mode === "advise") return hold(`would have promoted ${member}: ${proof.because}`);
   if (facts.mode === "approve" && !facts.approval)
@@ -81,9 +87,9 @@ export function decideClaim(facts: ClaimFacts): ClaimDecision {
 
   return {
     kind: "claim",
-    epoch: highestFloor(facts) + 1,
+    epoch: highest + 1,
     because:
-      forced && proof.kind === "unproven"
+      forced && (proof.kind === "unproven" || lease.epoch < highest)
         ? `loss accepted by ${facts.approval?.request}: ${proof.because}`
         : proof.because,
   };

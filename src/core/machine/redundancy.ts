@@ -168,6 +168,12 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
   const ageMs = beyond ? turn.at - beyond[0] : 0;
   // Half of the RPO is kept for the time that publishing and freezing take.
   const limitMs = dataStore.rpoMs / 2;
+  // Published well before the limit, where there is something to publish: or each renewal would begin with a freeze.
+  const early = ageMs >= limitMs / 2 && publishedPosition(keeper) > record.durable.position;
+  if (early && turn.at < tenure.nextRenewAt && !keeper.write) {
+    patchTenure(keeper, { nextRenewAt: turn.at });
+    wakeKeeperAt(keeper, turn.at);
+  }
   if (ageMs >= limitMs) freeze(turn, keeper, "rpo");
   else if (beyond) wakeKeeperAt(keeper, beyond[0] + limitMs);
   if (ageMs < limitMs && tenure.frozen === "rpo" && !local.guard) {

@@ -120,12 +120,25 @@ test("the second best waits for the best, and then goes ahead", () => {
   check({ ...second, now: 3001 }, "claim");
 });
 
+test("S1: a store that is older than what a member has been claimed for is no evidence, and a person is asked", () => {
+  const reports = new Map([
+    ["pg-central", sealed(200, "c#1")],
+    ["pg-east", sealed(150, "e#1", 9)],
+  ]);
+  check(
+    { reports },
+    /the store knows epoch 3, and a member has been claimed for epoch 9.*--allow-data-loss/s,
+  );
+  check({ reports, approval: { request: "r1", allowDataLoss: false } }, /the store knows epoch 3/);
+});
+
 test("S3: the next epoch is above every floor, also when the store was restored from an older snapshot", () => {
   const reports = new Map([
     ["pg-central", sealed(200, "c#1")],
     ["pg-east", sealed(150, "e#1", 9)],
   ]);
-  const decision = decideClaim(facts({ reports }));
+  const decision = decideClaim(facts({ reports, approval: { request: "r1", allowDataLoss: true } }));
   assert.ok(decision.kind === "claim");
   assert.equal(decision.epoch, 10);
+  assert.match(decision.because, /loss accepted by r1/);
 });
