@@ -47,6 +47,8 @@ export const faultKinds = {
   "store-mute": "what one region sends to the store is lost, and what the store tells arrives",
   "store-slow": "the store takes `size` times as long",
   "store-loses-replies": "a share of the replies of successful writes is lost",
+  "store-restored":
+    "everything is ended, the store is as it was `size` milliseconds before, and all is started again",
   "store-voter": "the store's voter in a region is stopped",
   "store-leader": "the store's leader is stopped",
   "disk-slow": "a member's disk takes `size` times as long",

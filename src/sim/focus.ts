@@ -21,6 +21,7 @@ export const focusedPlans: readonly {
   { share: 0.04, plan: slowStorePlan },
   { share: 0.02, plan: lostLeasePlan },
   { share: 0.03, plan: restartedAgentsPlan },
+  { share: 0.02, plan: restoredStorePlan },
 ];
 
 /** One fault of the primary's region and nothing else: what P1 and P2 promise a figure for. */
@@ -375,4 +376,31 @@ function restartedAgentsPlan(chance: Random, world: WorldOptions): Plan {
         });
   }
   return { world, faults, healAt: seconds(38), broken: null, resumesWithin: null, changesMax: null };
+}
+
+/** A change of primary that the store, restored from a backup, knows nothing of: what it says of copies is no evidence any more. */
+function restoredStorePlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(14);
+  const change = chance.pick(["kill-postgres", "kill-region", "switchover"] as const);
+  const restoredAt = at + seconds(chance.between(8, 20));
+  const since = chance.chance(0.8) ? restoredAt - at + seconds(1) : millis(chance.skewed(100, 5000));
+  const faults: Fault[] = [
+    {
+      kind: change,
+      at,
+      a: change === "switchover" ? 1 : 0,
+      b: 0,
+      lasts: seconds(chance.between(1, 7)),
+      size: 0,
+    },
+    { kind: "store-restored", at: restoredAt, a: 0, b: 0, lasts: 0, size: since / 1000 },
+  ];
+  return {
+    world: { ...world, ablation: nothingAblated },
+    faults,
+    healAt: restoredAt + seconds(20),
+    broken: null,
+    resumesWithin: null,
+    changesMax: null,
+  };
 }

@@ -10,6 +10,7 @@ export class Inflictor {
   /** Kind -> how often. */
   readonly inflicted = new Map<string, number>();
   #requests = 0;
+  #backup: ReturnType<World["store"]["snapshot"]> | null = null;
   #moments = new Map<string, number>();
   readonly #world: World;
   readonly #reactive: Fault[] = [];
@@ -22,6 +23,10 @@ export class Inflictor {
 
   plan(faults: readonly Fault[]): void {
     for (const fault of faults) {
+      if (fault.kind === "store-restored")
+        this.#world.kernel.at(fault.at - millis(fault.size), () => {
+          this.#backup = this.#world.store.snapshot();
+        });
       if (fault.after) this.#reactive.push(fault);
       else this.#world.kernel.at(fault.at, () => this.inflict(fault));
     }
@@ -275,12 +280,21 @@ export class Inflictor {
       case "clock-jump":
         site.host.wallShiftMs += fault.size;
         return;
+      case "store-restored":
       case "restart-all":
         for (const each of sites) if (each.host.up) this.#powerOff(each);
-        for (const each of kernel.chance("restart").shuffled(sites))
-          kernel.after(millis(kernel.chance("restart").skewed(1, 5000)), () => {
+        if (fault.kind === "store-restored" && this.#backup) {
+          store.restore(this.#backup);
+          world.oracle.onStoreRestored();
+        }
+        for (const each of kernel.chance("restart").shuffled(sites)) {
+          // Only the one that was promoted last knows that the store is too old: it is told of first, or nobody can know.
+          const knows = (each.postgres?.disk.floor ?? 0) >= world.oracle.highestCommitted;
+          const waitMs = fault.kind === "store-restored" && !knows ? 5000 : 0;
+          kernel.after(millis(waitMs + kernel.chance("restart").skewed(1, 5000)), () => {
             if (!each.host.up) this.#powerOn(each);
           });
+        }
         return;
       case "switchover":
       case "failback":

@@ -213,6 +213,14 @@ export class Oracle {
       );
   }
 
+  /** The store is as it was: what it says of tables and of leases that were renewed is older than what was seen. */
+  onStoreRestored(): void {
+    this.#wipes++;
+    this.#tableGeneration = 0;
+    this.storeRestored = true;
+  }
+
+  storeRestored = false;
   #wipes = 0;
 
   /** A disk was lost on purpose: what is published may be false until the agents know. */

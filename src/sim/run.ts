@@ -101,6 +101,8 @@ function settle(world: World, inflictor: Inflictor, plan: Plan): void {
     const writing = oracle.lastAckAt > kernel.now - seconds(1) && oracle.lastAckAt > healedAt;
     if (writing && whyNotWhole(world, lost) === "") return;
     const reason = holdingReason(world);
+    if (oracle.storeRestored && since > resumeWithin && reason !== "")
+      return kernel.hit("stuck: the store was restored");
     if (!writing && since > resumeWithin) {
       if (reason.includes("is not in the store") && oracle.leaseLost)
         return kernel.hit("stuck: the lease was deleted");

@@ -148,6 +148,21 @@ export class SharedStore {
     return this.#apply(key, record);
   }
 
+  /** A copy of all that is in it, as a backup would have it. */
+  snapshot(): { readonly records: readonly Stored[]; readonly revision: number } {
+    return { records: [...this.records.values()], revision: this.revision };
+  }
+
+  /** Somebody restores a backup: revisions go back too. Nobody watches meanwhile. */
+  restore(backup: { readonly records: readonly Stored[]; readonly revision: number }): void {
+    this.records.clear();
+    for (const stored of backup.records) this.records.set(stored.key, stored);
+    this.revision = backup.revision;
+    this.#log = [];
+    this.#logStart = 0;
+    this.#watches = [];
+  }
+
   // ---------------------------------------------------------------- the store's own life
 
   canBeReached(region: string): boolean {

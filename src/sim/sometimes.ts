@@ -19,6 +19,7 @@ export const sometimes: readonly string[] = [
   "a person approved",
   "stuck: nothing can be proven",
   "stuck: the lease was deleted",
+  "stuck: the store was restored",
   "writes resumed in time",
 ];
 

@@ -39,7 +39,7 @@ export function planFor(seed: number, tellStory = false): Plan {
   const from = chance.chance(0.15) ? seconds(0.3) : seconds(8);
   const faults: Fault[] = [];
   const kinds = (Object.keys(faultKinds) as FaultKind[]).filter(
-    (kind) => chance.chance(0.3) && isFair(kind, ablation, chance.fraction()),
+    (kind) => kind !== "store-restored" && chance.chance(0.3) && isFair(kind, ablation, chance.fraction()),
   );
   if (kinds.length === 0) kinds.push("kill-region");
   const count = chance.skewed(1, 25);

@@ -229,8 +229,8 @@ export const mutants: readonly Mutant[] = [
     name: "a claim takes the epoch that is there",
     trap: 0,
     file: "decide/claim.ts",
-    find: "epoch: highestFloor(facts) + 1,",
-    replace: "epoch: highestFloor(facts),",
+    find: "epoch: highest + 1,",
+    replace: "epoch: highest,",
   },
   {
     name: "a record that vanished is a data store without a past",
@@ -344,6 +344,13 @@ export const mutants: readonly Mutant[] = [
     file: "decide/claim.ts",
     find: "if (allowed.length > 0 && !allowed.includes(region.jurisdiction))",
     replace: "if (allowed.length > 9 && !allowed.includes(region.jurisdiction))",
+  },
+  {
+    name: "a store that was restored from an older snapshot is evidence",
+    trap: 0,
+    file: "decide/claim.ts",
+    find: "if (lease.epoch < highest && !forced)",
+    replace: "if (lease.epoch < highest - 1000 && !forced)",
   },
   // ------------------------------------------------------------------ copies
   {
