@@ -11,6 +11,7 @@ import type { AgentEvent, AgentEventBody } from "../core/machine/event.ts";
 import { transition } from "../core/machine/machine.ts";
 import type { AgentState } from "../core/machine/state.ts";
 import type { Tools } from "../core/machine/turn.ts";
+import { invariant } from "../core/model/invariant.ts";
 import type { InstantMs } from "../core/model/time.ts";
 import type { Clock } from "../ports/clock.ts";
 
@@ -49,6 +50,10 @@ export function createController(options: ControllerOptions): Controller {
     lastAt = event.at;
     try {
       const result = transition(state, event, tools);
+      invariant(
+        !Number.isNaN(result.state.wakeAt),
+        `the machine wants to be woken at no instant after ${event.kind}`,
+      );
       state = result.state;
       record(event, result.commands, state);
       for (const command of result.commands) perform(command);

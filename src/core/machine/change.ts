@@ -72,6 +72,10 @@ function takeUpRequest(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): vo
     if (request.status === "running" && record.handover?.request === request.id)
       // The agent before us was ended in the middle: nothing is undone that may have happened, it begins anew.
       return beginChange(turn, keeper, request.id, record.handover.to);
+    if (request.status === "running") {
+      settle(turn, keeper, request, revision, record);
+      continue;
+    }
     if (request.status !== "pending") continue;
     const preferred =
       request.kind === "failback" && !request.toRegion
@@ -94,6 +98,24 @@ function takeUpRequest(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): vo
     note(turn, "info", keeper.dataStore.name, `handing over to ${decision.to}: ${decision.because}`);
     return beginChange(turn, keeper, request.id, decision.to);
   }
+}
+
+/** A change that others went on with, or nobody: whoever leads now says what became of it, so that no one waits for ever. */
+function settle(
+  turn: Turn,
+  keeper: KeeperDraft,
+  request: RequestRecord,
+  revision: number,
+  record: LeaseRecord,
+): void {
+  // Our own, on its way to be declared.
+  if (keeper.incident?.request === request.id) return;
+  const holder = keeper.dataStore.members.find((member) => member.name === record.holder);
+  const reached = request.toRegion !== null && holder?.region === request.toRegion;
+  const detail = reached
+    ? `${record.holder} leads epoch ${record.epoch}`
+    : `the lease went elsewhere: epoch ${record.epoch} by ${record.holder} (${record.because})`;
+  writeRequest(turn, request, revision, reached ? "succeeded" : "failed", detail);
 }
 
 function beginChange(turn: Turn, keeper: KeeperDraft, request: string, to: string): void {
