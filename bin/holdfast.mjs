@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts the command line on a Node that runs TypeScript: this one if it is new enough, else the one installed beside us.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,6 +24,9 @@ if (major > 24 || (major === 24 && minor >= 15)) {
     );
     process.exit(1);
   }
-  const run = spawnSync(node, [cli, ...process.argv.slice(2)], { stdio: "inherit" });
-  process.exit(run.status ?? 1);
+  const run = spawn(node, [cli, ...process.argv.slice(2)], { stdio: "inherit" });
+  // Whoever stops us means the one that does the work. Ctrl-C reaches it by itself.
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => run.kill(signal));
+  process.on("SIGINT", () => undefined);
+  run.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 1)));
 }
