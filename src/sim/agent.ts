@@ -349,9 +349,9 @@ export class Agent {
   }
 
   #operate(life: number, command: Extract<Command, { kind: "member" }>): void {
-    const { postgres, gate } = this.#site;
+    const { postgres, operations, gate } = this.#site;
     const { id, op, member, timeoutMs } = command;
-    if (!postgres) return;
+    if (!postgres || !operations) return;
     this.operations++;
     let done = false;
     const finish = (outcome: MemberOutcome) =>
@@ -365,7 +365,7 @@ export class Agent {
       this.#kernel.tell("part", `agent ${this.region}`, `${op.kind} ${member}`);
     // Seeding runs in the agent's own process; what SQL has begun goes on without it.
     const isWanted = () => !done && (op.kind !== "rejoin" || life === this.process.life);
-    postgres.perform(op, isWanted, finish);
+    operations.perform(op, isWanted, finish);
     this.#kernel.at(this.#host.whenMonotonic(this.#host.monotonicMs() + timeoutMs), () =>
       this.process.deliverTo(life, () => {
         if (done) return;

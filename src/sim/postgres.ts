@@ -4,32 +4,14 @@
  */
 
 import type { MemberOp } from "../core/machine/command.ts";
-import type { MemberOutcome, MemberSight } from "../core/machine/event.ts";
+import type { MemberSight } from "../core/machine/event.ts";
 import type { Member } from "../core/model/topology.ts";
+import { type Disk, emptyDisk } from "./disk.ts";
 import { type Kernel, type Micros, millis } from "./kernel.ts";
 import type { Network } from "./network.ts";
 import { Process } from "./process.ts";
 import type { Random } from "./random.ts";
 import { canFollow, type Timeline } from "./timeline.ts";
-
-/** What PostgreSQL's data folder and Holdfast's own files beside it keep. */
-interface Disk {
-  incarnation: string | null;
-  timeline: Timeline | null;
-  /** Flushed. */
-  position: number;
-  role: "standby" | "primary";
-  /** As a primary: the epoch that it leads. */
-  ledEpoch: number;
-  floor: number;
-  upstream: string | null;
-  followEpoch: number;
-  sealedBasis: number;
-  sealedPosition: number;
-  frozen: boolean;
-  acknowledgements: number;
-  standbys: readonly string[];
-}
 
 interface Sender {
   readonly standby: Postgres;
@@ -72,21 +54,7 @@ export class Postgres {
   readonly member: Member;
   readonly region: string;
   readonly process = new Process();
-  readonly disk: Disk = {
-    incarnation: null,
-    timeline: null,
-    position: 0,
-    role: "standby",
-    ledEpoch: 0,
-    floor: 0,
-    upstream: null,
-    followEpoch: 0,
-    sealedBasis: 0,
-    sealedPosition: 0,
-    frozen: false,
-    acknowledgements: 0,
-    standbys: [],
-  };
+  readonly disk: Disk = emptyDisk();
   /** Set while the data folder is being made anew. */
   rejoining = false;
   /** Its disk does not answer: nothing is flushed, and its processes cannot be killed (state D). */
@@ -104,9 +72,10 @@ export class Postgres {
   #flushing = false;
   #stopping = false;
   #killed: (() => void)[] = [];
-  #onUnhung: (() => void)[] = [];
+  #whenUnhung: (() => void)[] = [];
   #incarnations = 0;
-  #effect = 0;
+  /** Rises with each end: what was ordered before has no effect after. */
+  effect = 0;
 
   constructor(cluster: Cluster, member: Member) {
     this.#cluster = cluster;
@@ -131,10 +100,6 @@ export class Postgres {
     return this.#receiver !== null;
   }
 
-  get waitingCommits(): number {
-    return this.#waiting.length;
-  }
-
   // ---------------------------------------------------------------- the life of the process
 
   start(role: "standby" | "primary"): void {
@@ -152,12 +117,12 @@ export class Postgres {
 
   /** SIGKILL to the whole tree: what was flushed stays, who waits hears nothing. */
   kill(): void {
-    this.#effect++;
+    this.effect++;
     if (this.process.alive) {
       this.process.kill();
       this.#waiting = [];
       this.#written = this.disk.position;
-      this.#disconnectReceiver();
+      this.disconnect();
       for (const sender of this.#senders.values()) this.#hangUp(sender);
       this.#senders.clear();
     }
@@ -179,17 +144,22 @@ export class Postgres {
     this.process.resume();
   }
 
+  /** Called when the disk answers again. */
+  onUnhung(act: () => void): void {
+    this.#whenUnhung.push(act);
+  }
+
   unhang(): void {
     this.diskHung = false;
-    const waiting = this.#onUnhung;
-    this.#onUnhung = [];
+    const waiting = this.#whenUnhung;
+    this.#whenUnhung = [];
     for (const act of waiting) act();
   }
 
   /** The disk is lost: nothing is left of this member but its name. */
   wipe(): void {
     this.kill();
-    this.#eraseData();
+    this.eraseData();
     this.disk.floor = 0;
   }
 
@@ -205,25 +175,15 @@ export class Postgres {
   restore(position: number): void {
     if (this.disk.incarnation === null) return;
     this.rollBack(position);
-    this.disk.incarnation = this.#newIncarnation();
+    this.disk.incarnation = this.newIncarnation();
     this.disk.sealedBasis = 0;
     this.disk.sealedPosition = 0;
   }
 
-  #eraseData(): void {
-    const { disk } = this;
-    disk.incarnation = null;
-    disk.timeline = null;
-    disk.position = 0;
-    disk.role = "standby";
-    disk.ledEpoch = 0;
-    disk.upstream = null;
-    disk.followEpoch = 0;
-    disk.sealedBasis = 0;
-    disk.sealedPosition = 0;
-    disk.frozen = false;
-    disk.acknowledgements = 0;
-    disk.standbys = [];
+  /** What is left is the name, and the floor beside the folder. */
+  eraseData(): void {
+    const { floor } = this.disk;
+    Object.assign(this.disk, emptyDisk(), { floor });
   }
 
   // ---------------------------------------------------------------- commits
@@ -243,19 +203,19 @@ export class Postgres {
     const flush = () =>
       this.process.deliverTo(life, () => {
         if (this.diskHung) {
-          this.#onUnhung.push(flush);
+          this.#whenUnhung.push(flush);
           return;
         }
         this.#flushing = false;
         this.disk.position = this.#written;
         for (const sender of this.#senders.values()) this.#send(sender);
-        this.#release();
+        this.release();
       });
     this.#cluster.kernel.after(Math.round(millis(0.3 + this.#chance.fraction()) * this.diskSlowness), flush);
   }
 
   /** PostgreSQL releases waiting commits in the order of their positions, as far as the quorum has flushed. */
-  #release(): void {
+  release(): void {
     if (this.#waiting.length === 0) return;
     if (!this.process.running || this.disk.role !== "primary" || this.disk.frozen) return;
     let upTo = this.disk.position;
@@ -287,12 +247,12 @@ export class Postgres {
     const { life } = this.process;
     this.#cluster.kernel.after(reconnectEvery, () => {
       this.#retrying = false;
-      this.process.deliverTo(life, () => this.#connect());
+      this.process.deliverTo(life, () => this.connect());
       if (life !== this.process.life && this.isStandby) this.#connectSoon();
     });
   }
 
-  #connect(): void {
+  connect(): void {
     const { disk } = this;
     if (this.#receiver || !disk.timeline || disk.upstream === null || disk.role !== "standby") return;
     const upstream = this.#cluster.members.get(disk.upstream);
@@ -343,15 +303,14 @@ export class Postgres {
           this.#heardAt = this.#cluster.kernel.now;
           from.#send(sender);
         } else if (!alive && this.#cluster.network.both(this.region, from.region))
-          return this.#disconnectReceiver(true);
-        else if (this.#cluster.kernel.now - this.#heardAt > receiverTimeout)
-          return this.#disconnectReceiver(true);
+          return this.disconnect(true);
+        else if (this.#cluster.kernel.now - this.#heardAt > receiverTimeout) return this.disconnect(true);
         this.#watchReceiver(connection);
       });
     });
   }
 
-  #disconnectReceiver(again = false): void {
+  disconnect(again = false): void {
     const receiver = this.#receiver;
     if (!receiver) return;
     this.#receiver = null;
@@ -373,7 +332,7 @@ export class Postgres {
     const { standby, connection } = sender;
     this.#cluster.network.send(this.region, standby.region, () =>
       standby.process.deliver(() => {
-        if (standby.#receiver?.connection === connection) standby.#disconnectReceiver(true);
+        if (standby.#receiver?.connection === connection) standby.disconnect(true);
       }),
     );
   }
@@ -396,7 +355,7 @@ export class Postgres {
             if (this.#senders.get(standby.name) !== sender) return;
             if (flushed > sender.flushed) sender.flushed = flushed;
             this.#send(sender);
-            this.#release();
+            this.release();
           }),
         );
         if (!delivered) sender.sending = false;
@@ -448,312 +407,52 @@ export class Postgres {
     };
   }
 
-  /** Performs `op`; `reply` comes when it has an end, and not at all while PostgreSQL hangs. */
-  perform(op: MemberOp, isWanted: () => boolean, reply: (outcome: MemberOutcome) => void): void {
-    const succeed = (more: object = {}) =>
-      this.#later(0.2, 1, () => reply({ kind: "succeeded", op: op.kind, ...more }));
-    const fail = (because: string) =>
-      this.#later(0.2, 1, () => reply({ kind: "failed", op: op.kind, because }));
-    const effect = this.#effect;
-    /** Takes effect after a while, unless the member was killed meanwhile. */
-    const takes = (leastMs: number, mostMs: number, act: () => void, otherwise = "the member was ended") =>
-      this.#later(leastMs, mostMs, () => {
-        const perform = () => {
-          if (effect !== this.#effect) return fail(otherwise);
-          if (this.diskHung) {
-            this.#onUnhung.push(perform);
-            return;
-          }
-          act();
-        };
-        if (!this.process.alive) return perform();
-        let done = false;
-        const once = () => {
-          if (done) return;
-          done = true;
-          perform();
-        };
-        this.process.deliver(once);
-        // Whoever waits for a stopped server hears of its death, as its connection is reset; mostly.
-        if (!done && this.#chance.chance(0.7)) this.onKilled(once);
-      });
-    switch (op.kind) {
-      case "initialize":
-        return this.#initialize(op.epoch, takes, succeed, fail);
-      case "rejoin":
-        return this.#rejoin(op.upstream.member, op.upstream.epoch, isWanted, succeed, fail);
-      case "start-sealed":
-        if (this.process.alive || this.disk.incarnation === null)
-          return fail(this.process.alive ? "it is running" : "there is no data");
-        return takes(50, 500, () => {
-          if (this.process.alive) return fail("it is running");
-          this.disk.upstream = null;
-          this.disk.followEpoch = 0;
-          this.disk.frozen = false;
-          this.start("standby");
-          this.#seal(op.basis);
-          succeed({ position: this.disk.position });
-        });
-      case "seal":
-        if (!this.isStandby) return fail("it is not a running standby");
-        return takes(3, 30, () => {
-          if (!this.isStandby) return fail("it is not a running standby");
-          this.#seal(op.basis);
-          succeed({ position: this.disk.position });
-        });
-      case "follow":
-        if (!this.isStandby) return fail("it is not a running standby");
-        return takes(10, 80, () => this.#follow(op, succeed, fail));
-      case "promote":
-        return this.#promote(op, takes, succeed, fail);
-      case "set-quorum":
-        return takes(7, 25, () => {
-          if (!this.isPrimary || this.disk.ledEpoch !== op.epoch)
-            return fail(`it does not lead epoch ${op.epoch}`);
-          this.disk.acknowledgements = op.acknowledgements;
-          this.disk.standbys = op.standbys;
-          this.#release();
-          succeed();
-        });
-      case "freeze":
-      case "thaw":
-        if (!this.process.alive) return fail("it is not running");
-        return takes(7, 25, () => {
-          if (!this.process.alive) return fail("it is not running");
-          this.disk.frozen = op.kind === "freeze";
-          this.#release();
-          succeed();
-        });
-      case "drain":
-        return takes(5, 60, () =>
-          this.#chance.chance(0.9) ? succeed() : fail("2 sessions have a transaction open"),
-        );
-      case "prepare-stop":
-        return takes(20, 300, () => succeed());
-      case "stop-in-order":
-        return this.#stopInOrder(isWanted, takes, succeed, fail);
-      case "end":
-        return this.#later(5, 40, () => {
-          const end = () => {
-            // Whatever is under way must not bring it back: the folder has one keeper.
-            this.kill();
-            succeed();
-          };
-          if (this.diskHung && this.process.alive) this.#onUnhung.push(end);
-          else end();
-        });
-      default:
-        return op satisfies never;
-    }
-  }
-
-  #later(leastMs: number, mostMs: number, act: () => void): void {
-    const span = leastMs + (mostMs - leastMs) * this.#chance.fraction() ** 3;
-    this.#cluster.kernel.after(Math.round(millis(span) * this.diskSlowness), act);
-  }
-
-  #seal(basis: number): void {
+  /** Receives from nobody from here on. */
+  seal(basis: number): void {
     const { disk } = this;
     disk.sealedBasis = basis;
     disk.sealedPosition = disk.position;
     if (this.#cluster.withoutSeal) return;
     disk.upstream = null;
     disk.followEpoch = 0;
-    this.#disconnectReceiver();
+    this.disconnect();
   }
 
-  #initialize(epoch: number, takes: Takes, succeed: Succeed, fail: Fail): void {
-    const { disk } = this;
-    const done = () =>
-      succeed({ position: disk.position, incarnation: disk.incarnation as string, timeline: 1 });
-    if (disk.incarnation !== null) {
-      if (disk.floor !== epoch || disk.ledEpoch !== epoch) return fail("there is data already");
-      if (this.isPrimary) return done();
-      return takes(50, 300, () => {
-        if (!this.process.alive) this.start("primary");
-        done();
-      });
-    }
-    takes(500, 1500, () => {
-      if (disk.incarnation !== null) return fail("there is data already");
-      disk.incarnation = this.#newIncarnation();
-      disk.floor = Math.max(disk.floor, epoch);
-      disk.ledEpoch = epoch;
-      disk.timeline = this.#newTimeline(1, null, 0, epoch);
-      disk.position = 1_000_000;
-      this.start("primary");
-      this.#cluster.onPromoted(this, epoch);
-      done();
-    });
-  }
-
-  #promote(op: Extract<MemberOp, { kind: "promote" }>, takes: Takes, succeed: Succeed, fail: Fail): void {
-    const { disk } = this;
-    const done = () =>
-      succeed({
-        position: disk.position,
-        incarnation: disk.incarnation as string,
-        timeline: disk.timeline?.number ?? 0,
-      });
-    if (this.isPrimary && disk.ledEpoch === op.epoch) return done();
-    if (!this.isStandby) return fail("it is not a running standby");
-    if (op.epoch <= disk.floor && op.epoch !== disk.floor)
-      return fail(`epoch ${op.epoch} is below the floor ${disk.floor}`);
-    disk.floor = Math.max(disk.floor, op.epoch);
-    takes(30, 600, () => {
-      if (this.isPrimary && disk.ledEpoch === op.epoch) return done();
-      if (!this.isStandby || !disk.timeline) return fail("it is not a running standby");
-      if (disk.floor > op.epoch) return fail(`epoch ${op.epoch} is below the floor ${disk.floor}`);
-      this.#disconnectReceiver();
-      disk.upstream = null;
-      disk.followEpoch = 0;
-      disk.sealedBasis = 0;
-      disk.frozen = false;
-      disk.role = "primary";
-      disk.ledEpoch = op.epoch;
-      disk.acknowledgements = op.acknowledgements;
-      disk.standbys = op.standbys;
-      disk.timeline = this.#newTimeline(disk.timeline.number + 1, disk.timeline, disk.position, op.epoch);
-      disk.position += walBytesOfCanary;
-      this.#written = disk.position;
-      this.#cluster.onPromoted(this, op.epoch);
-      done();
-    });
-  }
-
-  #newTimeline(number: number, parent: Timeline | null, forkedAt: number, epoch: number): Timeline {
-    const { timelines } = this.#cluster;
-    const timeline: Timeline = {
-      id: timelines.length + 1,
-      number,
-      parent,
-      forkedAt,
-      member: this.name,
-      epoch,
-      acknowledged: -1,
-      recent: [],
-    };
-    timelines.push(timeline);
-    return timeline;
-  }
-
-  #newIncarnation(): string {
+  newIncarnation(): string {
     return `${this.name}#${++this.#incarnations}`;
   }
 
-  #follow(op: Extract<MemberOp, { kind: "follow" }>, succeed: Succeed, fail: Fail): void {
+  /** A standby becomes the primary of a history of its own, which begins with the row that carries the epoch. */
+  lead(timeline: Timeline, op: Extract<MemberOp, { kind: "promote" }>): void {
     const { disk } = this;
-    const { member: upstream, epoch } = op.upstream;
-    if (!this.isStandby || !disk.timeline) return fail("it is not a running standby");
-    const primary = this.#cluster.members.get(upstream);
-    const reachable =
-      primary?.isPrimary &&
-      primary.process.running &&
-      this.#cluster.network.both(this.region, primary.region);
-    if (
-      primary?.disk.timeline &&
-      reachable &&
-      !canFollow(disk.timeline, disk.position, primary.disk.timeline, primary.disk.position)
-    ) {
-      // Nobody compares: PostgreSQL goes by the number of the timeline, and two of them may bear one number.
-      if (op.promotedAt !== null) this.#cluster.onDiverged(this, upstream);
-      return fail(`diverged from ${upstream}`);
-    }
-    this.#cluster.onFollowed(this, upstream, epoch);
-    this.#disconnectReceiver();
-    disk.upstream = upstream;
-    disk.followEpoch = epoch;
+    this.disconnect();
+    disk.upstream = null;
+    disk.followEpoch = 0;
     disk.sealedBasis = 0;
-    disk.sealedPosition = 0;
-    this.#connect();
-    succeed();
+    disk.frozen = false;
+    disk.role = "primary";
+    disk.ledEpoch = op.epoch;
+    disk.acknowledgements = op.acknowledgements;
+    disk.standbys = op.standbys;
+    disk.timeline = timeline;
+    disk.position += walBytesOfCanary;
+    this.#written = disk.position;
   }
 
-  #rejoin(upstream: string, epoch: number, isWanted: () => boolean, succeed: Succeed, fail: Fail): void {
-    const { disk } = this;
-    const { kernel, network } = this.#cluster;
-    const primary = this.#cluster.members.get(upstream);
-    if (!primary || this.rejoining) return fail("it is being made anew already");
-    this.kill();
-    this.rejoining = true;
-    const effect = this.#effect;
-    const end = (act: () => void) => {
-      this.rejoining = false;
-      act();
-    };
-    const stillOn = () => effect === this.#effect && isWanted();
-    const reachable = () =>
-      primary.isPrimary && primary.process.running && network.both(this.region, primary.region);
-    const finish = () => {
-      if (!stillOn()) return end(() => fail("it was ended"));
-      disk.upstream = upstream;
-      disk.followEpoch = epoch;
-      disk.sealedBasis = 0;
-      disk.sealedPosition = 0;
-      disk.frozen = false;
-      this.start("standby");
-      this.#connect();
-      const startedAt = kernel.now;
-      const life = this.process.life;
-      const poll = () => {
-        if (life !== this.process.life || !isWanted()) return end(() => fail("it was ended"));
-        if (this.streaming) return end(() => succeed({ incarnation: disk.incarnation as string }));
-        if (kernel.now - startedAt > millis(10_000)) return end(() => fail("it does not stream"));
-        kernel.after(millis(50), poll);
-      };
-      poll();
-    };
-    this.#later(50, 300, () => {
-      if (!stillOn()) return end(() => fail("it was ended"));
-      this.#cluster.onFollowed(this, upstream, epoch);
-      if (!reachable()) return end(() => fail(`${upstream} cannot be reached`));
-      const whole = disk.incarnation !== null && disk.timeline !== null;
-      const from = primary.disk.timeline as Timeline;
-      if (whole && canFollow(disk.timeline as Timeline, disk.position, from, primary.disk.position))
-        return finish();
-      const rewinds = whole && this.#chance.chance(0.7);
-      kernel.hit(rewinds ? "rewind" : whole ? "seeded anew" : "seeded");
-      // Half-made data is no data: a copy that is interrupted now begins again from nothing.
-      const kept = disk.incarnation;
-      this.#eraseData();
-      this.#later(500, 4000, () => {
-        if (!stillOn()) return end(() => fail("it was ended"));
-        if (!reachable()) return end(() => fail(`${upstream} was lost on the way`));
-        disk.incarnation = rewinds ? kept : this.#newIncarnation();
-        disk.timeline = primary.disk.timeline;
-        disk.position = primary.disk.position;
-        disk.floor = Math.max(disk.floor, 0);
-        finish();
-      });
-    });
+  /** Takes no more, and sends all that it has; who waits for a commit hears nothing. */
+  beginStop(): void {
+    this.#stopping = true;
+    this.#waiting = [];
+    this.disk.position = this.#written + walBytesOfShutdown;
+    this.#written = this.disk.position;
+    for (const sender of this.#senders.values()) {
+      sender.sending = false;
+      this.#send(sender);
+    }
   }
 
-  #stopInOrder(isWanted: () => boolean, takes: Takes, succeed: Succeed, fail: Fail): void {
-    if (!this.isPrimary) return fail("it is not a running primary");
-    takes(20, 200, () => {
-      if (!this.isPrimary) return fail("it is not a running primary");
-      this.#stopping = true;
-      this.#waiting = [];
-      this.disk.position = this.#written + walBytesOfShutdown;
-      this.#written = this.disk.position;
-      for (const sender of this.#senders.values()) {
-        sender.sending = false;
-        this.#send(sender);
-      }
-      const life = this.process.life;
-      const poll = () => {
-        if (life !== this.process.life || !isWanted()) return;
-        const behind = [...this.#senders.values()].some((sender) => sender.flushed < this.disk.position);
-        if (behind || this.process.stopped) return this.#cluster.kernel.after(millis(10), poll);
-        const { position } = this.disk;
-        this.kill();
-        succeed({ position });
-      };
-      poll();
-    });
+  /** Whether somebody who is connected has not all of it yet. */
+  get isAheadOfReplicas(): boolean {
+    return [...this.#senders.values()].some((sender) => sender.flushed < this.disk.position);
   }
 }
-
-type Takes = (leastMs: number, mostMs: number, act: () => void, otherwise?: string) => void;
-type Succeed = (more?: object) => void;
-type Fail = (because: string) => void;

@@ -12,6 +12,7 @@ import { Gate } from "./gate.ts";
 import { Host } from "./host.ts";
 import { Kernel, type Micros, millis } from "./kernel.ts";
 import { Network } from "./network.ts";
+import { Operations } from "./operations.ts";
 import { Oracle } from "./oracle.ts";
 import { type Cluster, Postgres } from "./postgres.ts";
 import { type Shape, storeName, topologyOf } from "./shapes.ts";
@@ -51,6 +52,7 @@ export interface Site {
   wokeAt: Micros;
   agent: Agent;
   postgres: Postgres | null;
+  operations: Operations | null;
   gate: Gate | null;
   fencer: Fencer | null;
   edge: Edge | null;
@@ -133,6 +135,7 @@ export class World {
       host,
       wokeAt: 0,
       postgres,
+      operations: postgres ? new Operations(cluster, postgres) : null,
       agent: undefined as unknown as Agent,
       gate: postgres ? new Gate(kernel, host, options.ablation.gate) : null,
       fencer: postgres

@@ -1,0 +1,38 @@
+/** What lies on a member's disk: PostgreSQL's data folder, and Holdfast's own file beside it. */
+import type { Timeline } from "./timeline.ts";
+
+export interface Disk {
+  incarnation: string | null;
+  timeline: Timeline | null;
+  /** Flushed. */
+  position: number;
+  role: "standby" | "primary";
+  /** As a primary: the epoch that it leads. */
+  ledEpoch: number;
+  floor: number;
+  upstream: string | null;
+  followEpoch: number;
+  sealedBasis: number;
+  sealedPosition: number;
+  frozen: boolean;
+  acknowledgements: number;
+  standbys: readonly string[];
+}
+
+export function emptyDisk(): Disk {
+  return {
+    incarnation: null,
+    timeline: null,
+    position: 0,
+    role: "standby",
+    ledEpoch: 0,
+    floor: 0,
+    upstream: null,
+    followEpoch: 0,
+    sealedBasis: 0,
+    sealedPosition: 0,
+    frozen: false,
+    acknowledgements: 0,
+    standbys: [],
+  };
+}
