@@ -1,3 +1,4 @@
+/** `holdfast replay` as a person runs it: on a recording that is whole, torn, tampered with, or none. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
