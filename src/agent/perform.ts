@@ -89,7 +89,8 @@ export function createPerformer(options: PerformerOptions): Performer {
       const leads = op.kind === "promote" || op.kind === "initialize";
       const returns = op.kind === "rejoin" || op.kind === "start-sealed";
       if (leads || returns) await guards.get(`fencer ${name}`);
-      if (op.kind === "drain" || op.kind === "stop-in-order") await guards.get(`gate ${name}`);
+      // Not before the orderly stop: after the drain nothing is under way, and the gate, on hold, passes nothing either way.
+      if (op.kind === "drain") await guards.get(`gate ${name}`);
       try {
         if (leads && armed.get(name) !== op.epoch)
           outcome = {

@@ -151,10 +151,12 @@ export async function followUpstream(
 ): Promise<void> {
   const row = await look(server);
   requireStandby(row, server, "attach");
-  // Void from here on, whatever comes of it.
-  await file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
+  // Side by side: a seal that outlives this on disk is worth nothing, since its basis is not that of the new primary.
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
-  await server.setRole({ conninfo: info, syncNames: frozenNames }, [row.startup]);
+  await Promise.all([
+    file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 }),
+    server.setRole({ conninfo: info, syncNames: frozenNames }, [row.startup]),
+  ]);
   await awaitStreaming(server, upstream.epoch, goal, signal);
 }
 

@@ -377,6 +377,8 @@ function takeOpEffect(
       if (ok && outcome.position !== undefined) {
         see({ state: "stopped", position: outcome.position, streaming: false, replicas: [] });
         takeStepReply(turn, keeper, "stop", "succeeded", "");
+        // It comes back when its successor has had its start: starting it costs CPU and disk in the moment that counts.
+        patchLocal(keeper, { retryAt: turn.at + turn.state.topology.profile.leaseMs });
         return patchTenure(keeper, {
           over: `handed over to ${keeper.tenure?.change?.to ?? "another"}`,
           ended: true,
