@@ -159,6 +159,9 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
   if (local.op || local.guard || !local.sight || local.sight.state === "unknown") return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
   pet(turn, keeper);
+  // A gate may still be open from an epoch before, of which an agent that restarted knows nothing: nothing passes in this
+  // one before it is committed.
+  orderGate(turn, keeper, "closed");
   if (record.primary === null && !isMade(turn, keeper, record)) return;
   const wanted = Math.min(
     keeper.dataStore.replication === "synchronous" ? keeper.dataStore.acknowledgements : 0,
