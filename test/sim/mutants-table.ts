@@ -21,13 +21,15 @@ const chosen = mutants.filter(
 let survivors = 0;
 process.stdout.write(`${"mutant".padEnd(68)} trap  ${"invariant".padEnd(10)} seeds\n`);
 for (const mutant of chosen) {
-  const { caught, seeds } = await hunt(mutant, 1, budget);
+  const { caught, seeds } = await hunt(mutant, budget);
   if (caught) kept[mutant.name] = caught.seed;
   else survivors++;
   process.stdout.write(
     `${mutant.name.padEnd(68)} ${String(mutant.trap || "").padStart(4)}  ${(caught?.invariant ?? "SURVIVED").padEnd(10)} ${String(seeds).padStart(5)}\n`,
   );
 }
-process.stdout.write(`${survivors} of ${chosen.length} survived a budget of ${budget} seeds each\n`);
+process.stdout.write(
+  `${survivors} of ${chosen.length} survived a budget of ${budget} seeds and the scan each\n`,
+);
 if (values.keep) writeFileSync(seedsFile, `${JSON.stringify(kept, null, 2)}\n`);
 process.exitCode = survivors === 0 ? 0 : 1;

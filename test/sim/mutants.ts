@@ -437,6 +437,13 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "a gate that was left open stays open for the next epoch",
+    trap: 0,
+    file: "machine/holder.ts",
+    find: `  orderGate(turn, keeper, "closed");\n  if (record.primary === null`,
+    replace: "  if (record.primary === null",
+  },
+  {
     name: "the gate opens before the epoch is committed",
     trap: 0,
     file: "machine/guards.ts",

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { run } from "../../src/sim/run.ts";
+import type { scanPlan } from "../../src/sim/scan.ts";
 import type { shrink } from "../../src/sim/shrink.ts";
 import type { planFor } from "../../src/sim/swarm.ts";
 import type { Mutant } from "./mutants.ts";
@@ -14,7 +15,11 @@ const source = new URL("../../src/", import.meta.url);
 export interface MutatedSim {
   readonly run: typeof run;
   readonly planFor: typeof planFor;
+  readonly scanPlan: typeof scanPlan;
+  readonly scanSize: number;
   readonly shrink: typeof shrink;
+  /** A seed of the swarm, or a pair of the scan. */
+  readonly planOf: typeof planFor;
 }
 
 export interface Verdict {
@@ -46,24 +51,41 @@ export async function withMutant<T>(mutant: Mutant, act: (sim: MutatedSim) => T)
       );
     }
     const load = (file: string) => import(pathToFileURL(join(folder, "sim", file)).href) as Promise<object>;
-    const loaded = await Promise.all([load("run.ts"), load("swarm.ts"), load("shrink.ts")]);
-    return act(Object.assign({}, ...loaded) as MutatedSim);
+    const loaded = await Promise.all([load("run.ts"), load("swarm.ts"), load("shrink.ts"), load("scan.ts")]);
+    const sim = Object.assign({}, ...loaded) as Omit<MutatedSim, "planOf">;
+    const firstPair = sim.scanPlan(0).world.seed;
+    const planOf = (seed: number) => (seed < firstPair ? sim.planFor(seed) : sim.scanPlan(seed - firstPair));
+    return act({ ...sim, planOf });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-export function hunt(mutant: Mutant, firstSeed: number, seedsMax: number): Promise<Verdict> {
+/**
+ * Runs the seed that is `known` to find it, if one is, and else the seeds from 1 to `budget` and then every pair of the scan
+ * (whose plans bear seeds from a million on).
+ */
+export function hunt(mutant: Mutant, budget: number, known?: number): Promise<Verdict> {
   return withMutant(mutant, (sim) => {
-    for (let seed = firstSeed; seed < firstSeed + seedsMax; seed++) {
-      const { violation } = sim.run(sim.planFor(seed));
-      if (violation)
-        return {
-          caught: { invariant: violation.invariant, text: violation.text, seed },
-          seeds: seed - firstSeed + 1,
-        };
+    let seeds = 0;
+    const tried = (seed: number): Verdict | null => {
+      seeds++;
+      const { violation } = sim.run(sim.planOf(seed));
+      if (!violation) return null;
+      return { caught: { invariant: violation.invariant, text: violation.text, seed }, seeds };
+    };
+    const verdict = known === undefined ? null : tried(known);
+    if (verdict) return verdict;
+    seeds = 0;
+    for (let seed = 1; seed <= budget; seed++) {
+      const verdict = tried(seed);
+      if (verdict) return verdict;
     }
-    return { caught: null, seeds: seedsMax };
+    for (let index = 0; index < sim.scanSize; index++) {
+      const verdict = tried(sim.scanPlan(index).world.seed);
+      if (verdict) return verdict;
+    }
+    return { caught: null, seeds };
   });
 }
 
