@@ -11,7 +11,7 @@ import { decideClaim } from "../decide/claim.ts";
 import { basisOf, expiresAt, isExpired, type SeenLease } from "../lease/lease.ts";
 import type { RegionName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { CopyRef } from "../model/record.ts";
+import type { CopyRef, LeaseRecord } from "../model/record.ts";
 import { ownReport, reportsOf, writeRequest } from "./change.ts";
 import type { Upstream } from "./command.ts";
 import type { MemberSight } from "./event.ts";
@@ -306,24 +306,35 @@ function votesFor(turn: Turn, keeper: KeeperDraft, lease: SeenLease): Set<Region
  * ended in order. None is taken on trust: an acknowledgement needs what they flush, and whoever lies below the position of
  * the promotion proves nothing (D3).
  */
-export function companions(turn: Turn, keeper: KeeperDraft): QuorumSet {
-  const standbys = companionsOf(turn, keeper);
+export function companions(turn: Turn, keeper: KeeperDraft, before: LeaseRecord | null): QuorumSet {
+  const standbys = companionsOf(turn, keeper, before);
   return { acknowledgements: Math.min(keeper.dataStore.acknowledgements, standbys.length), standbys };
 }
 
-function companionsOf(turn: Turn, keeper: KeeperDraft): CopyRef[] {
-  const { lease, member, dataStore } = keeper;
+/**
+ * Only copies that are known to be a part of ours: what has a history of its own would later count by a position that means
+ * something else there. So: sealed against the same basis and no further than we are (after an orderly end nobody can be
+ * further), and not promoted itself since. `before`: the lease that was claimed; its holder may have been promoted in vain.
+ */
+function companionsOf(turn: Turn, keeper: KeeperDraft, before: LeaseRecord | null): CopyRef[] {
+  const { lease, member, dataStore, local } = keeper;
   if (!lease?.record.primary) return [];
   const { durable, primary } = lease.record;
-  const candidates = [...durable.standbys, ...(durable.final && primary ? [primary] : [])];
+  const basis = basisOf(lease.record, lease.revision);
+  const end = durable.final ? durable.position : (local.sight?.sealedPosition ?? 0);
   const found: CopyRef[] = [];
-  for (const { member: name, incarnation } of candidates) {
+  for (const { member: name, incarnation } of [...durable.standbys, ...(durable.final ? [primary] : [])]) {
     const region = dataStore.members.find((candidate) => candidate.name === name)?.region;
-    if (name === member || !region || !isAlive(turn, region)) continue;
+    if (name === member || !region || !isAlive(turn, region) || found.some((copy) => copy.member === name))
+      continue;
     const report = turn.state.agents[region]?.record.members[name];
-    if (report?.incarnation !== incarnation) continue;
-    if (report.state !== "standby" && name !== primary?.member) continue;
-    if (!found.some((copy) => copy.member === name)) found.push({ member: name, incarnation });
+    if (report?.incarnation !== incarnation || report.floor > primary.epoch) continue;
+    const ended = durable.final && name === primary.member;
+    if (!ended && (report.state !== "standby" || name === before?.holder)) continue;
+    const isPart = durable.final
+      ? report.position <= end
+      : report.seal?.basis === basis && report.seal.position <= end;
+    if (isPart) found.push({ member: name, incarnation });
   }
   return found;
 }

@@ -58,7 +58,7 @@ export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
   if (keeper.tenure?.epoch !== lease.record.epoch) {
     // We come back to a lease of our own: nothing is confirmed until a renewal is.
     const { record } = lease;
-    const configured = record.phase === "claimed" ? companions(turn, keeper) : record.durable;
+    const configured = record.phase === "claimed" ? companions(turn, keeper, null) : record.durable;
     beginTenure(keeper, record, turn.at, Number.NEGATIVE_INFINITY, configured);
     touchRouting(turn);
   }

@@ -227,7 +227,7 @@ function takeLeaseWritten(
     case "bootstrap":
     case "claim": {
       openIncident(turn, keeper, before, record);
-      return beginTenure(keeper, record, turn.at, write.sentAt, companions(turn, keeper));
+      return beginTenure(keeper, record, turn.at, write.sentAt, companions(turn, keeper, before));
     }
     case "commit":
       markStep(turn, keeper, "commit", "succeeded");
