@@ -106,6 +106,11 @@ export class Oracle {
     if (after.phase === "committed") {
       this.#renewedAt = kernel.now;
       this.#checkDurable(after);
+      const risen =
+        before?.phase === "committed" &&
+        before.epoch === after.epoch &&
+        after.durable.position > before.durable.position;
+      if (risen && sameCopies(before, after)) this.#checkPosition(after);
     }
     if (
       before?.phase === "committed" &&
@@ -196,6 +201,15 @@ export class Oracle {
     const timeline = this.#timelineOf(lease.epoch);
     if (!timeline || timeline.acknowledged <= lease.durable.position) return;
     this.#checkCopies(lease, timeline, timeline.acknowledged);
+  }
+
+  /** D1: with the same copies as before, the position rises only to what that many of them have. */
+  #checkPosition(lease: LeaseRecord): void {
+    const store = this.#world.topology.dataStores[0];
+    const timeline = this.#timelineOf(lease.epoch);
+    if (store?.replication !== "synchronous" || this.#world.options.ablation.synchronousSet || !timeline)
+      return;
+    this.#checkCopies(lease, timeline, lease.durable.position);
   }
 
   #checkCopies(lease: LeaseRecord, timeline: Timeline, position: number): void {
@@ -394,4 +408,13 @@ export class Oracle {
           );
       }
   }
+}
+
+function sameCopies(before: LeaseRecord, after: LeaseRecord): boolean {
+  const list = ({ durable }: LeaseRecord) =>
+    [
+      durable.acknowledgements,
+      ...durable.standbys.map((copy) => `${copy.member} ${copy.incarnation}`),
+    ].join();
+  return list(before) === list(after);
 }

@@ -21,7 +21,11 @@ const chosen = mutants.filter(
 let survivors = 0;
 process.stdout.write(`${"mutant".padEnd(68)} trap  ${"invariant".padEnd(10)} seeds\n`);
 for (const mutant of chosen) {
-  const { caught, seeds } = await hunt(mutant, budget);
+  const found = await hunt(mutant, budget);
+  // Some need a seed from a long hunt, which is kept.
+  const known = kept[mutant.name];
+  const byKept = !found.caught && known !== undefined ? await hunt(mutant, 0, known) : null;
+  const { caught, seeds } = byKept?.caught ? { ...byKept, seeds: `kept ${known}` } : found;
   if (caught) kept[mutant.name] = caught.seed;
   else survivors++;
   process.stdout.write(

@@ -62,7 +62,7 @@ export async function withMutant<T>(mutant: Mutant, act: (sim: MutatedSim) => T)
 }
 
 /**
- * Runs the seed that is `known` to find it, if one is, and else the seeds from 1 to `budget` and then every pair of the scan
+ * Runs the seed that is `known` to find it, if one is, and else (unless the budget is 0) the seeds from 1 to `budget` and then every pair of the scan
  * (whose plans bear seeds from a million on).
  */
 export function hunt(mutant: Mutant, budget: number, known?: number): Promise<Verdict> {
@@ -76,6 +76,7 @@ export function hunt(mutant: Mutant, budget: number, known?: number): Promise<Ve
     };
     const verdict = known === undefined ? null : tried(known);
     if (verdict) return verdict;
+    if (budget === 0) return { caught: null, seeds };
     seeds = 0;
     for (let seed = 1; seed <= budget; seed++) {
       const verdict = tried(seed);
