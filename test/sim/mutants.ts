@@ -500,13 +500,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: "a member is ended again at once while an operation is under way",
-    trap: 0,
-    file: "machine/machine.ts",
-    find: "guardRetryAt: ok && !local.op ? turn.at : turn.at + timing.guardRetryMs,",
-    replace: "guardRetryAt: ok ? turn.at : turn.at + timing.guardRetryMs,",
-  },
-  {
     name: "a copy that was promoted itself is taken for a part of the other",
     trap: 0,
     file: "machine/follower.ts",
