@@ -15,7 +15,7 @@ import { advanceChange } from "./change.ts";
 import { companions } from "./follower.ts";
 import { confirmedAt, freeze, gateModeOf, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
-import { advanceQuorum, publishedPosition } from "./redundancy.ts";
+import { advanceQuorum, isBeyondRpo, publishedPosition } from "./redundancy.ts";
 import { touchRouting } from "./routing.ts";
 import { type KeeperDraft, note, patchLocal, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
@@ -219,7 +219,10 @@ function advanceLeading(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): v
     confirmed !== Number.NEGATIVE_INFINITY && turn.at < confirmed + turn.state.topology.profile.freezeMs;
   const heldOver = tenure.frozen === "" && sight.frozen && keeper.local.sightAt > tenure.since;
   const { guard, guardRetryAt } = keeper.local;
-  const mayThaw = (tenure.frozen === "lease" || heldOver) && fresh && !guard;
+  const held = (tenure.frozen === "lease" || heldOver) && fresh && !guard;
+  // What also the RPO holds stays held, for that reason.
+  if (held && isBeyondRpo(turn, keeper, record)) patchTenure(keeper, { frozen: "rpo" });
+  const mayThaw = held && keeper.tenure?.frozen !== "rpo";
   if (mayThaw && turn.at < guardRetryAt) wakeKeeperAt(keeper, guardRetryAt);
   else if (mayThaw) {
     patchTenure(keeper, { frozen: "" });

@@ -182,3 +182,11 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
   }
 }
+
+/** Whether what is not on a copy is older than the primary may let it become (trap 1). */
+export function isBeyondRpo(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): boolean {
+  const { dataStore, tenure } = keeper;
+  if (dataStore.replication !== "asynchronous" || !tenure) return false;
+  const beyond = tenure.track.find(([, lsn]) => lsn > record.durable.position);
+  return beyond !== undefined && turn.at - beyond[0] >= dataStore.rpoMs / 2;
+}
