@@ -299,6 +299,8 @@ export class Oracle {
     this.#written.add(timeline);
     const store = this.#world.topology.dataStores[0];
     if (store?.replication === "asynchronous") {
+      // What was under way while it stood still is acknowledged as it wakes, before anybody can hold it.
+      if (kernel.now - site.wokeAt < wakingFor) return;
       timeline.recent.push([position, kernel.now]);
       if (timeline.recent.length > 4000) timeline.recent.splice(0, 2000);
       return;

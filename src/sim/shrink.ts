@@ -2,6 +2,7 @@
 import type { Fault } from "./fault.ts";
 import type { Plan } from "./plan.ts";
 import { run } from "./run.ts";
+import { plainShape } from "./shapes.ts";
 
 export interface Shrunk {
   readonly plan: Plan;
@@ -36,6 +37,14 @@ export function shrink(plan: Plan, invariant: string, runsMax = 400): Shrunk {
     size = Math.max(1, Math.floor(size / 2));
   }
   if (best.broken) adopt({ ...best, broken: null });
+  const { shape } = best.world;
+  const plainer = {
+    ...plainShape,
+    profile: shape.profile,
+    replication: shape.replication,
+    rpoMs: shape.rpoMs,
+  };
+  adopt({ ...best, world: { ...best.world, shape: plainer } });
   const { world } = best;
   if (world.drift > 0) adopt({ ...best, world: { ...world, drift: 0 } });
   for (const clients of [1, 3]) if (adopt({ ...best, world: { ...best.world, clients } })) break;
