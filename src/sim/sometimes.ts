@@ -8,7 +8,6 @@ export const sometimes: readonly string[] = [
   "fencer fired",
   "gate cut a session by its own clock",
   "gate held a reply",
-  "gate refused an older epoch",
   "a reply of a successful write was lost",
   "an unknown write was applied later",
   "the store's leader changed",
