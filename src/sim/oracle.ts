@@ -187,7 +187,11 @@ export class Oracle {
     const last = recent.at(-1)?.[1] ?? 0;
     const first = recent.find(([position]) => !holds(timeline, Number.POSITIVE_INFINITY, other, position));
     this.#world.kernel.hit("asynchronous writes were lost");
-    if (first && last - first[1] > millis(rpoMs))
+    // With its agent gone, only the gate's clock is left to stop a primary: then the freeze span bounds the loss.
+    const { agent } = this.#world.site(this.#world.members.get(other.member)?.region ?? "");
+    const guarded = agent.process.running && agent.boots === 1;
+    const limitMs = guarded ? rpoMs : Math.max(rpoMs, this.#world.topology.profile.freezeMs * 1.02);
+    if (first && last - first[1] > millis(limitMs))
       this.#violate(
         "P3",
         `${Math.round((last - first[1]) / 1000)} ms of acknowledged writes are lost, the RPO is ${rpoMs} ms`,
