@@ -111,7 +111,7 @@ test("no file hides what it is for behind a name such as utils", () => {
 
 test("nobody passes on what others export but the list of adapters and the package's own door", () => {
   const barrels = code.filter(({ file, text }) => {
-    if (file === "src/index.ts" || file === "src/adapters/adapters.ts") return false;
+    if (file === "src/sdk/sdk.ts" || file === "src/adapters/adapters.ts") return false;
     return /^export \*|^export (type )?\{[^}]*\} from/m.test(text) || basename(file) === "index.ts";
   });
   assert.deepEqual(
@@ -194,6 +194,8 @@ test("each of these rules finds what it is for", () => {
     ["src/lab/world.ts", "src/adapters/postgres/process-tree.ts"],
     ["src/lab/world.ts", "test/run.ts"],
     ["src/fencer/main.ts", "zod"],
+    ["src/sdk/sdk.ts", "src/core/model/id.ts"],
+    ["src/sdk/hono.ts", "hono"],
     ["src/sim/world.ts", "node:fs"],
     ["src/nowhere/file.ts", "src/core/model/id.ts"],
   ] as const)

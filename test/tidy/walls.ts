@@ -37,6 +37,8 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   agent: ["core/model", "core/lease", "core/review", "core/machine", "ports", "node:", "npm"],
   edge: ["core/model", "core/traffic", "node:", "npm"],
   fencer: ["core/model", "node:"],
+  // Compiled and installed in services: it stands alone.
+  sdk: ["node:"],
   sim: ["core/model", "core/lease", "core/traffic", "core/machine"],
   lab: [
     "core/model",

@@ -32,6 +32,11 @@ export const errorCodes = {
     retryable: false,
     advice: "Correct the client; the detail says what is wrong with the request.",
   },
+  HOLDFAST_BODY_TOO_LARGE: {
+    means: "The service takes no body of that size.",
+    retryable: false,
+    advice: "Send less, or raise `requestMaxBytes` in the service.",
+  },
   HOLDFAST_EDGE_ANSWER: {
     means: "What answered on the edge's admin address is not an edge, or one of another version.",
     retryable: false,
@@ -98,6 +103,26 @@ export const errorCodes = {
     means: "A request waited for a writer for as long as it may, and none came.",
     retryable: true,
     advice: "Send it again after Retry-After; nothing of it was done.",
+  },
+  HOLDFAST_IDEMPOTENCY_IN_FLIGHT: {
+    means: "A request with this `Idempotency-Key` has not ended yet.",
+    retryable: true,
+    advice: "Send the same request again after `Retry-After`.",
+  },
+  HOLDFAST_IDEMPOTENCY_KEY_MALFORMED: {
+    means: "The `Idempotency-Key` is not 1 to 255 visible ASCII characters.",
+    retryable: false,
+    advice: "Correct the client; a UUID is a good key.",
+  },
+  HOLDFAST_IDEMPOTENCY_KEY_MISSING: {
+    means: "The service wants an `Idempotency-Key` with this request.",
+    retryable: false,
+    advice: "Let the client send one, the same with every repeat of the request.",
+  },
+  HOLDFAST_IDEMPOTENCY_KEY_REUSED: {
+    means: "The `Idempotency-Key` was sent before with another request.",
+    retryable: false,
+    advice: "Correct the client: each new request has a key of its own.",
   },
   HOLDFAST_KEY_INVALID: {
     means: "A file or a text that should hold an Ed25519 key holds something else.",
@@ -287,6 +312,24 @@ export const errorCodes = {
     retryable: true,
     advice: "Free space on its disk, or compact it; reads go on.",
   },
+  HOLDFAST_STORE_MOVED: {
+    means: "The records of the topology were moved to another control store, or are on their way.",
+    retryable: false,
+    advice:
+      'Name the store that has them in the topology; a move that was interrupted is gone on with by the same "holdfast store migrate".',
+  },
+  HOLDFAST_STORE_MOVE_FAILED: {
+    means:
+      "A move to another control store stopped: somebody else writes in one of the two, or one lost a write.",
+    retryable: false,
+    advice:
+      'Stop whoever writes there, then repeat "holdfast store migrate", or take the move back with --undo: nothing is lost.',
+  },
+  HOLDFAST_STORE_MOVE_UNKNOWN: {
+    means: "A move to another control store stopped at a write whose outcome is not known; nothing is lost.",
+    retryable: true,
+    advice: 'Repeat "holdfast store migrate" when both stores answer: it reads what is there and goes on.',
+  },
   HOLDFAST_STORE_OTHER_SCHEMA: {
     means: "The control store was written by another version, or is no control store.",
     retryable: false,
@@ -323,10 +366,25 @@ export const errorCodes = {
     retryable: true,
     advice: "Check its endpoints, or its file's folder; traffic goes on as it was routed.",
   },
+  HOLDFAST_TRANSACTION_CONFLICT: {
+    means: "A deadlock or serialization failure undid the request's transaction; nothing was done.",
+    retryable: true,
+    advice: "Send the same request again; if it happens often, let the service take its locks in one order.",
+  },
   HOLDFAST_UNKNOWN_SERVICE: {
     means: "No service of the routing table answers to this host name.",
     retryable: false,
     advice: "Check the Host header, and the services of the topology.",
+  },
+  HOLDFAST_WORK_TOO_LONG: {
+    means: "The service gave the request up before its commit; nothing was committed.",
+    retryable: true,
+    advice: "Look for what the service waits for, such as a lock; or raise `workWithinMs`.",
+  },
+  HOLDFAST_WRITER_CHANGING: {
+    means: "The service cannot commit now; the detail says whether this request may have been done.",
+    retryable: true,
+    advice: "Send the same request again under the same `Idempotency-Key`; the edge does it by itself.",
   },
 } as const satisfies Readonly<Record<string, ErrorMeaning>>;
 
