@@ -7,6 +7,7 @@ import type { Topology } from "../core/model/topology.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import type { Store } from "../ports/store.ts";
 import { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd.ts";
+import { refuseIfMoved } from "./migration/mark.ts";
 import { openSqliteStore } from "./sqlite/sqlite.ts";
 import { readFileIfAny, replaceFile } from "./system/atomic-file.ts";
 import { digest } from "./system/digest.ts";
@@ -21,6 +22,7 @@ export { fencerArguments, fencerEnvironment } from "./fencer/fencer-command.ts";
 export { AgentClient } from "./http/agent-client.ts";
 export { PeersClient } from "./http/peers-client.ts";
 export { HttpProber } from "./http/prober.ts";
+export { migrate, undo } from "./migration/migrate.ts";
 export { openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";
 export { systemClock } from "./system/clock.ts";
@@ -58,11 +60,40 @@ export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable 
   return (table) => ({ table, keyId: key.keyId, signature: key.sign(canonicalJson(table)) });
 }
 
+/** Rejects with HOLDFAST_STORE_MOVED where the topology's records have left, or are not all there. */
+export async function openStore(
+  topology: Topology,
+  secretsDir: string,
+  callTimeoutMs: number,
+): Promise<Store> {
+  const store = await openMarkedStore(topology, secretsDir, callTimeoutMs);
+  try {
+    await refuseIfMoved(store, placeOf(topology.store), AbortSignal.timeout(openTimeoutMs));
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** As long as the stores themselves try to begin. */
+const openTimeoutMs = 5000;
+
+/** For people, and to know a store again: `etcd at http://a:2379, http://b:2379`. */
+export function placeOf(store: Topology["store"]): string {
+  return store.kind === "embedded" ? store.path : `etcd at ${[...store.endpoints].sort().join(", ")}`;
+}
+
 /**
- * `secretsDir`: for etcd, where `etcd-ca.pem`, `etcd-cert.pem`, `etcd-key.pem` and `etcd-user.json` ({user, password}) are
- * looked for; what is missing is not used. `callTimeoutMs`: what the caller gives one call.
+ * Also one that its records have left: for who moves them. `secretsDir`: for etcd, where `etcd-ca.pem`, `etcd-cert.pem`,
+ * `etcd-key.pem` and `etcd-user.json` ({user, password}) are looked for; what is missing is not used. `callTimeoutMs`: what
+ * the caller gives one call.
  */
-export function openStore(topology: Topology, secretsDir: string, callTimeoutMs: number): Promise<Store> {
+export function openMarkedStore(
+  topology: Topology,
+  secretsDir: string,
+  callTimeoutMs: number,
+): Promise<Store> {
   const { store } = topology;
   switch (store.kind) {
     case "embedded":

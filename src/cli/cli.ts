@@ -16,6 +16,7 @@ import * as replay from "./commands/replay.ts";
 import * as schema from "./commands/schema.ts";
 import * as sim from "./commands/sim.ts";
 import * as status from "./commands/status.ts";
+import * as store from "./commands/store.ts";
 import * as switchover from "./commands/switchover.ts";
 import * as validate from "./commands/validate.ts";
 import { exit, exitHelp, exitWith } from "./exit.ts";
@@ -38,6 +39,7 @@ const commands = [
   agent,
   edge,
   fencer,
+  store,
 ];
 
 const program = new Command("holdfast")

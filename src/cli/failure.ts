@@ -12,6 +12,8 @@ const exitCodes: Partial<Record<ErrorCode, ExitCode>> = {
   HOLDFAST_AGENT_UNREACHABLE: exit.unreachable,
   HOLDFAST_STORE_UNREACHABLE: exit.unreachable,
   HOLDFAST_STORE_TIMEOUT: exit.unreachable,
+  HOLDFAST_STORE_MOVED: exit.refused,
+  HOLDFAST_STORE_MOVE_UNKNOWN: exit.unknown,
   HOLDFAST_REQUEST_CONFLICT: exit.refused,
   HOLDFAST_REQUEST_FORBIDDEN: exit.refused,
   HOLDFAST_REQUEST_UNAUTHENTICATED: exit.refused,
