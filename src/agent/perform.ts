@@ -213,6 +213,8 @@ export function createPerformer(options: PerformerOptions): Performer {
             command.timeoutMs,
           ),
         );
+      case "look":
+        return lookAt(command.member);
       case "apply-table":
         return go(apply(command));
       case "pet":

@@ -16,6 +16,7 @@ export const faultTexts = {
   "store-loss": "the control store cannot be read or written by anybody for a while",
   flap: "PostgreSQL of whoever is primary is killed three times in a row",
   "agent-kill": "the agent alone is killed (SIGKILL), and started again as an init system would",
+  switchover: "nothing breaks: the primary hands over to the next region, as a person asks for it",
 } as const;
 
 export type FaultName = keyof typeof faultTexts;
@@ -33,6 +34,7 @@ export const faultDurationMs: Readonly<Record<FaultName, number>> = {
   "store-loss": 60_000,
   flap: 0,
   "agent-kill": 0,
+  switchover: 0,
 };
 
 /** A fault that has been injected: the region is as before when `end` resolves. Ending twice does no harm. */
@@ -104,7 +106,8 @@ export async function inject(
       return onceOnly(now(), async () => lock.release());
     }
     case "flap":
-      throw new Error("flap is a series of primary-crash: the rehearsal runs it");
+    case "switchover":
+      throw new Error(`${fault} is no single fault: the rehearsal runs it`);
     default:
       return fault satisfies never;
   }

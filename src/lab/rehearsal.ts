@@ -84,8 +84,12 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
     const rejoinedAt = now();
     await pause(afterMs, signal);
 
+    const home = regionOf[before.holder] ?? region;
+    if (lease().holder !== before.holder) say(`failback: ${dataStoreName} to ${home}`);
     const failback =
-      lease().holder === before.holder ? null : await failBack(options, regionOf[before.holder] ?? region);
+      lease().holder === before.holder
+        ? null
+        : await requestChange(options, "failback", home, "the region is back and healthy");
     await pause(afterMs, signal);
 
     say("the load stops; the oracle reads the database");
@@ -106,7 +110,7 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
       faultAt: injection.at,
       profile: topology.profile.name,
       rtoMs: topology.services[0]?.objectives.rtoMs ?? 0,
-      chronicle: chronicleOf(observer, before.epoch, injection.at, recoveredAt),
+      chronicle: chronicleOf(observer, fault, before.epoch, injection.at, recoveredAt),
       events,
       epoch: { before: before.epoch, after: lease().epoch },
       rejoinedAt,
@@ -186,6 +190,13 @@ export async function runFault(
     if (!first) throw new Error("flap did nothing");
     return { injection: first, endedAt: now() };
   }
+  if (fault === "switchover") {
+    const members = topology.dataStores[0]?.members ?? [];
+    const to = members.find((member) => member.promotable && member.region !== region);
+    if (!to) throw new Error("there is no other region to hand over to");
+    const { at, until } = await requestChange(options, "switchover", to.region, "a drill");
+    return { injection: { at, end: async () => undefined }, endedAt: until };
+  }
   const injection = await inject(world, fault, region, durationMs);
   try {
     const primary = topology.dataStores[0]?.members.find(
@@ -200,31 +211,36 @@ export async function runFault(
   return { injection, endedAt: now() };
 }
 
-async function failBack(options: RehearsalOptions, toRegion: string): Promise<{ at: number; until: number }> {
-  const { observer, say, signal } = options;
+/** A planned change of primary, from its request until every standby streams from the new one. */
+async function requestChange(
+  options: Pick<RehearsalOptions, "observer" | "topology" | "signal">,
+  kind: "switchover" | "failback",
+  toRegion: string,
+  why: string,
+): Promise<{ at: number; until: number }> {
+  const { observer, signal } = options;
   const record = observer.seen.leases.get(dataStoreName);
-  const id = `failback-${randomUUID().slice(0, 8)}`;
-  say(`failback: ${dataStoreName} to ${toRegion}`);
+  const id = `${kind}-${randomUUID().slice(0, 8)}`;
   const at = now();
   await observer.submit({
     id,
-    kind: "failback",
+    kind,
     dataStore: dataStoreName,
     toRegion,
     ifEpoch: record?.epoch ?? 0,
     by: "drill",
-    why: "the region is back and healthy",
+    why,
     at: Date.now(),
   });
   await observer.until(
-    "failback",
+    kind,
     recoveryWithinMs,
     ({ requests }) => !["pending", "running"].includes(requests.get(id)?.status ?? "pending"),
     signal,
   );
   const answer = observer.seen.requests.get(id);
   if (answer?.status !== "succeeded")
-    throw new Error(`the failback was not done: ${answer?.status}: ${answer?.detail}`);
+    throw new Error(`the ${kind} was not done: ${answer?.status}: ${answer?.detail}`);
   await untilRedundant(observer, options.topology, recoveryWithinMs, signal);
   return { at, until: now() };
 }
@@ -274,12 +290,13 @@ async function untilAcknowledged(load: Load, signal: AbortSignal): Promise<void>
 /** The marks of the incident that followed, moved onto the axis of the load; the first is the fault itself. */
 function chronicleOf(
   observer: Observer,
+  fault: FaultName,
   epochBefore: number,
   faultAt: number,
   recoveredAt: number | null,
 ): Partial<Record<Mark, number>> {
   const incident = [...observer.seen.incidents.values()]
-    .filter((one) => one.epoch > epochBefore && one.kind === "failover")
+    .filter((one) => one.epoch > epochBefore && one.kind === (fault === "switchover" ? fault : "failover"))
     .sort((a, b) => a.epoch - b.epoch)[0];
   if (!incident || recoveredAt === null) return {};
   const wallToMonotonic = now() - Date.now();

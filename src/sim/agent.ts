@@ -199,24 +199,29 @@ export class Agent {
 
   #inspectLater(life: number, span: Micros): void {
     this.#kernel.after(span, () => {
-      const member = this.#site.postgres;
-      if (!member || life !== this.process.life) return;
+      if (life !== this.process.life) return;
       if (this.process.stopped) return this.process.deliverTo(life, () => this.#inspectLater(life, 0));
-      const hangs = member.process.alive && (member.process.stopped || member.diskHung);
-      const slow = hangs ? 1000 : this.#chance.chance(0.1) ? this.#chance.skewed(5, 300) : 0;
-      const startedAt = this.#host.monotonicMs();
-      const tell = (seen: ReturnType<typeof member.inspect>, at: number) =>
-        this.process.deliverTo(life, () => {
-          this.#take({ kind: "member-inspected", member: member.name, startedAt: at, seen });
-          this.#inspectLater(life, inspectEvery);
-        });
-      if (slow === 0) return tell(member.inspect(), startedAt - 2);
-      // Measured early or late, told late: both happen.
-      const early = this.#chance.chance(0.5) ? member.inspect() : null;
-      this.#kernel.after(Math.round(millis(slow)), () => {
-        const seen = early ?? member.inspect();
-        tell(hangs && seen.state !== "stopped" ? { ...seen, state: "hung" } : seen, startedAt);
+      this.#inspect(life, () => this.#inspectLater(life, inspectEvery));
+    });
+  }
+
+  #inspect(life: number, then: () => void): void {
+    const member = this.#site.postgres;
+    if (!member) return;
+    const hangs = member.process.alive && (member.process.stopped || member.diskHung);
+    const slow = hangs ? 1000 : this.#chance.chance(0.1) ? this.#chance.skewed(5, 300) : 0;
+    const startedAt = this.#host.monotonicMs();
+    const tell = (seen: ReturnType<typeof member.inspect>, at: number) =>
+      this.process.deliverTo(life, () => {
+        this.#take({ kind: "member-inspected", member: member.name, startedAt: at, seen });
+        then();
       });
+    if (slow === 0) return tell(member.inspect(), startedAt - 2);
+    // Measured early or late, told late: both happen.
+    const early = this.#chance.chance(0.5) ? member.inspect() : null;
+    this.#kernel.after(Math.round(millis(slow)), () => {
+      const seen = early ?? member.inspect();
+      tell(hangs && seen.state !== "stopped" ? { ...seen, state: "hung" } : seen, startedAt);
     });
   }
 
@@ -286,6 +291,10 @@ export class Agent {
         kernel.after(300, () => gate?.process.deliver(() => gate.order(command)));
         return;
       }
+      case "look":
+        return kernel.after(millis(this.#chance.between(3, 8)), () => {
+          if (life === this.process.life && !this.process.stopped) this.#inspect(life, () => {});
+        });
       case "member":
         return this.#operate(life, command);
       case "ask-peers": {

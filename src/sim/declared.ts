@@ -16,9 +16,9 @@ const transitions: Readonly<Record<string, string>> = {
   changing: "vacating|giving up",
   "giving up": "vacating|awaiting",
   vacating: "awaiting|sealed|sealing",
-  following: "rejoining|sealing|sealed|voting|awaiting|leading|giving up|no lease",
+  following: "rejoining|claiming|sealing|sealed|voting|awaiting|leading|giving up|no lease",
   rejoining: "following|sealing",
-  awaiting: "following|rejoining|promoting|sealed|sealing|voting|giving up",
+  awaiting: "claiming|following|rejoining|promoting|sealed|sealing|voting|giving up",
   voting: "awaiting|following",
   sealing: "sealed|claiming|awaiting|following|rejoining",
   sealed: "claiming|awaiting|following",
@@ -26,7 +26,7 @@ const transitions: Readonly<Record<string, string>> = {
 };
 
 const commands =
-  "write|publish|apply-table|pet|disarm|gate open|gate hold|gate closed|initialize|rejoin|start-sealed|seal|follow|promote|set-quorum|freeze|thaw|drain|prepare-stop|stop-in-order|end|ask-peers|answer-peer promise|answer-peer refusal|validate|note";
+  "write|publish|apply-table|pet|disarm|look|gate open|gate hold|gate closed|initialize|rejoin|start-sealed|seal|follow|promote|set-quorum|freeze|thaw|drain|prepare-stop|stop-in-order|end|ask-peers|answer-peer promise|answer-peer refusal|validate|note";
 
 const events =
   "woken|record-changed|store-loaded|store-seen|member-inspected|fencer-fired|peer-asked|probed|table-applied|write-replied succeeded|write-replied conflict|write-replied unknown|peer-answered promised|peer-answered refused|validated well|validated badly|initialize succeeded|rejoin succeeded|rejoin failed|start-sealed succeeded|start-sealed failed|seal succeeded|seal failed|seal unknown|follow succeeded|follow failed|promote succeeded|promote failed|promote unknown|set-quorum succeeded|set-quorum failed|freeze succeeded|freeze failed|freeze unknown|thaw succeeded|drain succeeded|drain failed|prepare-stop succeeded|stop-in-order succeeded|stop-in-order unknown|end succeeded|end unknown";

@@ -190,6 +190,8 @@ export class Operations {
     const { disk } = this.#member;
     const { member: upstream, epoch } = op.upstream;
     if (!this.#member.isStandby || !disk.timeline) return fail("it is not a running standby");
+    if (op.promotedAt !== null && disk.position > op.promotedAt)
+      return fail(`its own WAL ends beyond the promotion of ${upstream}`);
     const primary = this.#cluster.members.get(upstream);
     const reachable =
       primary?.isPrimary &&
@@ -208,6 +210,7 @@ export class Operations {
     this.#member.disconnect();
     disk.upstream = upstream;
     disk.followEpoch = epoch;
+    disk.floor = Math.max(disk.floor, epoch);
     disk.sealedBasis = 0;
     disk.sealedPosition = 0;
     this.#member.connect();
@@ -233,6 +236,7 @@ export class Operations {
       if (!stillOn()) return end(() => fail("it was ended"));
       disk.upstream = upstream;
       disk.followEpoch = epoch;
+      disk.floor = Math.max(disk.floor, epoch);
       disk.sealedBasis = 0;
       disk.sealedPosition = 0;
       disk.frozen = false;
@@ -267,7 +271,6 @@ export class Operations {
         disk.incarnation = rewinds ? kept : this.#member.newIncarnation();
         disk.timeline = primary.disk.timeline;
         disk.position = primary.disk.position;
-        disk.floor = Math.max(disk.floor, 0);
         finish();
       });
     });

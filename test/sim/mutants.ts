@@ -46,8 +46,8 @@ export const mutants: readonly Mutant[] = [
     name: "a copy is trusted by its name",
     trap: 4,
     file: "decide/proof.ts",
-    find: "if (!report?.seal || report.incarnation !== incarnation || report.seal.basis !== basis) return;",
-    replace: "if (!report?.seal || !incarnation || report.seal.basis !== basis) return;",
+    find: "if (report?.incarnation !== incarnation) return;",
+    replace: "if (!report || !incarnation) return;",
   },
   {
     name: "the published position may go down",
@@ -274,15 +274,15 @@ export const mutants: readonly Mutant[] = [
     name: "a seal of another time counts",
     trap: 0,
     file: "decide/proof.ts",
-    find: "if (!report?.seal || report.incarnation !== incarnation || report.seal.basis !== basis) return;",
-    replace: "if (!report?.seal || report.incarnation !== incarnation || !basis) return;",
+    find: "if (report.seal?.basis !== basis) return;",
+    replace: "if (!report.seal || !basis) return;",
   },
   {
     name: "a copy need not be sealed",
     trap: 0,
     file: "decide/proof.ts",
-    find: "if (!report?.seal || report.incarnation !== incarnation || report.seal.basis !== basis) return;",
-    replace: "if (!report || report.incarnation !== incarnation || !basis) return;",
+    find: "if (report.seal?.basis !== basis) return;",
+    replace: "if (!basis) return;",
     also: [
       {
         file: "decide/proof.ts",
@@ -293,6 +293,20 @@ export const mutants: readonly Mutant[] = [
         file: "decide/proof.ts",
         find: "copies.push({ member, position: report.seal.position });",
         replace: "copies.push({ member, position: report.position });",
+      },
+    ],
+  },
+  {
+    name: "the last position of an orderly end need not be had",
+    trap: 0,
+    file: "decide/proof.ts",
+    find: `report.state === "standby" && report.position >= lease.durable.position;`,
+    replace: `report.state === "standby";`,
+    also: [
+      {
+        file: "decide/proof.ts",
+        find: "if (own.position < lease.durable.position)\n    return {",
+        replace: "if (own.position < lease.durable.position && !lease.durable.final)\n    return {",
       },
     ],
   },

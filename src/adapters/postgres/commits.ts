@@ -38,6 +38,16 @@ export class Commits {
     this.#probe.drop();
   }
 
+  /** Opens what `begin` needs, on a standby that is about to be promoted. Its own failure does no harm. */
+  async warmUp(): Promise<void> {
+    await this.#probe.query("set synchronous_commit = on", [], 2000).catch(() => undefined);
+  }
+
+  /** A primary that came up with `quorum` in its settings, and that nobody has attached to yet: resolves when it goes by it. */
+  async begin(quorum: Quorum, signal: AbortSignal): Promise<void> {
+    if (quorum.acknowledgements !== 0) await this.#confirmDefined(signal);
+  }
+
   async names(): Promise<string> {
     const rows = await this.#server.query<{ names: string }>(
       "select current_setting('synchronous_standby_names') as names",

@@ -1,6 +1,6 @@
 /** Writes small files that must be whole after a power cut: temporary file, fsync, rename, fsync of the folder. */
 import { execFile } from "node:child_process";
-import { chown, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { chown, type FileHandle, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Account } from "./account.ts";
 
@@ -30,6 +30,20 @@ export async function writeDurable(
     throw error;
   }
   await syncFolder(dirname(path));
+}
+
+/** As `writeDurable`, but for what need not outlive a power cut: whole for every reader, and without waiting for the disk. */
+export async function writeWhole(path: string, text: string, account: Account, mode = 0o600): Promise<void> {
+  serial += 1;
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${serial}`);
+  try {
+    await writeFile(temporary, text, { mode });
+    if (account.switches) await chown(temporary, account.uid, account.gid);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 export async function syncFolder(path: string): Promise<void> {

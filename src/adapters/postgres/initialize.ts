@@ -47,7 +47,9 @@ export async function initializeMember(
       binaries,
       account,
       program: binaries.initdb,
-      args: [...args, "--no-locale", "--data-checksums", "--no-instructions"],
+      // A promotion copies the segment that it begins in, and syncs it: of 16 MB that took 80 ms of a planned change, of
+      // 4 MB 30, of 1 MB no less (medians of five).
+      args: [...args, "--no-locale", "--data-checksums", "--no-instructions", "--wal-segsize=4"],
       cwd: stateDir,
       signal,
     });

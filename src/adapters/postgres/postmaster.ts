@@ -15,7 +15,7 @@ import { dirname, join } from "node:path";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { DatabaseError } from "./database-error.ts";
-import { findTree, type TreePlace, type TreeProcess } from "./process-tree.ts";
+import { findNamedPostmaster, findTree, type TreePlace, type TreeProcess } from "./process-tree.ts";
 
 /** The log stays below this; what was in it before is kept beside it. */
 const logMaxBytes = 8 * 1024 * 1024;
@@ -105,7 +105,11 @@ export function readLogTail(path: string, bytesMax = 4096): string {
 
 /** The living postmaster of the folder; null when there is none. */
 export function findPostmaster(dataDir: string): TreeProcess | null {
-  return findTree(treePlace(dataDir)).find((each) => each.isPostmaster) ?? null;
+  return (
+    findNamedPostmaster(treePlace(dataDir)) ??
+    findTree(treePlace(dataDir)).find((each) => each.isPostmaster) ??
+    null
+  );
 }
 
 /** Runs one of PostgreSQL's programs to its end; rejects with what it said. */

@@ -55,6 +55,20 @@ export function findTree(place: TreePlace): readonly TreeProcess[] {
   return process.platform === "linux" ? findByFolder(place) : findByTable(place);
 }
 
+/** Whom postmaster.pid names, if that is the living postmaster of the folder: three files are read instead of all of /proc. */
+export function findNamedPostmaster(place: TreePlace): TreeProcess | null {
+  const pid = readPostmasterPid(place.pidFile);
+  if (process.platform !== "linux" || pid === null) return null;
+  try {
+    if (readlinkSync(`/proc/${pid}/cwd`) !== realFolder(place.dataDir) || !isPostgres(pid)) return null;
+  } catch {
+    return null;
+  }
+  const stat = readStat(pid);
+  if (stat === null || stat.isDead) return null;
+  return { pid, startedAt: stat.startedAt, isPostmaster: true, isStopped: stat.isStopped };
+}
+
 /** First line of postmaster.pid; null when there is none or it is half written. */
 export function readPostmasterPid(pidFile: string): number | null {
   try {

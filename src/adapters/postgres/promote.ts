@@ -6,7 +6,7 @@ import type { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
 import type { MemberFile } from "./member-file.ts";
 import type { Server } from "./server.ts";
-import { frozenNames } from "./settings.ts";
+import { quorumNames } from "./settings.ts";
 import { until } from "./until.ts";
 
 export interface Promotion {
@@ -52,17 +52,25 @@ export async function promoteMember(
       `cannot promote ${member.name} in epoch ${epoch}: it is already a primary, of epoch ${memory.epoch}; end it first`,
     );
   const { acknowledgements, standbys } = request;
+  const quorum = { epoch, acknowledgements, standbys };
   if (isStandby) {
-    await file.update({ floor: epoch });
-    await server.setRole({ conninfo: "", syncNames: frozenNames });
-    await file.update({ role: "primary", epoch, sealedBasis: 0, sealedPosition: 0 });
+    // Both are there before it is a primary: its floor, and whom its commits wait for. Nobody bears these names yet, since
+    // nobody follows a primary before its lease is committed.
     commits.forget();
+    await Promise.all([
+      file.update({ floor: epoch, role: "primary", epoch, sealedBasis: 0, sealedPosition: 0, quorum }),
+      server.setRole({ conninfo: "", syncNames: quorumNames(quorum) }),
+      commits.warmUp(),
+    ]);
     await server.query("select pg_promote(false)");
     await until(async () => ((await inRecovery(server)) ? undefined : true), 2, signal);
+    await writeCanary(server, epoch, member.name);
+    await commits.begin(quorum, signal);
+  } else {
+    await writeCanary(server, epoch, member.name);
+    await commits.hold(signal);
+    await commits.release(quorum, signal);
   }
-  await writeCanary(server, epoch, member.name);
-  await commits.hold(signal);
-  await commits.release({ epoch, acknowledgements, standbys }, signal);
   const rows = await server.query<{ timeline: number; position: string }>(
     `select ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline,
             pg_current_wal_flush_lsn()::text as position`,

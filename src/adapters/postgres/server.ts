@@ -7,7 +7,7 @@ import type { QueryResultRow } from "pg";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { DatabaseError } from "./database-error.ts";
-import { makePrivateFolder, writeDurable } from "./durable-file.ts";
+import { makePrivateFolder, writeDurable, writeWhole } from "./durable-file.ts";
 import { findPostmaster, launch, readLogTail, treePlace } from "./postmaster.ts";
 import { endTree, findTree, isLeft } from "./process-tree.ts";
 import { Session } from "./session.ts";
@@ -85,7 +85,7 @@ export class Server {
   }
 
   hasProcesses(): boolean {
-    return findTree(treePlace(this.dataDir)).length > 0;
+    return findPostmaster(this.dataDir) !== null || findTree(treePlace(this.dataDir)).length > 0;
   }
 
   /** Everything that PostgreSQL reads at its start, rewritten: a backup or a rewind brings the upstream's along. */
@@ -154,12 +154,15 @@ export class Server {
     }
   }
 
-  /** Writes the role file and tells the running processes; whether they go by it is for the caller to see. */
+  /**
+   * Writes the role file and tells the running processes; whether they go by it is for the caller to see. It is not synced:
+   * each start writes it anew (`prepare`), and a failover waits for it twice.
+   */
   async setRole(
     role: { readonly conninfo: string; readonly syncNames: string },
     alsoTell: readonly number[] = [],
   ): Promise<void> {
-    await writeDurable(join(this.dataDir, roleFile), roleConf(role), this.place.account);
+    await writeWhole(join(this.dataDir, roleFile), roleConf(role), this.place.account);
     const postmaster = findPostmaster(this.dataDir);
     if (postmaster === null)
       throw new DatabaseError(

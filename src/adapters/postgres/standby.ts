@@ -136,7 +136,7 @@ export async function startSealedStandby(
  * in the making, and who is sealed or promoted before then lacks what others have.
  */
 export interface Goal {
-  /** Null: whichever it is on when it is there. */
+  /** Null: whichever it is on when it is there; then `position` is that of the promotion, and nobody's own is beyond it. */
   readonly timeline: number | null;
   readonly position: Lsn;
 }
@@ -151,13 +151,24 @@ export async function followUpstream(
 ): Promise<void> {
   const row = await look(server);
   requireStandby(row, server, "attach");
+  if (goal.timeline === null && goal.position < positionOf(row))
+    throw new DatabaseError(
+      "HOLDFAST_PG_DIVERGED",
+      `${server.place.conf.member.name} cannot follow ${upstream.member} unseen: its own WAL ends beyond the promotion; compare the histories`,
+    );
   // Side by side: a seal that outlives this on disk is worth nothing, since its basis is not that of the new primary.
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
   await Promise.all([
-    file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 }),
+    file.update(following(file, upstream)),
     server.setRole({ conninfo: info, syncNames: frozenNames }, [row.startup]),
   ]);
   await awaitStreaming(server, upstream.epoch, goal, signal);
+}
+
+/** Who has followed an epoch never again takes part in an older one, also when the store is restored from before it. */
+function following(file: MemberFile, { epoch }: Upstream) {
+  const floor = Math.max(file.memory.floor, epoch);
+  return { role: "standby", epoch, floor, sealedBasis: 0, sealedPosition: 0 } as const;
 }
 
 /** Starts what can only be whole with the upstream's WAL: a fresh backup, or a rewound folder. */
@@ -168,7 +179,7 @@ export async function startFollowing(
   goal: Goal,
   signal: AbortSignal,
 ): Promise<void> {
-  await file.update({ role: "standby", epoch: upstream.epoch, sealedBasis: 0, sealedPosition: 0 });
+  await file.update(following(file, upstream));
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
   await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames });
   await server.start(signal);
@@ -187,7 +198,8 @@ async function awaitStreaming(server: Server, epoch: Epoch, goal: Goal, signal: 
         goal.position <= positionOf(row);
       return isOurs && isThere && row.receiver_status === "streaming" ? true : undefined;
     },
-    2,
+    // The primary counts it as soon as it streams; only the report of it waits for this look, which is not a cheap one.
+    10,
     signal,
   );
 }

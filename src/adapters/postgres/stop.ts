@@ -15,8 +15,6 @@ export async function stopInOrder(server: Server, file: MemberFile, signal: Abor
   try {
     if (server.hasProcesses()) {
       if (file.memory.role === "standby") standbyPosition = await positionOfStandby(server);
-      // So that the shutdown checkpoint has little to write. Its own failure does no harm.
-      await server.checkpoint(signal).catch(() => undefined);
       await server.stopFast(signal);
     }
   } catch (error) {

@@ -8,13 +8,14 @@
  *     trusted, a wiped member bears another incarnation, and a seal counts only against the basis that it was made for.
  * D5. Asynchronous: the primary stops acknowledging before it runs further than the RPO ahead of the published position,
  *     so any published copy at or above that position loses at most the RPO.
- * D4. A holder that ended in order published its very last position: one trusted copy that has it is proof enough.
+ * D4. A holder that ended in order published its very last position: one trusted copy that has it is proof enough, and needs
+ *     no seal, since nobody is left to receive anything else from.
  */
 import type { MemberName, Revision } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
 import type { LeaseRecord, MemberReport } from "../model/record.ts";
 
-/** A copy that receives nothing any more from the dead primary, as its agent reported it. */
+/** A copy that receives nothing any more from the dead primary, as its agent reported it; or (D4) that has its last position. */
 export interface SealedCopy {
   readonly member: MemberName;
   readonly position: Lsn;
@@ -33,7 +34,12 @@ export function trustedCopies(
   const copies: SealedCopy[] = [];
   const consider = (member: MemberName, incarnation: string) => {
     const report = reports.get(member);
-    if (!report?.seal || report.incarnation !== incarnation || report.seal.basis !== basis) return;
+    if (report?.incarnation !== incarnation) return;
+    if (hasLastPosition(lease, report)) {
+      copies.push({ member, position: report.position });
+      return;
+    }
+    if (report.seal?.basis !== basis) return;
     if (report.seal.position < lease.durable.position && !isPublished(lease, member)) return;
     copies.push({ member, position: report.seal.position });
   };
@@ -94,6 +100,14 @@ export function prove(
         ? `no standby is known to hold every acknowledged write; only ${lease.primary?.member ?? "nobody"} may lead again`
         : `${judged.length} of ${published.length} published copies are sealed up to ${candidate}'s position, ${needed} are needed`,
   };
+}
+
+/** D4. */
+export function hasLastPosition(
+  lease: LeaseRecord,
+  report: Pick<MemberReport, "state" | "position">,
+): boolean {
+  return lease.durable.final && report.state === "standby" && report.position >= lease.durable.position;
 }
 
 function isPublished(lease: LeaseRecord, member: MemberName): boolean {

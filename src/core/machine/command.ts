@@ -41,6 +41,8 @@ export type Command =
       readonly holdAt: InstantMs;
       readonly cutAt: InstantMs;
     }
+  /** Measure the member now rather than with the next round; answered by `member-inspected`. */
+  | { readonly kind: "look"; readonly member: MemberName }
   /** One operation on the member; answered by `member-replied` within `timeoutMs`. `end`, `freeze`, `thaw` overtake others. */
   | {
       readonly kind: "member";

@@ -8,6 +8,7 @@
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { decideClaim } from "../decide/claim.ts";
+import { hasLastPosition } from "../decide/proof.ts";
 import { basisOf, expiresAt, isExpired, type SeenLease } from "../lease/lease.ts";
 import type { RegionName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
@@ -165,19 +166,14 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
 
 /**
  * The position of the promotion, when our copy is known to be a part of what was promoted: it was published for the old
- * primary, sealed against the very basis of the claim, ends no later than the claimer's own seal did, and was never
- * promoted since.
+ * primary, ends no later than the claimer's copy did, and was never promoted since. It ends there for good since it was
+ * sealed against the very basis of the claim, or since the old primary had ended in order.
  */
 function knownPrefix(keeper: KeeperDraft, lease: SeenLease, sight: MemberSight): Lsn | null {
   const { claim } = keeper;
-  if (
-    !claim ||
-    claim.epoch !== lease.record.epoch ||
-    claim.basis !== sight.sealedBasis ||
-    claim.position === null
-  )
-    return null;
-  if (sight.sealedPosition > claim.position) return null;
+  if (!claim || claim.epoch !== lease.record.epoch || claim.position === null) return null;
+  if (!claim.final && claim.basis !== sight.sealedBasis) return null;
+  if ((claim.final ? sight.position : sight.sealedPosition) > claim.position) return null;
   // Whoever was promoted itself meanwhile, and gave up before it committed, has a history of its own, under the same seal
   // and perhaps under the same number of timeline.
   if (sight.floor > claim.primaryEpoch) return null;
@@ -214,6 +210,10 @@ function sealOwn(turn: Turn, keeper: KeeperDraft, lease: SeenLease, sight: Membe
     if (sight.sealedBasis === basis) return;
     // Following the dead one, or trying to: the seal overtakes it.
     if (local.op && local.op.op.kind !== "follow") return;
+    if (!local.op && hasLastPosition(lease.record, sight)) return;
+    const lookedBy = lease.seenAt + turn.state.timing.patienceMs;
+    if (!local.op && lease.record.durable.final && local.sightAt < lease.seenAt && turn.at < lookedBy)
+      return wakeKeeperAt(keeper, lookedBy);
     disarm(turn, keeper, lease.record.epoch);
     return runOp(turn, keeper, { kind: "seal", basis }, turn.state.timing.endWithinMs);
   }

@@ -161,6 +161,9 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
   if (record?.phase === "committed") keeper.heardAt = turn.at;
   if (record?.phase === "claimed" && keeper.claim?.epoch !== record.epoch)
     keeper.claim = seeClaim(turn, keeper, record);
+  // What has the last position may claim at once: whether ours does is worth a look of its own.
+  if (record?.phase === "vacant" && record.durable.final && keeper.member)
+    turn.commands.push({ kind: "look", member: keeper.member });
   if (
     before?.epoch !== record?.epoch ||
     before?.phase !== record?.phase ||
@@ -173,11 +176,14 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
 function seeClaim(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): SeenClaim {
   const region = keeper.dataStore.members.find((member) => member.name === record.holder)?.region ?? "";
   const seal = turn.state.agents[region]?.record.members[record.holder]?.seal;
+  const { final } = record.durable;
+  const sealed = seal?.basis === record.basis ? seal.position : null;
   return {
     epoch: record.epoch,
     basis: record.basis,
     primaryEpoch: record.primary?.epoch ?? 0,
-    position: seal?.basis === record.basis ? seal.position : null,
+    final,
+    position: final ? record.durable.position : sealed,
     standbys: record.durable.standbys,
   };
 }

@@ -87,7 +87,7 @@ function describe(turn: Turn, beat: number): AgentRecord {
  * stands in line before one that does. The rest is told with the next beat.
  */
 export function isTelling(before: MemberSight | null, now: MemberSight): boolean {
-  return (
-    before === null || before.sealedBasis !== now.sealedBasis || before.sealedPosition !== now.sealedPosition
-  );
+  if (before === null) return true;
+  const isNew = before.sealedBasis !== now.sealedBasis || before.sealedPosition !== now.sealedPosition;
+  return isNew && now.sealedBasis !== 0;
 }

@@ -118,7 +118,9 @@ export interface SeenClaim {
   readonly basis: Revision;
   /** Of the last that had committed. */
   readonly primaryEpoch: Epoch;
-  /** Where the claimer's sealed copy ended; null: it was not told. */
+  /** The holder before had ended in order: nobody has anything beyond `position`, sealed or not. */
+  readonly final: boolean;
+  /** Where the claimer's copy ended; null: it was not told. */
   readonly position: Lsn | null;
   /** Copies that were published for the primary before. */
   readonly standbys: readonly CopyRef[];

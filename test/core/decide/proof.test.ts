@@ -127,6 +127,25 @@ test("D4: after an orderly end one copy that has the last position is proof, and
   assert.equal(at(99), "unproven");
 });
 
+test("D4: after an orderly end a running copy needs no seal to count, and only with the last position and its own life", () => {
+  const orderly = lease({ standbys: [copy("a")], position: 100, final: true });
+  const unsealed = (more: Partial<MemberReport>, position = 100) =>
+    trustedCopies(
+      orderly,
+      40,
+      new Map([["a", report(position, { incarnation: "a#1", seal: null, ...more })]]),
+    );
+  assert.deepEqual(unsealed({}), [{ member: "a", position: 100 }]);
+  assert.deepEqual(unsealed({}, 99), []);
+  assert.deepEqual(unsealed({ state: "stopped" }), []);
+  assert.deepEqual(unsealed({ incarnation: "a#2" }), []);
+  const running = { ...orderly, durable: { ...orderly.durable, final: false } };
+  assert.deepEqual(
+    trustedCopies(running, 40, new Map([["a", report(100, { incarnation: "a#1", seal: null })]])),
+    [],
+  );
+});
+
 test("D5: asynchronous, a published copy at or above the published position, and no other", () => {
   const record = lease({ acknowledgements: 0, standbys: [copy("a")], position: 100 });
   const at = (member: string, position: number) =>
