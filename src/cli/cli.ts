@@ -12,6 +12,7 @@ import * as failback from "./commands/failback.ts";
 import * as failover from "./commands/failover.ts";
 import * as fencer from "./commands/fencer.ts";
 import * as incidents from "./commands/incidents.ts";
+import * as lab from "./commands/lab.ts";
 import * as replay from "./commands/replay.ts";
 import * as schema from "./commands/schema.ts";
 import * as sim from "./commands/sim.ts";
@@ -30,6 +31,7 @@ const commands = [
   failover,
   approve,
   drill,
+  lab,
   validate,
   check,
   schema,

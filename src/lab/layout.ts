@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { findFreePorts } from "../adapters/adapters.ts";
 import type { ProfileName } from "../core/model/profile.ts";
-import { composeTopology } from "../core/spec/compose.ts";
+import { type Composition, composeTopology } from "../core/spec/compose.ts";
 
 export interface LabLayout {
   readonly root: string;
@@ -17,6 +17,10 @@ export interface LabLayout {
 export interface RegionLayout {
   readonly name: string;
   readonly dir: string;
+  /** Where everything of the region listens. */
+  readonly host: string;
+  /** Put before every command of the region; empty: it lives in the network of the lab itself. */
+  readonly prefix: readonly string[];
   readonly ports: RegionPorts;
   readonly member: { readonly name: string; readonly dataDir: string } | null;
 }
@@ -35,8 +39,14 @@ export interface RegionPorts {
 
 export const dataStoreName = "orders-db";
 
+/** An address of its own for a region, and what puts a process there. */
+export interface RegionNetwork {
+  readonly address: string;
+  readonly prefix: readonly string[];
+}
+
 /** Two regions that serve and one that votes, or three that serve. */
-const regionNames = ["eu-west", "eu-central", "eu-north"] as const;
+export const regionNames = ["eu-west", "eu-central", "eu-north"] as const;
 const failureDomains = [
   { power: "grid-ie", network: "carrier-1" },
   { power: "grid-de", network: "carrier-2" },
@@ -53,6 +63,9 @@ export async function layOut(options: {
   /** `etcd`: one member of it in each region. */
   readonly store: "embedded" | "etcd";
   readonly rtoMs: number;
+  /** Region -> its network; without: all of them on loopback, told apart by their ports. */
+  readonly networks?: Readonly<Record<string, RegionNetwork>>;
+  readonly replication?: Composition["replication"];
 }): Promise<LabLayout> {
   const { root, profile } = options;
   const ports = await findFreePorts(regionNames.length * portsEach);
@@ -64,9 +77,12 @@ export async function layOut(options: {
     const dir = join(root, name);
     const short = name.split("-")[1] ?? name;
     const isWitness = options.witness && index === 2;
+    const network = options.networks?.[name];
     return {
       name,
       dir,
+      host: network?.address ?? "127.0.0.1",
+      prefix: network?.prefix ?? [],
       ports: { agent, edge, edgeAdmin, edgeTcp, gate, postgres, service, etcdClient, etcdPeer },
       member: isWitness ? null : { name: `pg-${short}`, dataDir: join(dir, `pg-${short}`, "data") },
     };
@@ -78,7 +94,8 @@ export async function layOut(options: {
     store:
       options.store === "embedded"
         ? { kind: "embedded", path: storeFile }
-        : { kind: "etcd", endpoints: regions.map(({ ports }) => `http://127.0.0.1:${ports.etcdClient}`) },
+        : { kind: "etcd", endpoints: regions.map(({ host, ports }) => `http://${host}:${ports.etcdClient}`) },
+    ...(options.replication ? { replication: options.replication } : {}),
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
     // 300 requests a second for the 15 s that each may wait, at one edge if need be.
     rules: { holdMaxMs: 15_000, holdMaxCount: 5000, tryTimeoutMs: 1000 },
@@ -96,6 +113,7 @@ export async function layOut(options: {
     comment: "Written by `holdfast demo`: a service in three regions of one machine.",
     regions: regions.map((region, index) => ({
       name: region.name,
+      host: region.host,
       jurisdiction: "eu",
       role: region.member ? "active" : "witness",
       failureDomains: failureDomains[index] ?? {},

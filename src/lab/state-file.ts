@@ -1,5 +1,6 @@
 /** What a running lab tells others: where everything listens, and which processes there are (`--state FILE`). */
 import { renameSync, writeFileSync } from "node:fs";
+import type { NetworkRecord } from "./net/network.ts";
 
 export interface LabState {
   readonly schema: 1;
@@ -11,6 +12,8 @@ export interface LabState {
   readonly control: string;
   /** File with the bearer token of agents and of `control`. */
   readonly tokenFile: string;
+  /** Only where regions have networks of their own (`holdfast lab`). */
+  readonly network?: NetworkRecord;
   readonly regions: readonly {
     readonly name: string;
     readonly agent: string;

@@ -8,6 +8,7 @@ import { endTree, fencerArguments, findTree } from "../adapters/adapters.ts";
 import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
+import type { NetworkRecord } from "./net/network.ts";
 import { endForGood } from "./postgres-end.ts";
 import { LabProcess, type ProcessSpec, type Role } from "./process.ts";
 import { type LabState, writeState } from "./state-file.ts";
@@ -38,6 +39,8 @@ export interface WorldOptions {
   readonly control: string;
   /** Whether the lab's folder goes with it, also when the lab itself is killed. */
   readonly removeFolder: boolean;
+  /** Namespaces that the processes run in, to be removed with them. */
+  readonly network?: NetworkRecord;
 }
 
 export class World {
@@ -129,8 +132,8 @@ export class World {
   }
 
   /** For the application's role. */
-  databaseUrl(port: number): string {
-    return `postgres://app:${encodeURIComponent(this.#options.secrets.appPassword)}@127.0.0.1:${port}/orders`;
+  databaseUrl(port: number, host = "127.0.0.1"): string {
+    return `postgres://app:${encodeURIComponent(this.#options.secrets.appPassword)}@${host}:${port}/orders`;
   }
 
   get restarts(): number {
@@ -174,31 +177,31 @@ export class World {
 
   #state(): LabState {
     const { regions, topologyFile, profile, secretsDir } = this.layout;
-    const database = (port: number) => this.databaseUrl(port);
     return {
       schema: 1,
       pid: process.pid,
       topologyFile,
       profile,
       control: this.#options.control,
+      ...(this.#options.network ? { network: this.#options.network } : {}),
       tokenFile: join(secretsDir, "token"),
-      regions: regions.map(({ name, ports }) => ({
+      regions: regions.map(({ name, host, ports }) => ({
         name,
-        agent: `http://127.0.0.1:${ports.agent}`,
-        edge: `http://127.0.0.1:${ports.edge}`,
-        edgeAdmin: `http://127.0.0.1:${ports.edgeAdmin}`,
-        database: database(ports.edgeTcp),
-        service: `http://127.0.0.1:${ports.service}`,
+        agent: `http://${host}:${ports.agent}`,
+        edge: `http://${host}:${ports.edge}`,
+        edgeAdmin: `http://${host}:${ports.edgeAdmin}`,
+        database: this.databaseUrl(ports.edgeTcp, host),
+        service: `http://${host}:${ports.service}`,
       })),
-      members: regions.flatMap(({ name, ports, member }) =>
+      members: regions.flatMap(({ name, host, ports, member }) =>
         member
           ? [
               {
                 name: member.name,
                 region: name,
                 dataDir: member.dataDir,
-                gate: database(ports.gate),
-                direct: database(ports.postgres),
+                gate: this.databaseUrl(ports.gate, host),
+                direct: this.databaseUrl(ports.postgres, host),
               },
             ]
           : [],
@@ -239,6 +242,7 @@ export class World {
       env: { TMPDIR: layout.root, ...env },
       logFile: dir("logs", `${role}.log`),
       readyText,
+      prefix: region.prefix,
     });
     const common = [
       "--topology",
@@ -267,10 +271,11 @@ export class World {
       if (withService) {
         specs.push(
           spec("service", [serviceMain], "listening", {
+            HOST: region.host,
             PORT: String(region.ports.service),
             REGION: region.name,
-            DATABASE_URL: this.databaseUrl(region.ports.edgeTcp),
-            DATABASE_URL_READ: this.databaseUrl(region.ports.postgres),
+            DATABASE_URL: this.databaseUrl(region.ports.edgeTcp, region.host),
+            DATABASE_URL_READ: this.databaseUrl(region.ports.postgres, region.host),
           }),
         );
       }
@@ -282,10 +287,10 @@ export class World {
     region: RegionLayout,
     spec: (role: "etcd", args: readonly string[], readyText: string) => ProcessSpec,
   ): ProcessSpec {
-    const client = `http://127.0.0.1:${region.ports.etcdClient}`;
-    const peer = `http://127.0.0.1:${region.ports.etcdPeer}`;
+    const client = `http://${region.host}:${region.ports.etcdClient}`;
+    const peer = `http://${region.host}:${region.ports.etcdPeer}`;
     const cluster = this.layout.regions.map(
-      ({ name, ports }) => `${name}=http://127.0.0.1:${ports.etcdPeer}`,
+      ({ name, host, ports }) => `${name}=http://${host}:${ports.etcdPeer}`,
     );
     const args = [
       ["--name", region.name, "--data-dir", join(region.dir, "etcd"), "--logger", "zap"],

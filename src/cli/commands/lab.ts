@@ -1,0 +1,328 @@
+/** `holdfast lab`: three regions with networks of their own on this machine, what can happen to them, and a verdict. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { compileTopology } from "../../core/spec/spec.ts";
+import { findLabs, type Lab, startLab, takeDown } from "../../lab/net/lab.ts";
+import { play } from "../../lab/net/play.ts";
+import { whatIsMissing } from "../../lab/net/requirements.ts";
+import { readScenario, type Scenario } from "../../lab/net/scenario.ts";
+import type { Verdict } from "../../lab/net/verdict.ts";
+import { complain } from "../connect.ts";
+import { type ExitCode, exit, exitWith } from "../exit.ts";
+import { paintFor } from "../paint.ts";
+import { sha256 } from "../topology-file.ts";
+
+const defaultFolder = join(dirname(fileURLToPath(import.meta.url)), "../../../scenarios");
+
+interface UpOptions {
+  readonly profile: Scenario["topology"]["profile"];
+  readonly witness?: boolean;
+}
+
+interface RunOptions {
+  readonly all?: boolean;
+  readonly scenarios: string;
+  readonly json?: string;
+}
+
+export function register(program: Command): void {
+  const lab = program
+    .command("lab")
+    .description(
+      "regions with networks of their own on this machine, for faults of the network (root, Linux)",
+    );
+  lab
+    .command("up")
+    .description("start three regions and leave them to you until Ctrl-C")
+    .addOption(
+      new Option("--profile <name>", "lease profile")
+        .choices(["fast", "balanced", "cautious"])
+        .default("fast"),
+    )
+    .option("--witness", "the third region has no copy and only votes")
+    .action(up);
+  lab
+    .command("run")
+    .description("play scenarios: clients, a fault, its end, and a verdict")
+    .argument("[names...]", "which ones")
+    .option("--all", "every scenario, one after the other")
+    .option(
+      "--scenarios <folder>",
+      "where scenarios lie; default: those that come with Holdfast",
+      defaultFolder,
+    )
+    .option("--json <file>", "write the verdicts as JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  holdfast lab run blackhole-primary
+  holdfast lab run --all --json verdicts.json
+
+Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenario could not be played.`,
+    )
+    .action(run);
+  lab
+    .command("list")
+    .description("the scenarios there are, and the labs that run on this machine")
+    .option(
+      "--scenarios <folder>",
+      "where scenarios lie; default: those that come with Holdfast",
+      defaultFolder,
+    )
+    .action(list);
+  lab
+    .command("down")
+    .description("end a lab and remove all of it, also what a killed one has left behind")
+    .argument("[slot]", "which one, as `lab list` tells it; may be left out where there is one", parseSlot)
+    .option("--all", "every lab on this machine")
+    .action(down);
+}
+
+async function up(options: UpOptions): Promise<void> {
+  if (!isPossible()) return;
+  const topology = { ...plain, profile: options.profile, witness: options.witness ?? false };
+  const because = await inLab({ topology, links: noLinks }, async (lab, signal) => {
+    process.stdout.write(
+      [
+        ...lab.world.layout.regions.map(
+          ({ name, host, ports }) =>
+            `${name.padEnd(12)} ${host.padEnd(12)} edge http://${host}:${ports.edge}  agent http://${host}:${ports.agent}`,
+        ),
+        `look:          holdfast status --state ${lab.stateFile}`,
+        `be in a region: ${lab.network.regions[0]?.prefix.join(" ")} sh`,
+        "Ctrl-C ends and removes everything",
+        "",
+      ].join("\n"),
+    );
+    await new Promise<void>((resolve) =>
+      signal.aborted ? resolve() : signal.addEventListener("abort", () => resolve(), { once: true }),
+    );
+  });
+  if (because !== null && because !== interrupted) complain(`the lab ended: ${because}`, exit.failed);
+  quitSoon();
+}
+
+interface Played {
+  readonly name: string;
+  /** null: it could not be played. */
+  readonly verdict: Verdict | null;
+  /** Why not; null: it was. */
+  readonly because: string | null;
+}
+
+async function run(names: readonly string[], options: RunOptions): Promise<void> {
+  const folder = resolve(options.scenarios);
+  const known = namesIn(folder);
+  if (options.all ? names.length > 0 : names.length === 0)
+    return complain(`which scenario? There is: ${known.join(", ")}; or --all, alone`, exit.usage);
+  const scenarios: Scenario[] = [];
+  for (const name of options.all ? known : names) {
+    const file = join(folder, `${name}.yaml`);
+    if (!existsSync(file))
+      return complain(`no scenario ${name} in ${folder}; there is: ${known.join(", ")}`, exit.invalid);
+    const read = readScenario(readFileSync(file, "utf8"), name);
+    if (read.kind === "invalid")
+      return complain(`${file} is not valid:\n  ${read.problems.join("\n  ")}`, exit.invalid);
+    scenarios.push(read.scenario);
+  }
+  if (!isPossible()) return;
+  const played: Played[] = [];
+  for (const scenario of scenarios) {
+    process.stderr.write(`--- ${scenario.name}: ${scenario.about.trim().replaceAll(/\s+/g, " ")}\n`);
+    const kept: { verdict: Verdict | null } = { verdict: null };
+    const because = await inLab(scenario, async (lab, signal, say) => {
+      kept.verdict = await play({ lab, scenario, say, signal });
+      process.stdout.write(describe(kept.verdict));
+    });
+    played.push({ name: scenario.name, verdict: kept.verdict, because });
+    if (because === interrupted) break;
+    if (because !== null) complain(`${scenario.name} could not be played: ${because}`, exit.failed);
+  }
+  if (options.json) writeJson(resolve(options.json), played);
+  if (played.length > 1) process.stdout.write(tableOf(played));
+  exitWith(codeOf(played));
+  quitSoon();
+}
+
+function codeOf(played: readonly Played[]): ExitCode {
+  if (played.some(({ because }) => because === interrupted)) return exit.interrupted;
+  if (played.some(({ verdict }) => verdict === null)) return exit.failed;
+  return played.every(({ verdict }) => verdict?.met) ? exit.ok : exit.objectivesNotMet;
+}
+
+function list(options: { readonly scenarios: string }): void {
+  const folder = resolve(options.scenarios);
+  const lines = namesIn(folder).map((name) => {
+    const read = readScenario(readFileSync(join(folder, `${name}.yaml`), "utf8"), name);
+    const about =
+      read.kind === "valid"
+        ? read.scenario.about.trim().replaceAll(/\s+/g, " ")
+        : `NOT VALID: ${read.problems.join("; ")}`;
+    return `${name.padEnd(28)} ${about}`;
+  });
+  const labs = findLabs().map(
+    ({ slot, isRunning, state }) =>
+      `lab ${slot}: ${isRunning ? `runs (process ${state?.pid})` : 'left behind; "holdfast lab down" removes it'}`,
+  );
+  process.stdout.write(`${[...lines, "", ...(labs.length > 0 ? labs : ["no lab runs here"])].join("\n")}\n`);
+}
+
+async function down(slot: number | undefined, options: { readonly all?: boolean }): Promise<void> {
+  if (!isPossible()) return;
+  const labs = findLabs();
+  const chosen = options.all ? labs : slot === undefined ? labs : labs.filter((lab) => lab.slot === slot);
+  if (slot !== undefined && chosen.length === 0)
+    return complain(
+      `no lab ${slot}; there is: ${labs.map((lab) => lab.slot).join(", ") || "none"}`,
+      exit.invalid,
+    );
+  if (!options.all && chosen.length > 1)
+    return complain(
+      `several labs are here: ${chosen.map((lab) => lab.slot).join(", ")}; name one, or take --all`,
+      exit.refused,
+    );
+  for (const lab of chosen) {
+    try {
+      await takeDown(lab);
+      process.stdout.write(`lab ${lab.slot} is gone\n`);
+    } catch (error) {
+      complain(`lab ${lab.slot}: ${(error as Error).message}; run it again`, exit.failed);
+    }
+  }
+  if (chosen.length === 0) process.stdout.write("no lab is here\n");
+}
+
+const interrupted = "interrupted";
+const plain: Scenario["topology"] = {
+  profile: "fast",
+  witness: false,
+  replication: "synchronous",
+  rpo: 1000,
+};
+const noLinks: Scenario["links"] = { delay: 0, jitter: 0, lossPercent: 0, rateMbit: 0 };
+
+type Say = (text: string) => void;
+
+/** A lab around what is done in it, removed whatever happens; null, or why it could not be done. */
+async function inLab(
+  wanted: Pick<Scenario, "topology" | "links">,
+  act: (lab: Lab, signal: AbortSignal, say: Say) => Promise<void>,
+): Promise<string | null> {
+  const stop = new AbortController();
+  const interrupt = () => stop.abort(new Error(interrupted));
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, interrupt);
+  const startedAt = Date.now();
+  const say = (text: string) =>
+    void process.stderr.write(`${((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
+  let lab: Lab | null = null;
+  try {
+    lab = await startLab({ ...wanted, rtoMs: 60_000, say, signal: stop.signal, compile });
+    await act(lab, stop.signal, say);
+    return null;
+  } catch (error) {
+    return stop.signal.aborted ? interrupted : (error as Error).message;
+  } finally {
+    say("ending every process, removing every network");
+    await lab?.close();
+    for (const signal of signals) process.off(signal, interrupt);
+  }
+}
+
+function compile(text: string, file: string) {
+  const compiled = compileTopology({ text, file, baseDir: "/" }, sha256);
+  if (compiled.kind === "invalid")
+    throw new Error(
+      `the lab's topology is not valid: ${compiled.problems.map(({ message }) => message).join("; ")}`,
+    );
+  return compiled.topology;
+}
+
+/** After telling what is missing, and setting the exit code. */
+function isPossible(): boolean {
+  const missing = whatIsMissing();
+  if (missing.length === 0) return true;
+  complain(`the lab cannot run here: ${missing.join("; ")}`, exit.unreachable);
+  return false;
+}
+
+function describe(verdict: Verdict): string {
+  const paint = paintFor(process.stdout);
+  const ms = (value: number | null) => (value === null ? "not measured" : `${Math.round(value)} ms`);
+  const { figures } = verdict;
+  return [
+    "",
+    paint("bold", `${verdict.scenario}: ${verdict.met ? "expectations met" : "EXPECTATIONS NOT MET"}`),
+    ...verdict.checks.map(({ label, unit, atMost, measured, met }) => {
+      const shown = unit === "ms" ? ms(measured) : String(measured ?? "not measured");
+      const mark = met ? paint("green", "✓") : paint("red", "✗");
+      return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
+    }),
+    `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed`,
+    `    epoch ${figures.epoch.before} -> ${figures.epoch.after}; last acknowledgement of the old primary ${figures.oldPrimaryAcksMs === null ? "before the fault" : `after ${ms(figures.oldPrimaryAcksMs)}`}, first of the new one ${figures.newPrimaryAcksMs === null ? "never" : `after ${ms(figures.newPrimaryAcksMs)}`}`,
+    ...Object.entries(figures.failures).map(([what, n]) => `    failed outside: ${n} × ${what}`),
+    ...verdict.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),
+    ...(verdict.met ? [] : verdict.violations.slice(0, 5).map((violation) => `    ${violation}`)),
+    "",
+    "",
+  ].join("\n");
+}
+
+function tableOf(played: readonly Played[]): string {
+  const rows = played.map(({ name, verdict, because }) => {
+    if (verdict === null) return [name, "not played", because ?? "", "", "", "", ""];
+    const { figures, checks } = verdict;
+    const of = (id: string) =>
+      String(Math.round(checks.find((check) => check.id === id)?.measured ?? Number.NaN));
+    const missed = checks.filter(({ met }) => !met).map(({ id }) => id);
+    return [
+      name,
+      verdict.met ? "met" : `NOT MET: ${missed.join(", ")}`,
+      of("write-gap"),
+      of("lost"),
+      of("overlap"),
+      of("safe-failed"),
+      `${figures.epoch.before} -> ${figures.epoch.after}`,
+    ];
+  });
+  const table = [
+    ["scenario", "verdict", "write gap ms", "lost", "overlap ms", "safe failed", "epoch"],
+    ...rows,
+  ];
+  const widths =
+    table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
+  return `${table
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n")}\n`;
+}
+
+function writeJson(file: string, played: readonly Played[]): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify({ schema: 1, played }, null, 2)}\n`);
+}
+
+function namesIn(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => basename(file, ".yaml"))
+    .sort();
+}
+
+function parseSlot(text: string): number {
+  if (!/^\d$/.test(text)) throw new InvalidArgumentError("a number, as `holdfast lab list` tells it");
+  return Number(text);
+}
+
+/** undici and pg keep sockets of processes that are gone for a while: nothing is left to wait for. */
+function quitSoon(): void {
+  setTimeout(() => process.exit(), 250).unref();
+}

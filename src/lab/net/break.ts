@@ -1,0 +1,177 @@
+/** What a scenario breaks, done: each fault has an end of its own, whoever lives then (S15). */
+import { spawn } from "node:child_process";
+import { inject } from "../faults.ts";
+import type { World } from "../world.ts";
+import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
+import { type Direction, swallow } from "./filter.ts";
+import type { Network } from "./network.ts";
+import type { NetworkPlace } from "./place.ts";
+import type { ScenarioFault } from "./scenario.ts";
+
+export interface BreakParts {
+  readonly world: World;
+  readonly network: Network;
+  /** Region whose member holds the lease now. */
+  readonly primaryRegion: () => string;
+}
+
+/** A fault under way. `end` undoes what does not end by itself, once its time is over. */
+export interface Broken {
+  /** CLOCK_MONOTONIC, ms: just before the first effect. */
+  readonly at: number;
+  readonly text: string;
+  end(signal: AbortSignal): Promise<void>;
+}
+
+export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<Broken> {
+  const region = "at" in fault ? await regionOf(parts, fault.at) : "";
+  const forMs = fault.for;
+  const at = now();
+  const byItself = (text: string): Broken => ({ at, text, end: async () => undefined });
+  switch (fault.fault) {
+    case "blackhole":
+      swallow(both(around(parts.network, region)), { kind: "all", port: null }, forMs);
+      return byItself(`${region} reaches nobody, and nobody reaches it`);
+    case "cut-in":
+      swallow(around(parts.network, region), { kind: "all", port: null }, forMs);
+      return byItself(`nothing arrives in ${region}; what it sends arrives`);
+    case "cut-out":
+      swallow(around(parts.network, region).map(turned), { kind: "all", port: null }, forMs);
+      return byItself(`nothing that ${region} sends arrives; what is sent to it does`);
+    case "link": {
+      const other = await regionOf(parts, fault.to);
+      const pair = { from: placeOf(parts.network, other), to: placeOf(parts.network, region) };
+      swallow(both([pair]), { kind: "all", port: null }, forMs);
+      return byItself(`${region} and ${other} do not reach one another`);
+    }
+    case "replication-cut": {
+      const port = parts.world.region(region).ports.postgres;
+      swallow(both(amongRegions(parts.network, region)), { kind: "all", port }, forMs);
+      return byItself(`the port of PostgreSQL in ${region} is cut; everything else passes`);
+    }
+    case "loss":
+      swallow(both(around(parts.network, region)), { kind: "loss", percent: fault.percent }, forMs);
+      return byItself(`${fault.percent} % of what ${region} sends and is sent gets lost`);
+    case "clients-cut":
+      swallow(
+        both([{ from: parts.network.clients, to: placeOf(parts.network, region) }]),
+        { kind: "all", port: null },
+        forMs,
+      );
+      return byItself(`clients do not reach ${region}; regions do`);
+    case "pause": {
+      const pids = pidsOf(parts.world, region, fault.process);
+      if (pids.length === 0) throw new Error(`${region} has no ${fault.process} to pause`);
+      const stoppedAt = now();
+      for (const pid of pids) signalTo(pid, "SIGSTOP");
+      continueLater(pids, forMs);
+      return {
+        at: stoppedAt,
+        text: `${fault.process} of ${region} stands still (SIGSTOP)`,
+        end: async () => {
+          for (const pid of pids) signalTo(pid, "SIGCONT");
+        },
+      };
+    }
+    case "region-kill":
+    case "primary-crash": {
+      const injection = await inject(parts.world, fault.fault, region, forMs);
+      const text = fault.fault === "region-kill" ? "every process" : "PostgreSQL";
+      return { ...injection, text: `${text} of ${region} was killed` };
+    }
+    case "store-kill": {
+      const members = parts.world.processes().filter((one) => one.spec.role === "etcd");
+      for (const one of members) one.kill("SIGKILL");
+      return {
+        at,
+        text: "every member of etcd was killed",
+        end: async (signal) => {
+          for (const one of members) one.start();
+          await Promise.all(members.map((one) => one.ready(signal)));
+        },
+      };
+    }
+    case "etcd-leader-moved": {
+      const leader = await etcdLeader(parts.world.layout);
+      const to = parts.world.layout.regions.find(({ name }) => name !== leader)?.name ?? "";
+      await moveEtcdLeader(parts.world.layout, to);
+      return byItself(`the leadership of etcd moved from ${leader} to ${to}`);
+    }
+    default:
+      return fault satisfies never;
+  }
+}
+
+/** Where a fault strikes, by name or by what the region is now. */
+export async function regionOf(parts: BreakParts, at: string): Promise<string> {
+  const { layout } = parts.world;
+  const primary = parts.primaryRegion();
+  const standbys = layout.regions.filter(({ name, member }) => member !== null && name !== primary);
+  const found: Readonly<Record<string, string | undefined>> = {
+    primary,
+    standby: standbys[0]?.name,
+    "other-standby": standbys[1]?.name,
+    witness: layout.regions.find(({ member }) => member === null)?.name,
+  };
+  if (at === "etcd-leader") {
+    const leader = await etcdLeader(layout);
+    if (leader === null) throw new Error("etcd has no leader to strike");
+    return leader;
+  }
+  if (!Object.hasOwn(found, at)) return parts.world.region(at).name;
+  const name = found[at];
+  if (name === undefined) throw new Error(`this topology has no ${at}`);
+  return name;
+}
+
+/** From everybody else to the region. */
+function around(network: Network, region: string): Direction[] {
+  const to = placeOf(network, region);
+  return [...network.regions, network.clients].filter((place) => place !== to).map((from) => ({ from, to }));
+}
+
+function amongRegions(network: Network, region: string): Direction[] {
+  return around(network, region).filter(({ from }) => from !== network.clients);
+}
+
+function both(directions: readonly Direction[]): Direction[] {
+  return [...directions, ...directions.map(turned)];
+}
+
+function turned({ from, to }: Direction): Direction {
+  return { from: to, to: from };
+}
+
+function placeOf(network: Network, region: string): NetworkPlace {
+  const found = network.regions.find(({ name }) => name === region);
+  if (!found) throw new Error(`no network of ${region}`);
+  return found;
+}
+
+function pidsOf(world: World, region: string, what: string): number[] {
+  const own = world
+    .of(region)
+    .flatMap((one) => (one.pid === null ? [] : [{ pid: one.pid, role: one.spec.role }]));
+  const postgres = world.postgresOf(region);
+  if (what === "postgres") return [...postgres];
+  if (what === "everything") return [...own.map(({ pid }) => pid), ...postgres];
+  return own.filter(({ role }) => role === what).map(({ pid }) => pid);
+}
+
+/** A process that outlives the lab: SIGCONT for what goes on anyway does no harm. */
+function continueLater(pids: readonly number[], forMs: number): void {
+  const script = `sleep ${(forMs / 1000).toFixed(3)}; kill -CONT ${pids.join(" ")} 2>/dev/null; true`;
+  spawn("sh", ["-c", script], { stdio: "ignore", detached: true }).unref();
+}
+
+function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

@@ -1,0 +1,59 @@
+/** Which member leads etcd, and how to make it another one: by the JSON gateway that every member has. */
+import type { LabLayout } from "../layout.ts";
+
+const withinMs = 2000;
+
+interface MemberStatus {
+  readonly region: string;
+  readonly id: string;
+  /** "0" or missing: it knows of none. */
+  readonly leader: string;
+}
+
+/** null: no majority of members names one. */
+export async function etcdLeader(layout: LabLayout): Promise<string | null> {
+  const members = await statuses(layout);
+  const votes = Map.groupBy(members, ({ leader }) => leader);
+  for (const [leader, voters] of votes)
+    if (voters.length > layout.regions.length / 2)
+      return members.find(({ id }) => id === leader)?.region ?? null;
+  return null;
+}
+
+/** Resolves when a majority of members names the region's; rejects after 10 s. */
+export async function moveEtcdLeader(layout: LabLayout, region: string): Promise<void> {
+  const until = performance.now() + 10_000;
+  while ((await etcdLeader(layout)) !== region) {
+    if (until < performance.now()) throw new Error(`the leadership of etcd could not be moved to ${region}`);
+    const members = await statuses(layout);
+    const target = members.find((member) => member.region === region);
+    const leader = members.find(({ id, leader }) => id === leader);
+    if (target && leader)
+      await ask(layout, leader.region, "transfer-leadership", { targetID: target.id }).catch(() => undefined);
+  }
+}
+
+async function statuses(layout: LabLayout): Promise<MemberStatus[]> {
+  const told = await Promise.all(
+    layout.regions.map(async ({ name }) => {
+      const status = (await ask(layout, name, "status", {}).catch(() => null)) as {
+        header?: { member_id?: string };
+        leader?: string;
+      } | null;
+      const id = status?.header?.member_id;
+      return id === undefined ? [] : [{ region: name, id, leader: status?.leader ?? "0" }];
+    }),
+  );
+  return told.flat();
+}
+
+async function ask(layout: LabLayout, region: string, method: string, body: object): Promise<unknown> {
+  const place = layout.regions.find(({ name }) => name === region);
+  const answer = await fetch(`http://${place?.host}:${place?.ports.etcdClient}/v3/maintenance/${method}`, {
+    method: "POST",
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(withinMs),
+  });
+  if (!answer.ok) throw new Error(`etcd in ${region} answered ${method} with ${answer.status}`);
+  return answer.json();
+}

@@ -1,0 +1,205 @@
+/** A lab of network regions: namespaces, etcd, PostgreSQL, agents, fencers, edges and the service; up, and down again. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { loadOrMakeSecrets, openStore } from "../../adapters/adapters.ts";
+import { timing } from "../../core/machine/timing.ts";
+import type { ProfileName } from "../../core/model/profile.ts";
+import type { Topology } from "../../core/model/topology.ts";
+import { layOut, regionNames } from "../layout.ts";
+import { Observer } from "../observer.ts";
+import { endForGood } from "../postgres-end.ts";
+import { untilRedundant } from "../rehearsal.ts";
+import { type LabState, writeState } from "../state-file.ts";
+import { prepareFolders, World } from "../world.ts";
+import {
+  describeNetwork,
+  leftOverNetworks,
+  makeNetwork,
+  type Network,
+  type NetworkRecord,
+  processesIn,
+  removeNetwork,
+  takeSlot,
+} from "./network.ts";
+import type { Scenario } from "./scenario.ts";
+
+/** One file a lab; it goes when the machine starts anew, as namespaces do. */
+export const labsFolder = "/run/holdfast-lab";
+const folderPrefix = "holdfast-lab-";
+
+export interface LabOptions {
+  readonly topology: Scenario["topology"];
+  readonly links: Scenario["links"];
+  /** What the service of the topology is to be judged by. */
+  readonly rtoMs: number;
+  readonly say: (text: string) => void;
+  /** Text in, topology out; throws with everything that is wrong. */
+  readonly compile: (text: string, file: string) => Topology;
+  readonly signal: AbortSignal;
+}
+
+export interface Lab {
+  readonly network: Network;
+  readonly world: World;
+  readonly observer: Observer;
+  readonly topology: Topology;
+  /** Where it is written down what runs here. */
+  readonly stateFile: string;
+  /** Everything ended and removed; resolves when it is so. */
+  close(): Promise<void>;
+}
+
+/** Everything up, redundant and routed; rejects, with everything ended and removed, when that does not come. */
+export async function startLab(options: LabOptions): Promise<Lab> {
+  const { say, signal } = options;
+  mkdirSync(labsFolder, { recursive: true, mode: 0o755 });
+  const slot = takeSlot();
+  const stateFile = stateFileOf(slot);
+  const network = describeNetwork(slot, regionNames);
+  const root = mkdtempSync(join(tmpdir(), folderPrefix));
+  writeState(stateFile, emptyState(network.record, root, options.topology.profile));
+  let world: World | null = null;
+  let observer: Observer | null = null;
+  const close = async () => {
+    await observer?.close();
+    await world?.close();
+    removeNetwork(network.record);
+    rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    rmSync(stateFile, { force: true });
+  };
+  try {
+    makeNetwork(network);
+    const layout = await layOut({
+      root,
+      profile: options.topology.profile,
+      witness: options.topology.witness,
+      store: "etcd",
+      rtoMs: options.rtoMs,
+      networks: Object.fromEntries(network.regions.map((place) => [place.name, place])),
+      ...(options.topology.replication === "asynchronous"
+        ? { replication: { kind: "asynchronous", rpoMs: options.topology.rpo } }
+        : {}),
+    });
+    prepareFolders(layout);
+    const topology = options.compile(layout.topologyText, layout.topologyFile);
+    const secrets = loadOrMakeSecrets(layout.secretsDir);
+    world = new World({
+      layout,
+      topology,
+      secrets: { token: secrets.token, publicKeys: secrets.publicKeys, appPassword: secrets.postgres.app },
+      withService: true,
+      say,
+      stateFile,
+      control: "",
+      removeFolder: true,
+      network: network.record,
+    });
+    say(`three regions: ${network.regions.map(({ name, address }) => `${name} ${address}`).join(", ")}`);
+    await world.start(signal);
+    observer = new Observer(
+      await openStore(topology, layout.secretsDir, timing(topology.profile).storeTimeoutMs),
+    );
+    say("processes are up; the first primary is made, its standbys are seeded");
+    await untilRedundant(observer, topology, 180_000, signal);
+    world.publish();
+    return { network, world, observer, topology, stateFile, close };
+  } catch (error) {
+    const tails = (world?.processes() ?? [])
+      .filter((one) => one.pid === null)
+      .map((one) => `--- the end of ${one.spec.logFile}\n${one.logTail(5)}`);
+    await close();
+    throw tails.length > 0 && !signal.aborted
+      ? new Error(`${(error as Error).message}\n${tails.join("\n")}`, { cause: error })
+      : error;
+  }
+}
+
+export interface FoundLab {
+  readonly slot: number;
+  readonly network: NetworkRecord;
+  /** null: only its namespaces are left. */
+  readonly state: LabState | null;
+  readonly isRunning: boolean;
+}
+
+/** Every lab of this machine, running or left behind. */
+export function findLabs(): FoundLab[] {
+  const found = new Map<number, FoundLab>();
+  for (const network of leftOverNetworks())
+    found.set(network.slot, { slot: network.slot, network, state: null, isRunning: false });
+  for (const file of filesIn(labsFolder)) {
+    const state = readState(join(labsFolder, file));
+    if (!state?.network) continue;
+    const { network } = state;
+    found.set(network.slot, { slot: network.slot, network, state, isRunning: isLab(state.pid) });
+  }
+  return [...found.values()].sort((a, b) => a.slot - b.slot);
+}
+
+/** Asked to end in order if it runs; what is left then is removed by force. */
+export async function takeDown(lab: FoundLab): Promise<void> {
+  const stateFile = stateFileOf(lab.slot);
+  if (lab.isRunning && lab.state) {
+    process.kill(lab.state.pid, "SIGTERM");
+    const until = performance.now() + 30_000;
+    while (isLab(lab.state.pid) && performance.now() < until) await sleep(100);
+    if (isLab(lab.state.pid)) process.kill(lab.state.pid, "SIGKILL");
+  }
+  const state = readState(stateFile) ?? lab.state;
+  // Whoever would start PostgreSQL again first; then PostgreSQL in order: what it keeps in shared memory goes with it.
+  const inside = new Set(processesIn(lab.network));
+  for (const { pid } of state?.processes ?? []) if (inside.has(pid)) process.kill(pid, "SIGKILL");
+  for (const { dataDir } of state?.members ?? []) await endForGood(dataDir).catch(() => undefined);
+  removeNetwork(lab.network);
+  const root = state === null ? null : dirname(state.topologyFile);
+  if (root !== null && basename(root).startsWith(folderPrefix))
+    rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  rmSync(stateFile, { force: true });
+}
+
+function stateFileOf(slot: number): string {
+  return join(labsFolder, `${slot}.json`);
+}
+
+function emptyState(network: NetworkRecord, root: string, profile: ProfileName): LabState {
+  return {
+    schema: 1,
+    pid: process.pid,
+    topologyFile: join(root, "holdfast.yaml"),
+    profile,
+    control: "",
+    tokenFile: join(root, "secrets", "token"),
+    network,
+    regions: [],
+    members: [],
+    processes: [],
+  };
+}
+
+function readState(file: string): LabState | null {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as LabState;
+  } catch {
+    return null;
+  }
+}
+
+function filesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => name.endsWith(".json"));
+  } catch {
+    return [];
+  }
+}
+
+/** Whether this id is still a lab's: ids are given anew, and we are about to end it. */
+function isLab(pid: number): boolean {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return words.includes("lab") && words.some((word) => /cli\.ts$|holdfast/.test(word));
+  } catch {
+    return false;
+  }
+}

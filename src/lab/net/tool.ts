@@ -1,0 +1,55 @@
+/** Runs the system's own tools (ip, nft, mount, ...), with a deadline and an error that says what was tried. */
+import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+
+/** Each of them takes some 5 ms; on a machine with a load of 30, half a second. */
+const withinMs = 10_000;
+
+/** Debian keeps these in folders that a user's PATH lacks, and `sudo` may not add them. */
+const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/** null: it is not installed. */
+export function findTool(name: string): string | null {
+  for (const folder of folders) {
+    if (folder === "") continue;
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Perhaps in the next folder.
+    }
+  }
+  return null;
+}
+
+export interface ToolRun {
+  readonly input?: string;
+}
+
+/** What it printed; throws when it did not succeed. */
+export function runTool(name: string, args: readonly string[], { input }: ToolRun = {}): string {
+  const told = tryTool(name, args, input === undefined ? {} : { input });
+  if (told.kind === "failed") throw new Error(told.because);
+  return told.output;
+}
+
+export type ToolOutcome =
+  | { readonly kind: "done"; readonly output: string }
+  | { readonly kind: "failed"; readonly because: string };
+
+export function tryTool(name: string, args: readonly string[], { input }: ToolRun = {}): ToolOutcome {
+  const path = findTool(name);
+  const line = [name, ...args].join(" ");
+  if (path === null) return { kind: "failed", because: `${line}: ${name} is not installed` };
+  const { status, signal, stdout, stderr, error } = spawnSync(path, args, {
+    encoding: "utf8",
+    timeout: withinMs,
+    killSignal: "SIGKILL",
+    ...(input === undefined ? {} : { input }),
+  });
+  if (status === 0) return { kind: "done", output: stdout };
+  const why = error?.message ?? (stderr.trim() || `ended with ${status ?? signal}`);
+  return { kind: "failed", because: `${line}: ${why}` };
+}
