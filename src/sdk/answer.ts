@@ -56,5 +56,6 @@ export function isKept(answer: Answer): boolean {
 
 /** The same answer, marked as one that was given before. */
 export function again(reply: Reply): Reply {
-  return { ...reply, headers: [...reply.headers, ["idempotency-replayed", "true"]] };
+  const others = reply.headers.filter(([name]) => name !== "idempotency-replayed");
+  return { ...reply, headers: [...others, ["idempotency-replayed", "true"]] };
 }

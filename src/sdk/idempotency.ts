@@ -82,7 +82,7 @@ const lookMs = { first: 20, last: 100 };
 
 interface UnderWay {
   readonly fingerprint: string;
-  readonly reply: Promise<Reply>;
+  readonly ended: Promise<Ended>;
 }
 
 export function createIdempotency<Session extends SqlSession>(
@@ -126,18 +126,20 @@ export function createIdempotency<Session extends SqlSession>(
       const first = underWay.get(remembered.id);
       if (first === undefined) return await begin(remembered, deadline, work);
       const leftMs = Math.max(0, deadline - performance.now());
-      const reply = await settledWithin(first.reply, leftMs);
-      if (reply === null) return inFlight;
+      const settled = await settledWithin(first.ended, leftMs);
+      if (settled === null) return inFlight;
       // I2. Of another request we learn only that it ended: whether its key is taken, the table tells.
-      if (first.fingerprint === fingerprint) return again(await reply.value);
+      if (first.fingerprint !== fingerprint) continue;
+      const ended = await settled.value;
+      return ended.kind === "answered" && ended.kept ? again(ended.reply) : tell(ended);
     }
   }
 
   async function begin(remembered: Remembered, deadline: number, work: Work<Session>): Promise<Reply> {
-    const reply = once(remembered, deadline, work);
-    underWay.set(remembered.id, { fingerprint: remembered.fingerprint, reply });
+    const ended = once(remembered, deadline, work);
+    underWay.set(remembered.id, { fingerprint: remembered.fingerprint, ended });
     try {
-      return await reply;
+      return tell(await ended);
     } finally {
       underWay.delete(remembered.id);
       sweepNowAndThen();
@@ -145,11 +147,10 @@ export function createIdempotency<Session extends SqlSession>(
   }
 
   /** I3. Looks again and again, and gives the session back in between. */
-  async function once(remembered: Remembered, deadline: number, work: Work<Session>): Promise<Reply> {
+  async function once(remembered: Remembered, deadline: number, work: Work<Session>): Promise<Ended> {
     for (let pauseMs = lookMs.first; ; pauseMs = Math.min(2 * pauseMs, lookMs.last)) {
       const ended = await runOnce(connect, limits, remembered, work);
-      if (ended.kind !== "in-flight") return tell(ended);
-      if (deadline <= performance.now() + pauseMs) return tell(ended);
+      if (ended.kind !== "in-flight" || deadline <= performance.now() + pauseMs) return ended;
       await sleep(pauseMs);
     }
   }

@@ -16,7 +16,8 @@ interface FlagObject {
 export type Flags = Readonly<Record<string, FlagValue>>;
 
 type Resolution<T> = Promise<{ value: T; variant: string; reason: string }>;
-type Handler = (details?: never) => unknown;
+// biome-ignore lint/suspicious/noExplicitAny: what OpenFeature hands to its handlers is its own affair.
+type Handler = (details?: any) => unknown;
 
 /** What OpenFeature asks of a provider's events. */
 interface FlagEvents {
@@ -139,7 +140,7 @@ function flagEvents(): FlagEvents {
       for (const handler of [...(handlers.get(event) ?? [])]) {
         try {
           // OpenFeature's own handlers may be asynchronous; what they throw is not the service's request's concern.
-          Promise.resolve(handler(details as never)).catch(() => undefined);
+          Promise.resolve(handler(details)).catch(() => undefined);
         } catch {
           // As above.
         }

@@ -26,7 +26,8 @@ import {
 } from "./session.ts";
 
 export type Ended =
-  | { readonly kind: "answered"; readonly reply: Reply }
+  /** `kept`: committed, and remembered where there is a key. */
+  | { readonly kind: "answered"; readonly reply: Reply; readonly kept: boolean }
   /** The key belongs to another request. */
   | { readonly kind: "reused" }
   /** Somebody else works under this key. `committing`: that work is done, and waits for standbys. */
@@ -140,7 +141,7 @@ async function runIn<Session extends SqlSession>(
     );
   if (!isKept(answer)) {
     await rollBack(session, statementWithinMs);
-    return { kind: "answered", reply };
+    return { kind: "answered", reply, kept: false };
   }
   if (remembered !== null) {
     const values = keepValues(remembered, reply, limits.keepMs);
@@ -177,7 +178,7 @@ async function commit(
   if ((results.at(-1)?.command ?? "COMMIT") !== "COMMIT")
     throw new Error("the transaction had failed before its COMMIT, and was rolled back");
   if (doubt.because !== null) return { kind: "unavailable", applied: "unknown", because: doubt.because };
-  return { kind: "answered", reply };
+  return { kind: "answered", reply, kept: true };
 }
 
 /** null: too late. */

@@ -14,7 +14,9 @@ before(async () => {
   postgres = await startPostgres();
   await postgres.sql(idempotencyMigration());
   await postgres.sql(idempotencyMigration());
-  await postgres.sql("CREATE TABLE things (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text NOT NULL)");
+  await postgres.sql(
+    "CREATE TABLE things (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text NOT NULL)",
+  );
   pool = new pg.Pool({ connectionString: postgres.url, max: 4 });
   pool.on("error", () => {});
 });
@@ -29,7 +31,9 @@ const bytes = Buffer.from(Array.from({ length: 512 }, (_, index) => index % 256)
 
 async function insert(session: pg.PoolClient, text: string) {
   const { name, how } = JSON.parse(text) as { name: string; how?: string };
-  const { rows } = await session.query<{ id: string }>("INSERT INTO things (name) VALUES ($1) RETURNING id", [name]);
+  const { rows } = await session.query<{ id: string }>("INSERT INTO things (name) VALUES ($1) RETURNING id", [
+    name,
+  ]);
   const id = rows[0]?.id as string;
   if (how === "throw") throw new Error("out of luck");
   if (how === "500") return { status: 500, body: { id } };

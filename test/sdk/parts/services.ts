@@ -35,7 +35,7 @@ export interface ServiceParts {
   readonly required?: boolean;
 }
 
-const scopeOfField = (value: unknown) => String(value ?? "");
+const scopeOfField = (value: string | string[] | null | undefined) => value?.toString() ?? "";
 
 /** Names -> how to start. Each answers `POST /things` once a key, and `GET /context` with its request's context. */
 export const frameworks = {
@@ -114,9 +114,11 @@ function expressApp({ idempotency, work, required }: ServiceParts, parses: boole
     }),
   );
   app.all("/context", async (_request, response) => void response.json(requestContext()));
-  app.use((error: unknown, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
-    response.status(500).send(String(error));
-  });
+  app.use(
+    (error: unknown, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
+      response.status(500).send(String(error));
+    },
+  );
   return app;
 }
 
