@@ -7,6 +7,7 @@ import type { Topology } from "../core/model/topology.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import type { Store } from "../ports/store.ts";
 import { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd.ts";
+import { askEtcdStatus, type EtcdStatus } from "./etcd/status.ts";
 import { refuseIfMoved } from "./migration/mark.ts";
 import { openSqliteStore } from "./sqlite/sqlite.ts";
 import { readFileIfAny, replaceFile } from "./system/atomic-file.ts";
@@ -23,8 +24,12 @@ export { AgentClient } from "./http/agent-client.ts";
 export { PeersClient } from "./http/peers-client.ts";
 export { HttpProber } from "./http/prober.ts";
 export { migrate, undo } from "./migration/migrate.ts";
+export { discover } from "./postgres/binaries.ts";
 export { openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";
+export { sightAgent } from "./survey/clock.ts";
+export { lookAtParts, nearestFolder, timeFsync } from "./survey/host.ts";
+export { timeCommits, timeReads } from "./survey/store.ts";
 export { systemClock } from "./system/clock.ts";
 export { findFreePorts } from "./system/free-port.ts";
 export { FileJournal } from "./system/journal.ts";
@@ -110,6 +115,16 @@ export function openMarkedStore(
     default:
       return store satisfies never;
   }
+}
+
+/** Of each endpoint; null: no answer. */
+export function askEtcd(
+  endpoints: readonly string[],
+  secretsDir: string,
+  timeoutMs: number,
+): Promise<readonly (EtcdStatus | null)[]> {
+  const options = { endpoints, callTimeoutMs: timeoutMs, ...etcdAccess(secretsDir) };
+  return Promise.all(endpoints.map((endpoint) => askEtcdStatus(options, endpoint, timeoutMs)));
 }
 
 function etcdAccess(folder: string): Pick<EtcdStoreOptions, "tls" | "credentials"> {

@@ -6,6 +6,7 @@ import * as approve from "./commands/approve.ts";
 import * as check from "./commands/check.ts";
 import * as demo from "./commands/demo.ts";
 import * as diff from "./commands/diff.ts";
+import * as doctor from "./commands/doctor.ts";
 import * as drill from "./commands/drill.ts";
 import * as edge from "./commands/edge.ts";
 import * as failback from "./commands/failback.ts";
@@ -34,6 +35,7 @@ const commands = [
   lab,
   validate,
   check,
+  doctor,
   schema,
   replay,
   sim,

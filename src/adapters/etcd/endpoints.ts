@@ -12,7 +12,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { EtcdFailure, type Failure, toFailure } from "./failure.ts";
-import { Auth, KV, Watch } from "./generated/etcd_pb.js";
+import { Auth, KV, Maintenance, Watch } from "./generated/etcd_pb.js";
 
 export interface EndpointsOptions {
   /** Such as `https://10.0.0.1:2379`; at least one. */
@@ -28,6 +28,7 @@ export interface Clients {
   readonly kv: Client<typeof KV>;
   readonly watch: Client<typeof Watch>;
   readonly auth: Client<typeof Auth>;
+  readonly maintenance: Client<typeof Maintenance>;
 }
 
 interface Connection extends Clients {
@@ -215,6 +216,7 @@ export class Endpoints {
       kv: createClient(KV, transport),
       watch: createClient(Watch, transport),
       auth: createClient(Auth, transport),
+      maintenance: createClient(Maintenance, transport),
     };
     this.#connections.set(url, connection);
     return connection;

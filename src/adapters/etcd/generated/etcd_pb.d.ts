@@ -1,4 +1,4 @@
-// The part of etcd's API v3 that Holdfast speaks: what its KV, Watch and Auth services look like on the wire.
+// The part of etcd's API v3 that Holdfast speaks: what its KV, Watch, Auth and Maintenance services look like on the wire.
 //
 // The interface is etcd's: Copyright 2015 The etcd Authors, Apache License 2.0
 // (https://github.com/etcd-io/etcd, api/etcdserverpb/rpc.proto and api/mvccpb/kv.proto). Written down anew with only
@@ -576,6 +576,54 @@ export declare type AuthenticateResponse = Message<"etcdserverpb.AuthenticateRes
 export declare const AuthenticateResponseSchema: GenMessage<AuthenticateResponse>;
 
 /**
+ * @generated from message etcdserverpb.StatusRequest
+ */
+export declare type StatusRequest = Message<"etcdserverpb.StatusRequest"> & {
+};
+
+/**
+ * Describes the message etcdserverpb.StatusRequest.
+ * Use `create(StatusRequestSchema)` to create a new message.
+ */
+export declare const StatusRequestSchema: GenMessage<StatusRequest>;
+
+/**
+ * @generated from message etcdserverpb.StatusResponse
+ */
+export declare type StatusResponse = Message<"etcdserverpb.StatusResponse"> & {
+  /**
+   * @generated from field: etcdserverpb.ResponseHeader header = 1;
+   */
+  header?: ResponseHeader | undefined;
+
+  /**
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * @generated from field: int64 dbSize = 3;
+   */
+  dbSize: bigint;
+
+  /**
+   * @generated from field: uint64 leader = 4;
+   */
+  leader: bigint;
+
+  /**
+   * @generated from field: uint64 raftTerm = 6;
+   */
+  raftTerm: bigint;
+};
+
+/**
+ * Describes the message etcdserverpb.StatusResponse.
+ * Use `create(StatusResponseSchema)` to create a new message.
+ */
+export declare const StatusResponseSchema: GenMessage<StatusResponse>;
+
+/**
  * @generated from service etcdserverpb.KV
  */
 export declare const KV: GenService<{
@@ -622,6 +670,20 @@ export declare const Auth: GenService<{
     methodKind: "unary";
     input: typeof AuthenticateRequestSchema;
     output: typeof AuthenticateResponseSchema;
+  },
+}>;
+
+/**
+ * @generated from service etcdserverpb.Maintenance
+ */
+export declare const Maintenance: GenService<{
+  /**
+   * @generated from rpc etcdserverpb.Maintenance.Status
+   */
+  status: {
+    methodKind: "unary";
+    input: typeof StatusRequestSchema;
+    output: typeof StatusResponseSchema;
   },
 }>;
 
