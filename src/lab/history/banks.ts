@@ -1,7 +1,7 @@
 /** A bank: every snapshot keeps the sum and no account is overdrawn, and then the search, which misses no transfer. */
 import { type Checked, type Finding, finding, found } from "./finding.ts";
 import { type Linearized, linearize } from "./linearize.ts";
-import { bankModel } from "./models.ts";
+import { bankModel, slowBankModel } from "./models.ts";
 import { type BankRules, dueBy, mayWrite, type Operation, toldOf } from "./operation.ts";
 import { searchObject } from "./search.ts";
 
@@ -26,7 +26,9 @@ export function checkBank(
  * that it reads, and a look at the balances is one snapshot: what snapshot isolation leaves open cannot happen here.
  */
 export function searchBank(operations: readonly Operation[], rules: BankRules, stepsMax: number): Linearized {
-  return linearize(bankModel(rules), operations, stepsMax);
+  const result = linearize(bankModel(rules), operations, stepsMax);
+  if (result.kind !== "invalid" || rules.mayOverdraw) return result;
+  return linearize(slowBankModel(rules), operations, stepsMax);
 }
 
 function snapshotFindings(key: string, operation: Operation, rules: BankRules): readonly Finding[] {

@@ -2,7 +2,7 @@
  * Whether one object, seen by many clients, could have been a single one: the search for an order that explains all.
  *
  * After Wing and Gong 1993, with the memory of Lowe 2017 (a set of operations that led to a state need not be tried twice)
- * and four things more, each of which leaves the answer as it is:
+ * and five things more, each of which leaves the answer as it is:
  *
  * - W1. One that only looks is taken at once when it fits: later it could only fit worse. (Not one that writes what is there
  *   already: it may be needed later, when something else is.)
@@ -10,7 +10,9 @@
  *   one that needed fewer unknown ones is enough.
  * - W3. Ways that went far with few unknown ones are followed first. Each unknown one costs as much as `unknownCost`
  *   acknowledged ones, so that guesses are made near the place that needs one, and one guess before two.
- * - W4. The search ends after `stepsMax` steps, and says so: that is neither yes nor no.
+ * - W4. One of unknown outcome is only tried where one that may be next asks for it (`isAskedFor`): earlier it would say the
+ *   same, or nothing.
+ * - W5. The search ends after `stepsMax` steps, and says so: that is neither yes nor no.
  *
  * One operation is before another when its answer came before the other was sent; what touches is concurrent.
  */
@@ -24,6 +26,15 @@ export interface Model<State> {
   nameOf(state: State): string | number;
   /** The state after it; undefined: it cannot be so now, given what the client was told. */
   step(state: State, operation: Operation): State | undefined;
+  /**
+   * W4. Which of `unknown` are worth a try now: alone or with others of them they change what one of `candidates`, the
+   * acknowledged ones that may be next, would be told.
+   */
+  asksFor(
+    state: State,
+    candidates: readonly Operation[],
+    unknown: readonly Operation[],
+  ): (operation: Operation) => boolean;
 }
 
 export type Linearized =
@@ -59,13 +70,13 @@ export function linearize<State>(
 ): Linearized {
   const acknowledged = bySending(operations.filter(({ outcome }) => outcome.kind === "ok"));
   const unknown = bySending(operations.filter(({ outcome }) => outcome.kind === "unknown"));
-  const open = new OpenPlaces<State>(acknowledged.length, unknown.length);
+  const places = new OpenPlaces<State>(acknowledged.length, unknown.length);
   const seen = new SeenPlaces<State>(model);
-  open.add({ state: model.initial, low: 0, beyond: [], acknowledged: 0, unknown: 0n, guesses: 0 });
+  places.add({ state: model.initial, low: 0, beyond: [], acknowledged: 0, unknown: 0n, guesses: 0 });
 
   let steps = 0;
   let explained = 0;
-  for (let place = open.take(); place !== null; place = open.take()) {
+  for (let place = places.take(); place !== null; place = places.take()) {
     const { low, beyond, state } = place;
     explained = Math.max(explained, place.acknowledged);
     if (place.acknowledged === acknowledged.length) return { kind: "valid", steps };
@@ -90,19 +101,27 @@ export function linearize<State>(
       });
       if (isFree) break;
     }
-    if (!isFree)
-      for (const [index, operation] of unknown.entries()) {
-        if (before < operation.sentAt) break;
+    if (!isFree) {
+      const open = unknown.flatMap((operation, index) => {
         const bit = 1n << BigInt(index);
-        if ((place.unknown & bit) !== 0n) continue;
+        return operation.sentAt <= before && (place.unknown & bit) === 0n ? [{ operation, bit }] : [];
+      });
+      const isAskedFor = model.asksFor(
+        state,
+        candidates.map((one) => acknowledged[one] as Operation),
+        open.map(({ operation }) => operation),
+      );
+      for (const { operation, bit } of open) {
+        if (!isAskedFor(operation)) continue;
         steps++;
         const after = model.step(state, operation);
         // Without an effect it need not have been.
         if (after === undefined || after === state) continue;
         next.push({ ...place, state: after, unknown: place.unknown | bit, guesses: place.guesses + 1 });
       }
+    }
     // The last that is added is taken first: the one whose answer came first, then the others, then the guesses.
-    for (const one of next.reverse()) if (seen.isNew(one)) open.add(one);
+    for (const one of next.reverse()) if (seen.isNew(one)) places.add(one);
   }
   return { kind: "invalid", steps, explained };
 }

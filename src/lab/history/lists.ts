@@ -52,18 +52,34 @@ function longestRead(operations: readonly Operation[]): readonly number[] {
 function namedFindings(key: string, operations: readonly Operation[]): readonly Finding[] {
   const appends = operations.filter(({ ask }) => ask.kind === "append");
   const reads = operations.filter((operation) => valuesOf(operation) !== null);
+  const longest = longestRead(operations);
+  const isBeginning = (read: Operation) => valuesOf(read)?.every((value, place) => value === longest[place]);
+  const odd = reads.filter((read) => !isBeginning(read));
+  const longestBy = reads.find((read) => valuesOf(read) === longest);
+
+  // What the longest read has, its beginnings have.
   const appendOf = new Map(appends.map((append) => [elementOf(append), append]));
-  const findings = reads.flatMap((read) => contentFindings(key, read, appendOf));
+  const content = [...(longestBy ? [longestBy] : []), ...odd];
+  const findings = content.flatMap((read) => contentFindings(key, read, appendOf));
   if (findings.length > 0) return findings;
 
-  const missing = missingFindings(key, reads, appends);
+  const places = new Map(longest.map((value, place) => [value, place]));
+  const missing = missingFindings(
+    key,
+    reads.map((read): Content => {
+      const values = valuesOf(read) ?? [];
+      const own = odd.includes(read) ? new Set(values) : null;
+      return {
+        read,
+        has: (value) => own?.has(value) ?? (places.get(value) ?? values.length) < values.length,
+      };
+    }),
+    appends,
+  );
   if (missing.length > 0) return missing;
 
-  const longest = longestRead(operations);
-  const longestBy = reads.find((read) => valuesOf(read) === longest);
-  const split = reads.filter((read) => valuesOf(read)?.some((value, place) => value !== longest[place]));
-  if (split.length > 0)
-    return split.map((read) =>
+  if (odd.length > 0)
+    return odd.map((read) =>
       finding("split-order", key, "no single list can have been read as both", [read, longestBy ?? read]),
     );
 
@@ -105,22 +121,26 @@ function contentFindings(
   return findings;
 }
 
+interface Content {
+  readonly read: Operation;
+  has(value: number): boolean;
+}
+
 /** What was acknowledged before a read was sent, and is not in it: each element once, by the first read without it. */
 function missingFindings(
   key: string,
-  reads: readonly Operation[],
+  contents: readonly Content[],
   appends: readonly Operation[],
 ): readonly Finding[] {
-  const contents = reads.map((read) => ({ read, values: new Set(valuesOf(read)) }));
-  const last = contents.reduce<(typeof contents)[number] | null>(
+  const last = contents.reduce<Content | null>(
     (late, one) => (late === null || late.read.sentAt <= one.read.sentAt ? one : late),
     null,
   );
   return appends.flatMap((append): Finding[] => {
     const value = elementOf(append);
-    const without = contents.find(({ read, values }) => dueBy(append) < read.sentAt && !values.has(value));
+    const without = contents.find(({ read, has }) => dueBy(append) < read.sentAt && !has(value));
     if (without === undefined || last === null) return [];
-    return last.values.has(value)
+    return last.has(value)
       ? [
           finding("stale-read", key, `${value} was acknowledged before the read was sent`, [
             append,

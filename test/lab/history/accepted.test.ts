@@ -93,8 +93,8 @@ const good: readonly { readonly name: string; readonly story: string; readonly b
     story: `
       a 0-10 write r 1 : ok
       b 0-10 write r 1 : ok
-      b 0-10 swap r 1 2 : yes
-      a 10-20 read r : 1`,
+      c 0-10 swap r 1 2 : yes
+      a 20-30 read r : 1`,
   },
   {
     name: "a failed write that is never seen",

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { checkBank } from "../../../src/lab/history/banks.ts";
+import { checkBank, searchBank } from "../../../src/lab/history/banks.ts";
 import { linearize, type Model } from "../../../src/lab/history/linearize.ts";
 import { checkList } from "../../../src/lab/history/lists.ts";
 import { bankModel, registerModel } from "../../../src/lab/history/models.ts";
@@ -240,7 +240,7 @@ test("the search of a register says what trying every order says", () => {
 
 test("the search of a bank says what trying every order says", () => {
   const model = bankModel(rules);
-  agrees(model, (some) => linearize(model, some, stepsMax).kind, bankAsk, fc.nat(3));
+  agrees(model, (some) => searchBank(some, rules, stepsMax).kind, bankAsk, fc.nat(3));
 });
 
 test("what is called a witness is bad by itself, and nothing in it could be weakened", () => {
