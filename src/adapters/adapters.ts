@@ -3,16 +3,21 @@ import { createPublicKey } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
-import type { Topology } from "../core/model/topology.ts";
+import type { ForeignRouter, Topology } from "../core/model/topology.ts";
+import { accept } from "../core/traffic/accept.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
+import { orderTargets } from "../core/traffic/choose.ts";
+import type { Router } from "../ports/router.ts";
 import type { Store } from "../ports/store.ts";
 import { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd.ts";
 import { askEtcdStatus, type EtcdStatus } from "./etcd/status.ts";
 import { refuseIfMoved } from "./migration/mark.ts";
+import { HaproxyRouter } from "./haproxy/haproxy-router.ts";
+import { configPathOf, layoutFor, prepareFiles } from "./haproxy/prepare.ts";
 import { openSqliteStore } from "./sqlite/sqlite.ts";
 import { readFileIfAny, replaceFile } from "./system/atomic-file.ts";
 import { digest } from "./system/digest.ts";
-import { loadOrMakeSigningKey, type SigningKey } from "./system/keys.ts";
+import { loadOrMakeSigningKey, type SigningKey, verifyingKeys } from "./system/keys.ts";
 import { makeId } from "./system/random.ts";
 import { loadOrMakeToken } from "./system/token.ts";
 
@@ -87,6 +92,40 @@ const openTimeoutMs = 5000;
 /** For people, and to know a store again: `etcd at http://a:2379, http://b:2379`. */
 export function placeOf(store: Topology["store"]): string {
   return store.kind === "embedded" ? store.path : `etcd at ${[...store.endpoints].sort().join(", ")}`;
+}
+
+/** Whom the agent of its region tells of tables. */
+export function openForeignRouter(topology: Topology, router: ForeignRouter, key: SigningKey): Router {
+  const keys = verifyingKeys([key.publicKey]);
+  switch (router.kind) {
+    case "haproxy":
+      return new HaproxyRouter(layoutFor(topology, router), {
+        verify: ({ table, keyId, signature }) =>
+          keys.verify(canonicalJson(table), keyId, signature)
+            ? ""
+            : `the signature by ${keyId} does not fit the table`,
+        accept: (current, next) => accept(current, next, digest),
+        order: (table, { targets, allow }) =>
+          orderTargets({ table, targets, allow, ownRegion: router.region, isEjected: () => false }),
+      });
+    default:
+      return router.kind satisfies never;
+  }
+}
+
+/** What it is started with; `written`: it is new, and one that runs must be reloaded once to have its slots. */
+export async function prepareForeignRouter(
+  topology: Topology,
+  router: ForeignRouter,
+): Promise<{ readonly path: string; readonly outcome: "written" | "unchanged" }> {
+  switch (router.kind) {
+    case "haproxy": {
+      const layout = layoutFor(topology, router);
+      return { outcome: await prepareFiles(layout), path: configPathOf(layout) };
+    }
+    default:
+      return router.kind satisfies never;
+  }
 }
 
 /**

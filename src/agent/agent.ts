@@ -10,7 +10,7 @@ import type { PeerAnswer, PeerQuestion } from "../ports/peers.ts";
 import { createController } from "./controller.ts";
 import type { AgentParts } from "./parts.ts";
 import { createPerformer } from "./perform.ts";
-import { inspectRound, probeRound, type Round } from "./rounds.ts";
+import { inspectRound, probeRound, type Round, startRound } from "./rounds.ts";
 import { watchStore } from "./watching.ts";
 
 export interface AgentOptions {
@@ -37,6 +37,9 @@ export interface Agent {
 
 /** What PostgreSQL is looked at with in between: a crash is seen within this and the time of one connection refused. */
 const inspectMs = 100;
+
+/** What somebody changed at a data plane by hand, or one that lost its disk, is put right within this. */
+const planesEveryMs = 5000;
 
 export function startAgent(options: AgentOptions): Agent {
   const { topology, region, parts } = options;
@@ -90,6 +93,11 @@ export function startAgent(options: AgentOptions): Agent {
       `service ${service.name}`,
       probeRound(parts, service, Math.max(500, topology.profile.renewMs), controller.tell, stopping.signal),
     );
+
+  rounds.set(
+    "data planes",
+    startRound(planesEveryMs, () => parts.planes.check(stopping.signal), stopping.signal),
+  );
 
   return {
     state: controller.state,

@@ -61,6 +61,7 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
         : { ready: false, because: `the control store has not answered for ${Math.round(unseenMs)} ms` };
     },
     status: () => viewStatus(agent.state(), clock.now()),
+    routers: () => parts.planes.view(AbortSignal.timeout(readTimeoutMs)),
     submit,
     request: (id) => agent.state().requests[id]?.record ?? null,
     incidents: async () =>

@@ -7,8 +7,10 @@ import type { Fencer } from "../ports/fencer.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Peers } from "../ports/peers.ts";
 import type { Prober } from "../ports/prober.ts";
-import type { Gate, Router } from "../ports/router.ts";
+import type { Gate } from "../ports/router.ts";
 import type { Store } from "../ports/store.ts";
+import type { Log } from "./log.ts";
+import type { Planes } from "./planes.ts";
 
 export interface AgentParts {
   readonly clock: Clock;
@@ -16,7 +18,7 @@ export interface AgentParts {
   /** The members in this region. */
   readonly members: ReadonlyMap<MemberName, MemberParts>;
   /** The data planes of this region: all of them take each table. */
-  readonly routers: readonly Router[];
+  readonly planes: Planes;
   readonly peers: Peers;
   readonly prober: Prober;
   readonly journal: Journal;
@@ -31,9 +33,3 @@ export interface MemberParts {
   /** Null where no client enters through a gate of ours. */
   readonly gate: Gate | null;
 }
-
-export type Log = (
-  level: "info" | "warning" | "alarm",
-  text: string,
-  fields?: Readonly<Record<string, unknown>>,
-) => void;

@@ -180,20 +180,9 @@ export function createPerformer(options: PerformerOptions): Performer {
     tell({ kind: "validated", id, ok: problems.length === 0, because: problems.join("; ") });
   };
 
-  const apply = async (command: Extract<Command, { kind: "apply-table" }>) => {
-    const outcomes = await Promise.all(
-      parts.routers.map((router) => router.apply(command.table, within(2000))),
-    );
-    const { generation } = command.table.table;
-    const behind = outcomes.filter((outcome) => outcome.kind === "refused" || outcome.kind === "unknown");
-    for (const outcome of behind)
-      if (outcome.kind === "refused" && outcome.generation < generation)
-        parts.log("alarm", `a data plane refused table ${generation}: ${outcome.because}`);
-    const all = outcomes.every(
-      (outcome) =>
-        outcome.kind !== "unknown" && (outcome.kind !== "refused" || outcome.generation >= generation),
-    );
-    if (all) tell({ kind: "table-applied", generation });
+  const apply = async ({ table }: Extract<Command, { kind: "apply-table" }>) => {
+    if (await parts.planes.apply(table, within(2000)))
+      tell({ kind: "table-applied", generation: table.table.generation });
   };
 
   const perform = (command: Command): void => {

@@ -3,7 +3,7 @@ import type { AgentEventBody } from "../core/machine/event.ts";
 import { recordKeys } from "../core/model/record.ts";
 import type { Store, StoredRecord } from "../ports/store.ts";
 import { decodeRecord } from "./decode.ts";
-import type { Log } from "./parts.ts";
+import type { Log } from "./log.ts";
 
 /** Resolves when the signal aborts. */
 export async function watchStore(

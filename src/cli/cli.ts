@@ -15,6 +15,7 @@ import * as fencer from "./commands/fencer.ts";
 import * as incidents from "./commands/incidents.ts";
 import * as lab from "./commands/lab.ts";
 import * as replay from "./commands/replay.ts";
+import * as routers from "./commands/routers.ts";
 import * as schema from "./commands/schema.ts";
 import * as sim from "./commands/sim.ts";
 import * as status from "./commands/status.ts";
@@ -26,6 +27,7 @@ import { exit, exitHelp, exitWith } from "./exit.ts";
 const commands = [
   demo,
   status,
+  routers,
   incidents,
   switchover,
   failback,

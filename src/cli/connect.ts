@@ -39,7 +39,15 @@ export function withConnection(command: Command): Command {
 export interface Connection {
   /** Asks one agent after the other until one answers; an answer that refuses is an answer. */
   ask<T>(question: (client: AgentClient) => Promise<T>): Promise<T>;
+  /** Asks all of them at once; `because` says why one did not answer. */
+  askEach<T>(question: (client: AgentClient) => Promise<T>): Promise<readonly EachAnswer<T>[]>;
   readonly state: LabState | null;
+}
+
+export interface EachAnswer<T> {
+  readonly region: string;
+  readonly answer: T | null;
+  readonly because: string;
 }
 
 /** null: after telling why, and setting the exit code. */
@@ -105,6 +113,20 @@ function connectionTo(
   }
   return {
     state,
+    askEach: (question) =>
+      Promise.all(
+        chosen.map(async ({ name: region, address }) => {
+          const client = new AgentClient({ address, token, timeoutMs: 3000 });
+          try {
+            return { region, answer: await question(client), because: "" };
+          } catch (error) {
+            if (!(error instanceof HoldfastError) || error.code !== "HOLDFAST_AGENT_UNREACHABLE") throw error;
+            return { region, answer: null, because: error.message };
+          } finally {
+            await client.close();
+          }
+        }),
+      ),
     async ask(question) {
       const silent: string[] = [];
       for (const { name, address } of chosen) {

@@ -10,21 +10,25 @@ import {
   HttpProber,
   loadOrMakeSecrets,
   makeId,
+  openForeignRouter,
   openMember,
   openStore,
   PeersClient,
+  prepareForeignRouter,
   signerOf,
   systemClock,
 } from "../adapters/adapters.ts";
 import { type Agent, startAgent } from "../agent/agent.ts";
 import { createApi } from "../agent/api/api.ts";
 import { createHandlers } from "../agent/handlers.ts";
-import type { AgentParts, Log, MemberParts } from "../agent/parts.ts";
+import type { Log } from "../agent/log.ts";
+import type { AgentParts, MemberParts } from "../agent/parts.ts";
+import { createPlanes } from "../agent/planes.ts";
 import { createRecorder } from "../agent/record.ts";
 import { fencerSocket, membersIn } from "../agent/units.ts";
 import { timing } from "../core/machine/timing.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
-import type { Topology } from "../core/model/topology.ts";
+import type { ForeignRouter, Topology } from "../core/model/topology.ts";
 
 export interface RunAgentOptions {
   readonly topology: Topology;
@@ -49,6 +53,8 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const store = await openStore(topology, options.secretsDir, timing(topology.profile).storeTimeoutMs);
   const journal = new FileJournal({ path: options.journalFile });
   const edges = topology.edges.filter((edge) => edge.region === region);
+  const routers = (topology.routers ?? []).filter((router) => router.region === region);
+  await prepareRouters(topology, routers, log);
   const gateEdge = edges[0];
   const members = new Map<string, MemberParts>();
   for (const member of membersIn(topology, region)) {
@@ -72,7 +78,23 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     clock: systemClock,
     store,
     members,
-    routers: edges.map((edge) => new EdgeRouter({ admin: edge.admin, token: secrets.token })),
+    planes: createPlanes({
+      region,
+      clock: systemClock,
+      log,
+      planes: [
+        ...edges.map((edge) => ({
+          name: edge.name,
+          kind: "edge" as const,
+          router: new EdgeRouter({ admin: edge.admin, token: secrets.token }),
+        })),
+        ...routers.map((router) => ({
+          name: router.name,
+          kind: router.kind,
+          router: openForeignRouter(topology, router, secrets.signingKey),
+        })),
+      ],
+    }),
     peers: new PeersClient({
       agents: Object.fromEntries(topology.regions.map((one) => [one.name, one.agent])),
       token: secrets.token,
@@ -119,15 +141,30 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   await new Promise<void>((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));
   await api.close();
   await agent.close();
-  await Promise.all([
-    parts.peers.close(),
-    parts.prober.close(),
-    ...parts.routers.map((router) => router.close()),
-  ]);
+  await Promise.all([parts.peers.close(), parts.prober.close(), parts.planes.close()]);
   await journal.close();
   await store.close();
   for (const unit of members.values())
     await Promise.all([unit.database.close(), unit.fencer.close(), unit.gate?.close()]);
   await logger.flush(500);
   process.exit(0);
+}
+
+/** An agent that cannot write them goes on: its members and edges matter more, and the data plane is told of as it is. */
+async function prepareRouters(
+  topology: Topology,
+  routers: readonly ForeignRouter[],
+  log: Log,
+): Promise<void> {
+  for (const router of routers) {
+    try {
+      const { path, outcome } = await prepareForeignRouter(topology, router);
+      if (outcome === "written")
+        log("warning", `${path} is new: start ${router.kind} with it, or reload it once`, {
+          router: router.name,
+        });
+    } catch (error) {
+      log("alarm", `cannot prepare ${router.kind} for ${router.name}`, { error: String(error) });
+    }
+  }
 }

@@ -1,5 +1,6 @@
 /** What we ask of a data plane: to take a routing table, and to tell which one it goes by. */
 import type { Epoch, Generation, MemberName } from "../core/model/id.ts";
+import type { Abilities, PlaneSight } from "../core/model/plane.ts";
 import type { SignedTable } from "../core/model/routing.ts";
 import type { InstantMs } from "../core/model/time.ts";
 
@@ -12,9 +13,13 @@ export type ApplyOutcome =
   | { readonly kind: "unknown"; readonly because: string };
 
 export interface Router {
+  /** What it can do of what a table asks for. */
+  readonly abilities: Abilities;
   apply(table: SignedTable, signal: AbortSignal): Promise<ApplyOutcome>;
   /** The table that the sink goes by; null: none yet. */
   current(signal: AbortSignal): Promise<SignedTable | null>;
+  /** What it goes by, asked of the data plane itself and changing nothing. Rejects when it does not answer. */
+  look(signal: AbortSignal): Promise<PlaneSight>;
   close(): Promise<void>;
 }
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { suite, test } from "node:test";
+import { abilityNames } from "../../src/core/model/plane.ts";
 import type { RoutingTable, SignedTable } from "../../src/core/model/routing.ts";
 import { signTable } from "../../src/edge/signature.ts";
 import type { Router } from "../../src/ports/router.ts";
@@ -55,6 +56,19 @@ export function routerContract(
 
     inCase("before the first table there is none", async ({ router }) => {
       assert.equal(await router.current(deadline()), null);
+    });
+
+    inCase("it says what it goes by, and that it does nothing else", async ({ router, make }) => {
+      assert.deepEqual(await router.look(deadline()), { table: null, drift: [] });
+      const first = signed(make(1));
+      await router.apply(first, deadline());
+      const { epoch, generation, digest } = first.table;
+      assert.deepEqual(await router.look(deadline()), { table: { epoch, generation, digest }, drift: [] });
+    });
+
+    inCase("it answers for every ability that a table can ask for", async ({ router }) => {
+      assert.deepEqual(Object.keys(router.abilities), [...abilityNames]);
+      for (const [name, { how }] of Object.entries(router.abilities)) assert.ok(how.length > 10, name);
     });
 
     inCase(

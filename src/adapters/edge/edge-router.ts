@@ -1,10 +1,29 @@
 /** The port `router` answered by our own edge. */
 import type { RegionName } from "../../core/model/id.ts";
+import type { Abilities, PlaneSight, TableMark } from "../../core/model/plane.ts";
 import type { SignedTable } from "../../core/model/routing.ts";
 import type { ApplyOutcome, Router } from "../../ports/router.ts";
 import { AdminClient, type EdgeClientOptions } from "./admin-client.ts";
 
+const yes = (how: string) => ({ can: "yes", how }) as const;
+
+const abilities: Abilities = {
+  shift: yes("new requests go by a table as soon as it is on disk"),
+  restart: yes("starts into its last table with nobody to ask"),
+  fence: yes("what is under way in a fenced or forbidden region is ended"),
+  modes: yes("rw, ro, static, off"),
+  repeat: yes("what is safe to repeat, within the retry budget"),
+  breaker: yes("ejects a target after failures, probes it before it comes back"),
+  hold: yes("unsafe requests wait, unsent, while a writer changes"),
+  weights: yes("instances of a region share by weight"),
+  classes: yes("sheds the lowest class first"),
+  stale: yes("answers from kept content when every target is bad"),
+  tcp: yes("connects to the gate of the current writer"),
+  gates: yes("beside each member of its region"),
+};
+
 export class EdgeRouter implements Router {
+  readonly abilities = abilities;
   readonly #client: AdminClient;
 
   constructor(options: EdgeClientOptions) {
@@ -18,6 +37,15 @@ export class EdgeRouter implements Router {
   async current(signal: AbortSignal): Promise<SignedTable | null> {
     const { body } = await this.#client.call("GET", "/v1/table", undefined, signal);
     return body as SignedTable | null;
+  }
+
+  /** No drift: an edge does what its table says, and nobody can change one without the other. */
+  async look(signal: AbortSignal): Promise<PlaneSight> {
+    const { body } = await this.#client.call("GET", "/v1/state", undefined, signal);
+    const { table } = body as { readonly table: TableMark | null };
+    if (table === null) return { table, drift: [] };
+    const { epoch, generation, digest } = table;
+    return { table: { epoch, generation, digest }, drift: [] };
   }
 
   /** Lays a table that evacuates `region` ready on the edge's disk. It is void once the edge has a newer one. */

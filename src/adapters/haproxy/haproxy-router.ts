@@ -6,14 +6,16 @@
  * - H1. What is to serve is let in before what is not to serve is taken out: never empty in between.
  * - H2. What HAProxy says afterwards is compared with what was wanted; a difference is mended, or told as `unknown`.
  *
- * HAProxy has no hold and no levels: while a writer changes, requests fail fast with the service's own 503.
+ * What it cannot do of what a table asks for stands in `abilities.ts`.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Abilities, PlaneSight } from "../../core/model/plane.ts";
 import type { SignedTable } from "../../core/model/routing.ts";
 import type { ApplyOutcome, Router } from "../../ports/router.ts";
+import { haproxyAbilities } from "./abilities.ts";
 import { writeWhole } from "./files.ts";
-import { type HaproxyLayout, mapPathOf, type Slot, slotsOf, socketPathOf, statePathOf } from "./layout.ts";
+import { type HaproxyLayout, mapPathOf, type Slot, socketPathOf, statePathOf } from "./layout.ts";
 import { withLock } from "./lock.ts";
 import { commandMaxBytes, HaproxyError, RuntimeSocket } from "./runtime-socket.ts";
 import { type OrderTargets, type SlotState, type Wanted, wantedBy } from "./wanted.ts";
@@ -32,9 +34,13 @@ export interface TableRules {
 const tableName = "table.json";
 
 export class HaproxyRouter implements Router {
+  readonly abilities: Abilities = haproxyAbilities;
   readonly #layout: HaproxyLayout;
   readonly #rules: TableRules;
   readonly #socket: RuntimeSocket;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** What was read last: a table of a thousand services takes 30 ms to verify. */
+  #lastRead: { readonly text: string; readonly signed: SignedTable } | null = null;
 
   constructor(layout: HaproxyLayout, rules: TableRules) {
     this.#layout = layout;
@@ -44,7 +50,7 @@ export class HaproxyRouter implements Router {
 
   async apply(signed: SignedTable, signal: AbortSignal): Promise<ApplyOutcome> {
     try {
-      return await withLock(this.#layout.folder, signal, () => this.#apply(signed, signal));
+      return await this.#inTurn(signal, () => this.#apply(signed, signal));
     } catch (error) {
       return { kind: "unknown", because: (error as Error).message };
     }
@@ -52,23 +58,37 @@ export class HaproxyRouter implements Router {
 
   /** The table that was kept last. Mends HAProxy if it goes by another. */
   async current(signal: AbortSignal): Promise<SignedTable | null> {
-    return withLock(this.#layout.folder, signal, async () => {
+    return this.#inTurn(signal, async () => {
       const kept = await this.#kept();
       if (kept) await this.#enact(kept, signal);
       return kept;
     });
   }
 
-  /** What HAProxy does otherwise than the kept table says; empty: nothing. */
-  async drift(signal: AbortSignal): Promise<readonly string[]> {
+  /** H2, without mending. */
+  async look(signal: AbortSignal): Promise<PlaneSight> {
     const kept = await this.#kept();
-    if (!kept) return [];
+    // Also with no table kept: whether it answers is the first thing that is asked.
+    if (!kept) await this.#socket.ask("show info", signal);
+    if (!kept) return { table: null, drift: [] };
+    const { epoch, generation, digest } = kept.table;
     const wanted = wantedBy(this.#layout, kept.table, this.#rules.order);
-    return typeof wanted === "string" ? [wanted] : this.#differences(wanted, signal);
+    const drift = typeof wanted === "string" ? [wanted] : await this.#differences(wanted, signal);
+    return { table: { epoch, generation, digest }, drift };
   }
 
   async close(): Promise<void> {
     // Each command has a connection of its own: there is nothing to close.
+  }
+
+  /** First in line here, then across processes: those who wait for the lock look at a file over and over. */
+  #inTurn<T>(signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => {
+      signal.throwIfAborted();
+      return withLock(this.#layout.folder, signal, task);
+    });
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   async #apply(signed: SignedTable, signal: AbortSignal): Promise<ApplyOutcome> {
@@ -97,10 +117,12 @@ export class HaproxyRouter implements Router {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
       throw error;
     }
+    if (this.#lastRead?.text === text) return this.#lastRead.signed;
     const signed = JSON.parse(text) as SignedTable;
     const invalid = this.#rules.verify(signed);
     if (invalid !== "")
       throw new HaproxyError("HOLDFAST_HAPROXY_REPLY", `the kept table is not ours: ${invalid}`);
+    this.#lastRead = { text, signed };
     return signed;
   }
 
@@ -111,11 +133,19 @@ export class HaproxyRouter implements Router {
     const found = readStates(await this.#socket.ask("show servers state", signal));
     const changed = [...wanted.slots].filter(([slot, state]) => !isAsWanted(found.get(nameOf(slot)), state));
     // H1.
-    for (const [slot, state] of changed)
-      if (state.kind === "ready") await this.#letIn(slot, state.weight, signal);
+    const letIn = changed.flatMap(([slot, state]) =>
+      state.kind === "ready"
+        ? [`set server ${nameOf(slot)} weight ${state.weight}`, `set server ${nameOf(slot)} state ready`]
+        : [],
+    );
+    await this.#socket.orderAll(letIn, signal);
     await this.#replaceMap(wanted.entries, signal);
-    for (const [slot, state] of changed)
-      if (state.kind === "maint") await this.#takeOut(slot, state.cut, signal);
+    const takeOut = changed.flatMap(([slot, state]) => {
+      if (state.kind !== "maint") return [];
+      const out = `set server ${nameOf(slot)} state maint`;
+      return state.cut ? [out, `shutdown sessions server ${nameOf(slot)}`] : [out];
+    });
+    await this.#socket.orderAll(takeOut, signal);
     const left = await this.#differences(wanted, signal);
     if (left.length > 0)
       throw new HaproxyError(
@@ -124,16 +154,6 @@ export class HaproxyRouter implements Router {
       );
     await writeWhole(mapPathOf(this.#layout), mapText(wanted.entries));
     await writeWhole(statePathOf(this.#layout), await this.#socket.ask("show servers state", signal));
-  }
-
-  async #letIn(slot: Slot, weight: number, signal: AbortSignal): Promise<void> {
-    await this.#socket.order(`set server ${nameOf(slot)} weight ${weight}`, signal);
-    await this.#socket.order(`set server ${nameOf(slot)} state ready`, signal);
-  }
-
-  async #takeOut(slot: Slot, cut: boolean, signal: AbortSignal): Promise<void> {
-    await this.#socket.order(`set server ${nameOf(slot)} state maint`, signal);
-    if (cut) await this.#socket.order(`shutdown sessions server ${nameOf(slot)}`, signal);
   }
 
   /** In one step for HAProxy: a new version is filled in pieces, counted, and only then committed. */
@@ -171,16 +191,7 @@ export class HaproxyRouter implements Router {
   }
 }
 
-/** What has to be on disk before HAProxy starts for the first time. */
-export async function prepareFiles(layout: HaproxyLayout, configText: string): Promise<void> {
-  const begin = new Map(layout.services.map(({ name }) => [`service/${name}`, "off"]));
-  await writeWhole(mapPathOf(layout), mapText(begin));
-  await writeWhole(statePathOf(layout), "1\n");
-  await writeWhole(join(layout.folder, "haproxy.cfg"), configText);
-  if (slotsOf(layout).length === 0) throw new Error("a layout without any target would serve nothing");
-}
-
-function mapText(entries: ReadonlyMap<string, string>): string {
+export function mapText(entries: ReadonlyMap<string, string>): string {
   return [...entries].map(([key, value]) => `${key} ${value}\n`).join("");
 }
 

@@ -4,11 +4,13 @@
  * A failover changes states of slots and entries of the map, never this text: a reload takes 53 ms and resets connections
  * (FACTS), and can fail.
  */
-import type { RegionName, ServiceName } from "../../core/model/id.ts";
+import type { EdgeName, RegionName, ServiceName } from "../../core/model/id.ts";
 import type { Target } from "../../core/model/routing.ts";
 import type { Address } from "../../core/model/topology.ts";
 
 export interface HaproxyLayout {
+  /** Told in every response. */
+  readonly name: EdgeName;
   /** The region that it stands in: its servers come first. */
   readonly region: RegionName;
   readonly bind: Address;
@@ -86,7 +88,7 @@ frontend http
   http-request return status 503 content-type application/problem+json hdr retry-after 1 string "${problem("HOLDFAST_READ_ONLY")}" if { var(txn.mode) -m str ro } !is-safe
   http-request disable-l7-retry if !is-repeatable !has-key
   http-response set-header x-request-id %[var(txn.id)]
-  http-response set-header x-holdfast-edge haproxy-${plain(layout.region)}
+  http-response set-header x-holdfast-edge ${plain(layout.name)}
   http-response set-header x-holdfast-generation %[str(generation),map(${map},0)]
 ${layout.services.map(({ name }) => `  use_backend ${backendOf(name)} if { var(txn.service) -m str service/${name} }`).join("\n")}
 

@@ -1,5 +1,5 @@
 /** A routing table in, the states of slots and the entries of the map that mean the same to HAProxy out. */
-import type { RoutingTable, Target } from "../../core/model/routing.ts";
+import type { RoutingTable, ServiceRoute, Target } from "../../core/model/routing.ts";
 import { backendOf, type HaproxyLayout, type Slot, slotsOf } from "./layout.ts";
 
 /** HAProxy's own weights: 0 to 256. */
@@ -14,7 +14,7 @@ export interface Wanted {
 }
 
 /** Targets of a service in the order to try them, as the core chooses. */
-export type OrderTargets = (table: RoutingTable, targets: readonly Target[]) => readonly Target[];
+export type OrderTargets = (table: RoutingTable, service: ServiceRoute) => readonly Target[];
 
 /** A string: why this HAProxy cannot serve the table. */
 export function wantedBy(layout: HaproxyLayout, table: RoutingTable, order: OrderTargets): Wanted | string {
@@ -34,7 +34,7 @@ export function wantedBy(layout: HaproxyLayout, table: RoutingTable, order: Orde
   for (const [name, service] of Object.entries(table.services)) {
     const own = all.filter(({ backend }) => backend === backendOf(name));
     if (own.length === 0) return `this HAProxy is not configured for the service ${name}`;
-    const ordered = order(table, service.targets);
+    const ordered = order(table, service);
     for (const target of ordered) {
       const slot = own.find((candidate) => candidate.target.url === target.url);
       if (!slot) return `this HAProxy has no slot for ${target.url} of the service ${name}`;

@@ -1,6 +1,7 @@
 /** What the command line asks of an agent, with its problems told as errors that say what to do next. */
 import { Agent, request } from "undici";
 import { type ErrorCode, errorCodes, HoldfastError } from "../../core/model/error-code.ts";
+import type { RoutersView } from "../../core/model/plane.ts";
 import type { RequestRecord } from "../../core/model/record.ts";
 import type { Problem, RequestBody, StatusView } from "../../core/model/status.ts";
 import type { SpanMs } from "../../core/model/time.ts";
@@ -30,6 +31,11 @@ export class AgentClient {
 
   status(): Promise<StatusView> {
     return this.#call("GET", "/v1/status") as Promise<StatusView>;
+  }
+
+  /** The data planes of this agent's region, looked at now. */
+  routers(): Promise<RoutersView> {
+    return this.#call("GET", "/v1/routers") as Promise<RoutersView>;
   }
 
   /** With the same `idempotencyKey` it is done once, however often it is sent. */

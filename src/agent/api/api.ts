@@ -80,6 +80,7 @@ export function createApi(options: ApiOptions): Api {
   serve("metrics", (c) => c.body(handlers.metrics(), 200, { "content-type": "text/plain; version=0.0.4" }));
   serve("openapi", (c) => c.json(openApi()));
   serve("status", (c) => c.json(handlers.status()));
+  serve("routers", async (c) => c.json(await handlers.routers()));
   serve("submit", async (c) => {
     const body = await read(c, requestBodySchema);
     if (body.kind === "problem") return problemResponse(body.problem);

@@ -1,4 +1,5 @@
 /** What the API asks of the agent behind it. */
+import type { RoutersView } from "../../core/model/plane.ts";
 import type { RequestRecord } from "../../core/model/record.ts";
 import type { Problem, RequestBody, StatusView } from "../../core/model/status.ts";
 import type { PeerAnswer, PeerQuestion } from "../../ports/peers.ts";
@@ -19,6 +20,8 @@ export interface ApiHandlers {
   /** As the review wrote it; null: none with this id. */
   incident(id: string): Promise<unknown>;
   peer(question: PeerQuestion): Promise<PeerAnswer>;
+  /** Looks at the data planes of this region now. */
+  routers(): Promise<RoutersView>;
   /** Prometheus text format 0.0.4. */
   metrics(): string;
   /** Begins after `lastEventId` if that is still known, else now. Ends when the signal aborts. */

@@ -51,6 +51,14 @@ export const routes = {
     ...noProblem,
     answers: { 200: "a StatusView" },
   },
+  routers: {
+    method: "get",
+    path: "/v1/routers",
+    summary: "The data planes of this region: what they go by, and what they can do",
+    guarded: true,
+    ...noProblem,
+    answers: { 200: "a RoutersView" },
+  },
   submit: {
     method: "post",
     path: "/v1/requests",

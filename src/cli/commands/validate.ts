@@ -32,7 +32,7 @@ Exits with 0 when the file is valid, 3 when it is not.`,
 }
 
 function summary(file: string, topology: Topology, paint: Paint): string {
-  const { regions, dataStores, services, edges } = topology;
+  const { regions, dataStores, services, edges, routers = [] } = topology;
   const rows: readonly (readonly [string, string])[] = [
     [
       "topology",
@@ -56,6 +56,7 @@ function summary(file: string, topology: Topology, paint: Paint): string {
         ] as const,
     ),
     ...edges.map(({ name, region }) => ["edge", `${name} in ${region}`] as const),
+    ...routers.map(({ name, region, kind }) => ["router", `${name} in ${region}, ${kind}`] as const),
     ["digest", topology.digest.slice(0, 16)],
   ];
   const lines = rows.map(([label, value]) => `  ${paint("dim", label.padEnd(10))}  ${value}`);

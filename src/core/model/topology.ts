@@ -27,6 +27,8 @@ export interface Topology {
   readonly dataStores: readonly DataStore[];
   readonly services: readonly Service[];
   readonly edges: readonly Edge[];
+  /** Data planes that are not ours. Absent in what was recorded before there were any. */
+  readonly routers?: readonly ForeignRouter[];
 }
 
 export type ControlStore =
@@ -147,5 +149,19 @@ export interface Edge {
   /** A TCP listener for each data store: connects to the gate of the current writer. */
   readonly tcp: Readonly<Record<StoreName, Address>>;
   /** Folder in which the last routing tables are kept. */
+  readonly stateDir: string;
+}
+
+/** A data plane that is not ours: the agent of its region hands it the same tables as our edges. */
+export interface ForeignRouter {
+  readonly name: EdgeName;
+  readonly region: RegionName;
+  readonly kind: "haproxy";
+  /** Where people's HTTP requests arrive. */
+  readonly http: Address;
+  /**
+   * Folder that it shares with its agent, on one machine: generated configuration, runtime socket, map, states of servers,
+   * and the last routing table.
+   */
   readonly stateDir: string;
 }

@@ -1,6 +1,14 @@
 /** Sound drafts in, the topology out: units are already compiled, here they get the names that the model uses. */
 import { leaseProfiles } from "../model/profile.ts";
-import type { ControlStore, DataStore, Edge, Region, Service, Topology } from "../model/topology.ts";
+import type {
+  ControlStore,
+  DataStore,
+  Edge,
+  ForeignRouter,
+  Region,
+  Service,
+  Topology,
+} from "../model/topology.ts";
 import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
@@ -21,6 +29,7 @@ export function assemble(drafts: Drafts, baseDir: string, digest: (text: string)
     dataStores: drafts.DataStore.map((draft) => dataStore(draft, baseDir)),
     services: drafts.Service.map((draft) => service(draft, drafts.Region)),
     edges: drafts.Edge.map((draft) => edge(draft, baseDir)),
+    routers: drafts.Router.map((draft) => router(draft, baseDir)),
   };
 }
 
@@ -78,6 +87,12 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
 function edge(draft: Draft<"Edge">, baseDir: string): Edge {
   const { region, http, admin, tcp, stateDir } = whole(draft);
   return { name: nameOf(draft), region, http, admin, tcp, stateDir: absolutePath(baseDir, stateDir) };
+}
+
+function router(draft: Draft<"Router">, baseDir: string): ForeignRouter {
+  const { region, plane } = whole(draft);
+  const { kind, http, stateDir } = plane;
+  return { name: nameOf(draft), region, kind, http, stateDir: absolutePath(baseDir, stateDir) };
 }
 
 /** `Rough` is a value with holes, and this one has none. */

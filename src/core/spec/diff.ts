@@ -68,6 +68,7 @@ const rooms: Readonly<Record<string, string>> = {
   dataStores: "DataStore",
   services: "Service",
   edges: "Edge",
+  routers: "Router",
 };
 
 function pathOf([room, name, ...rest]: Steps): string {

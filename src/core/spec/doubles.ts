@@ -1,7 +1,7 @@
 /** Names, listeners, endpoints and journeys of which there may be one only, told with both places. */
 import type { Address } from "../model/topology.ts";
 import type { Breach, Draft, Drafts } from "./draft.ts";
-import { type KindName, kindNames } from "./language.ts";
+import type { KindName } from "./language.ts";
 import type { Path } from "./read.ts";
 import { quote } from "./scalar.ts";
 import type { Rough } from "./shape.ts";
@@ -9,7 +9,11 @@ import { formatAddress, hostKey, parseOrigin } from "./units.ts";
 
 export function doubles(drafts: Drafts): readonly Breach[] {
   return [
-    ...kindNames.flatMap((kind) => repeated(namesOf(drafts, kind))),
+    ...(["Topology", "Region", "DataStore", "Service"] as const).flatMap((kind) =>
+      repeated(namesOf(drafts, kind)),
+    ),
+    // One list of names: a response tells by name which data plane it came through.
+    ...repeated([...namesOf(drafts, "Edge"), ...namesOf(drafts, "Router")]),
     ...drafts.Topology.slice(1).map((draft) => second(drafts, draft)),
     ...repeated(membersOf(drafts)),
     ...repeated(addressesOf(drafts)),
@@ -111,6 +115,7 @@ function addressesOf(drafts: Drafts): readonly Unique[] {
       add(draft, ["spec", "tcp", store], address);
     }
   }
+  for (const draft of drafts.Router) add(draft, ["spec", "plane", "haproxy", "http"], draft.spec.plane?.http);
   // Two services may stand behind one ingress; none may stand on a listener of ours.
   const ours = new Set(all.map((unique) => unique.key));
   for (const draft of drafts.Service) {

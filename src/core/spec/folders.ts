@@ -38,6 +38,12 @@ export function folders(drafts: Drafts, baseDir: string): readonly Breach[] {
     const folder = absolutePath(baseDir, stateDir);
     all.push({ draft, path: ["spec", "stateDir"], host: hostKey(admin.host), folder });
   }
+  for (const draft of drafts.Router) {
+    const { http, stateDir } = draft.spec.plane ?? {};
+    if (stateDir === undefined || http?.host === undefined) continue;
+    const folder = absolutePath(baseDir, stateDir);
+    all.push({ draft, path: ["spec", "plane", "haproxy", "stateDir"], host: hostKey(http.host), folder });
+  }
   return all.flatMap((later, index) => {
     const first = all.slice(0, index).find((earlier) => meet(earlier, later) && overlap(earlier, later));
     if (first === undefined) return [];

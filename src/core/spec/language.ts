@@ -1,4 +1,4 @@
-/** The words of `holdfast.yaml`: five kinds, their fields, what each means and what stands there by default. */
+/** The words of `holdfast.yaml`: six kinds, their fields, what each means and what stands there by default. */
 import {
   byDefault,
   choice,
@@ -266,6 +266,22 @@ const edge = object({
   stateDir: required(path("state/edge-west"), "Folder in which the last routing tables are kept."),
 });
 
+const router = object({
+  region: required(region, "Where it runs, on the machine of the region's agent."),
+  plane: required(
+    variant({
+      haproxy: object({
+        http: required(address("10.1.0.8:8081"), "Where people's HTTP requests arrive."),
+        stateDir: required(
+          path("state/haproxy-west"),
+          "Folder that it shares with its agent: generated configuration, runtime socket, map, states, last table.",
+        ),
+      }),
+    }),
+    "What it is; what HAProxy cannot do of what a table asks for is listed by `holdfast routers`.",
+  ),
+});
+
 export interface Kind {
   readonly doc: string;
   readonly spec: ReturnType<typeof object>;
@@ -283,6 +299,10 @@ export const kinds = {
   DataStore: { doc: "Replicated data and its copies.", spec: dataStoreKind },
   Service: { doc: "What people use, and what they were promised.", spec: service },
   Edge: { doc: "A data plane: proxies requests to where they may and can be served.", spec: edge },
+  Router: {
+    doc: "A data plane that is not ours: the agent of its region hands it the same tables as our edges.",
+    spec: router,
+  },
 } as const satisfies Readonly<Record<string, Kind>>;
 
 export type KindName = keyof typeof kinds;

@@ -194,15 +194,15 @@ function stack({ services }: Topology, store: DataStore): readonly Finding[] {
   }));
 }
 
-function edges({ regions, edges, services }: Topology): readonly Finding[] {
+function edges({ regions, edges, routers = [], services }: Topology): readonly Finding[] {
   const bare = regions.filter(
     ({ name }) =>
       services.some(({ endpoints }) => endpoints.some(({ region }) => region === name)) &&
-      !edges.some(({ region }) => region === name),
+      ![...edges, ...routers].some(({ region }) => region === name),
   );
   return bare.map(({ name }) => ({
     code: "edge-missing" as const,
-    severity: edges.length === 0 ? ("info" as const) : ("warning" as const),
+    severity: edges.length + routers.length === 0 ? ("info" as const) : ("warning" as const),
     subject: `Region/${name}`,
     sentence: "it serves and has no edge: requests reach it only through another region",
     numbers: { edges: edges.length },

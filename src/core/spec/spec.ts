@@ -44,7 +44,7 @@ export function compileTopology(source: Source, digest: (text: string) => string
   const reading = readText(source.text, source.file);
   const written = reading.documents.filter(isWritten);
   const names = namesIn(written);
-  const found: Found = { Topology: [], Region: [], DataStore: [], Service: [], Edge: [] };
+  const found: Found = { Topology: [], Region: [], DataStore: [], Service: [], Edge: [], Router: [] };
   for (const document of written) decodeDocument(reading, document, names, found);
 
   const drafts = found as Drafts;
@@ -83,7 +83,7 @@ function decodeDocument(reading: Reading, document: TextDocument, names: Names, 
     const value = decode(scope, documentShape(exact), document.content, rangeOf(document, ["kind"]));
     const name = value?.metadata?.name;
     const place = (path: Path) => reading.place(rangeOf(document, path));
-    // The shape of a document is one of five, and `found` keeps each under its own kind.
+    // The shape of a document is one of six, and `found` keeps each under its own kind.
     found[exact].push({ kind: exact, name, spec: value?.spec ?? {}, at: place } as Draft<KindName>);
   }
   if (scope.nodesLeft < 0) {

@@ -1,6 +1,6 @@
 /** A topology in, the text of a `holdfast.yaml` out that compiles to it again. */
 import { stringify } from "yaml";
-import type { DataStore, Edge, Region, Service, Topology } from "../model/topology.ts";
+import type { DataStore, Edge, ForeignRouter, Region, Service, Topology } from "../model/topology.ts";
 import { apiVersion, type KindName } from "./language.ts";
 import { formatAddress, formatDuration } from "./units.ts";
 
@@ -24,6 +24,7 @@ export function writeTopology(topology: Omit<Topology, "digest">, comment = ""):
     ...topology.dataStores.map(dataStore),
     ...topology.services.map(service),
     ...topology.edges.map(edge),
+    ...(topology.routers ?? []).map(router),
   ];
   const head = comment === "" ? "" : `${comment.trimEnd().replace(/^/gm, "# ").replace(/ +$/gm, "")}\n`;
   return head + documents.join("---\n");
@@ -104,4 +105,8 @@ function edge({ name, region, http, admin, tcp, stateDir }: Edge): string {
     tcp: Object.fromEntries(Object.entries(tcp).map(([store, address]) => [store, formatAddress(address)])),
     stateDir,
   });
+}
+
+function router({ name, region, kind, http, stateDir }: ForeignRouter): string {
+  return document("Router", name, { region, plane: { [kind]: { http: formatAddress(http), stateDir } } });
 }

@@ -1,16 +1,9 @@
 /** A real HAProxy under the contract of the port `router`. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { test } from "node:test";
-import {
-  HaproxyRouter,
-  prepareFiles,
-  type TableRules,
-} from "../../../src/adapters/haproxy/haproxy-router.ts";
-import { configText, type HaproxyLayout, socketPathOf } from "../../../src/adapters/haproxy/layout.ts";
+import { HaproxyRouter, type TableRules } from "../../../src/adapters/haproxy/haproxy-router.ts";
+import { type HaproxyLayout, socketPathOf } from "../../../src/adapters/haproxy/layout.ts";
+import { prepareFiles } from "../../../src/adapters/haproxy/prepare.ts";
 import { RuntimeSocket } from "../../../src/adapters/haproxy/runtime-socket.ts";
 import { accept } from "../../../src/core/traffic/accept.ts";
 import { orderTargets } from "../../../src/core/traffic/choose.ts";
@@ -19,18 +12,13 @@ import { type RouterPlace, type RouterPlaceRequest, routerContract } from "../..
 import { folder, until } from "../../edge/parts/edges.ts";
 import { startOrigin } from "../../edge/parts/origins.ts";
 import { keys, rules, service, signed, table, target } from "../../edge/parts/tables.ts";
+import { freePort, skip, startHaproxy } from "./place.ts";
 
 const tableRules: TableRules = {
   verify: (signedTable) => verifyTable(signedTable, keys),
   accept: (current, next) => accept(current, next, sha256),
-  order: (of, targets) =>
-    orderTargets({
-      table: of,
-      targets,
-      allow: ["west", "central", "east"],
-      ownRegion: "west",
-      isEjected: () => false,
-    }),
+  order: (of, { targets, allow }) =>
+    orderTargets({ table: of, targets, allow, ownRegion: "west", isEjected: () => false }),
 };
 
 interface HaproxyPlace extends RouterPlace {
@@ -42,50 +30,31 @@ async function newPlace({ origins }: RouterPlaceRequest): Promise<HaproxyPlace> 
   const state = folder();
   const targets = Object.entries(origins).map(([region, port]) => target(region, port));
   const layout: HaproxyLayout = {
+    name: "haproxy-west",
     region: "west",
     bind: { host: "127.0.0.1", port: await freePort() },
     folder: state.path,
     services: [{ name: "orders", targets, tryTimeoutMs: 3000 }],
   };
-  await prepareFiles(layout, configText(layout));
-  const start = async (): Promise<ChildProcess> => {
-    const child = spawn("haproxy", ["-db", "-f", `${state.path}/haproxy.cfg`], { stdio: "ignore" });
-    const socket = new RuntimeSocket(socketPathOf(layout));
-    const answers = () => socket.ask("show info", AbortSignal.timeout(1000)).then(Boolean, () => false);
-    try {
-      await until(async () => child.exitCode !== null || (await answers()), "HAProxy answers on its socket");
-      assert.equal(child.exitCode, null, "HAProxy does not start with its configuration");
-    } catch (error) {
-      await stop(child);
-      state[Symbol.dispose]();
-      throw error;
-    }
-    return child;
-  };
-  const stop = async (child: ChildProcess): Promise<void> => {
-    if (child.exitCode !== null) return;
-    const gone = once(child, "exit");
-    child.kill("SIGKILL");
-    await gone;
-  };
-  let child = await start();
+  await prepareFiles(layout);
+  let haproxy = await startHaproxy(layout).catch((error: unknown) => {
+    state[Symbol.dispose]();
+    throw error;
+  });
   return {
     layout,
     open: async () => new HaproxyRouter(layout, tableRules),
     base: () => `http://127.0.0.1:${layout.bind.port}`,
     restart: async () => {
-      await stop(child);
-      child = await start();
+      await haproxy[Symbol.asyncDispose]();
+      haproxy = await startHaproxy(layout);
     },
     remove: async () => {
-      await stop(child);
+      await haproxy[Symbol.asyncDispose]();
       state[Symbol.dispose]();
     },
   };
 }
-
-const isMissing = spawnSync("haproxy", ["-v"]).error !== undefined;
-const skip = isMissing && "haproxy is not installed: run scripts/install-test-parts.sh";
 
 routerContract("haproxy", newPlace, skip);
 
@@ -98,12 +67,13 @@ test("what somebody changed by hand at HAProxy is found and mended", { skip }, a
     const router = await place.open();
     const route = service([target("west", west.port), target("central", central.port)]);
     await router.apply(signed(table(1, { services: { orders: route } })), soon());
-    assert.deepEqual(await router.drift(soon()), []);
+    const drift = async () => (await router.look(soon())).drift;
+    assert.deepEqual(await drift(), []);
     const socket = new RuntimeSocket(socketPathOf(place.layout));
     await socket.order("set server service-orders/west-1 state maint", soon());
-    assert.deepEqual(await router.drift(soon()), ["service-orders/west-1 is not ready"]);
+    assert.deepEqual(await drift(), ["service-orders/west-1 is not ready"]);
     await router.current(soon());
-    assert.deepEqual(await router.drift(soon()), []);
+    assert.deepEqual(await drift(), []);
   } finally {
     await place.remove();
   }
@@ -163,11 +133,3 @@ test("with HAProxy gone the outcome is unknown, and the next start goes by the t
   }
   assert.equal((await router.apply(next, AbortSignal.timeout(300))).kind, "unknown");
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

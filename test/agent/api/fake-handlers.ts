@@ -34,6 +34,7 @@ export function fakeHandlers(more: Partial<ApiHandlers> = {}): FakeHandlers {
     listening: 0,
     ready: () => ({ ready: true, because: "" }),
     status: () => statusView,
+    routers: async () => ({ region: "eu-west", wanted: null, tookMs: 1, planes: [] }),
     async submit(id, body) {
       const known = fake.records.get(id);
       if (known !== undefined) return { kind: "accepted", record: known, repeated: true };

@@ -60,6 +60,7 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
       };
     });
     const stores = dataStores.map(({ name }) => name);
+    const planes = gen(() => names(0, 4));
     return {
       name: gen(() => nameArb),
       mode: gen(() => fc.constantFrom("observe", "advise", "approve", "auto")),
@@ -127,13 +128,20 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
           },
         };
       }),
-      edges: gen(() => names(0, 2)).map((name, index) => ({
+      edges: planes.slice(0, 2).map((name, index) => ({
         name,
         region: gen(() => fc.constantFrom(...regions.map((region) => region.name))),
         http: address(),
         admin: address(),
         tcp: Object.fromEntries(stores.map((store) => [store, address()])),
         stateDir: `/state/edge-${index}`,
+      })),
+      routers: planes.slice(2).map((name, index) => ({
+        name,
+        region: gen(() => fc.constantFrom(...regions.map((region) => region.name))),
+        kind: "haproxy",
+        http: address(),
+        stateDir: `/state/haproxy-${index}`,
       })),
     };
   });

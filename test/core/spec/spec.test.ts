@@ -206,6 +206,34 @@ check(
     related: "127.0.0.1:8110",
   },
 );
+const router = (name: string, stateDir: string, port: number) =>
+  `---\napiVersion: holdfast/v1\nkind: Router\nmetadata:\n  name: ${name}\nspec:\n  region: eu-west\n  plane:\n    haproxy:\n      http: 127.0.0.1:${port}\n      stateDir: ${stateDir}\n`;
+check(
+  "a router with the name of an edge is told with both places",
+  three + router("edge-west", "./h", 8119),
+  {
+    mark: "edge-west",
+    message: /the name "edge-west" of a Router is taken twice/,
+    hint: /its own name/,
+    related: "edge-west",
+  },
+);
+check("a router on an edge's port is told with both places", three + router("haproxy-west", "./h", 8110), {
+  mark: "127.0.0.1:8110",
+  message: /the address 127.0.0.1:8110 is taken twice/,
+  hint: /a port of its own/,
+  related: "127.0.0.1:8110",
+});
+check(
+  "a router in a member's data folder is told",
+  three + router("haproxy-west", "./data/pg-west/h", 8119),
+  {
+    mark: "./data/pg-west/h",
+    message: /lie in one another/,
+    hint: /a folder of its own/,
+    related: "./data/pg-west",
+  },
+);
 check(
   "a data folder inside another one is told with both places",
   edit(three, "./data/pg-north", "./data/pg-west/inner"),
