@@ -11,9 +11,9 @@ import type { Router } from "../ports/router.ts";
 import type { Store } from "../ports/store.ts";
 import { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd.ts";
 import { askEtcdStatus, type EtcdStatus } from "./etcd/status.ts";
-import { refuseIfMoved } from "./migration/mark.ts";
 import { HaproxyRouter } from "./haproxy/haproxy-router.ts";
 import { configPathOf, layoutFor, prepareFiles } from "./haproxy/prepare.ts";
+import { refuseIfMoved } from "./migration/mark.ts";
 import { openSqliteStore } from "./sqlite/sqlite.ts";
 import { readFileIfAny, replaceFile } from "./system/atomic-file.ts";
 import { digest } from "./system/digest.ts";
@@ -70,30 +70,6 @@ export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable 
   return (table) => ({ table, keyId: key.keyId, signature: key.sign(canonicalJson(table)) });
 }
 
-/** Rejects with HOLDFAST_STORE_MOVED where the topology's records have left, or are not all there. */
-export async function openStore(
-  topology: Topology,
-  secretsDir: string,
-  callTimeoutMs: number,
-): Promise<Store> {
-  const store = await openMarkedStore(topology, secretsDir, callTimeoutMs);
-  try {
-    await refuseIfMoved(store, placeOf(topology.store), AbortSignal.timeout(openTimeoutMs));
-    return store;
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
-/** As long as the stores themselves try to begin. */
-const openTimeoutMs = 5000;
-
-/** For people, and to know a store again: `etcd at http://a:2379, http://b:2379`. */
-export function placeOf(store: Topology["store"]): string {
-  return store.kind === "embedded" ? store.path : `etcd at ${[...store.endpoints].sort().join(", ")}`;
-}
-
 /** Whom the agent of its region tells of tables. */
 export function openForeignRouter(topology: Topology, router: ForeignRouter, key: SigningKey): Router {
   const keys = verifyingKeys([key.publicKey]);
@@ -126,6 +102,30 @@ export async function prepareForeignRouter(
     default:
       return router.kind satisfies never;
   }
+}
+
+/** Rejects with HOLDFAST_STORE_MOVED where the topology's records have left, or are not all there. */
+export async function openStore(
+  topology: Topology,
+  secretsDir: string,
+  callTimeoutMs: number,
+): Promise<Store> {
+  const store = await openMarkedStore(topology, secretsDir, callTimeoutMs);
+  try {
+    await refuseIfMoved(store, placeOf(topology.store), AbortSignal.timeout(openTimeoutMs));
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** As long as the stores themselves try to begin. */
+const openTimeoutMs = 5000;
+
+/** For people, and to know a store again: `etcd at http://a:2379, http://b:2379`. */
+export function placeOf(store: Topology["store"]): string {
+  return store.kind === "embedded" ? store.path : `etcd at ${[...store.endpoints].sort().join(", ")}`;
 }
 
 /**
