@@ -1,4 +1,5 @@
 /** A lab of network regions: namespaces, etcd, PostgreSQL, agents, fencers, edges and the service; up, and down again. */
+import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -13,6 +14,7 @@ import { endForGood } from "../postgres-end.ts";
 import { untilRedundant } from "../rehearsal.ts";
 import { type LabState, writeState } from "../state-file.ts";
 import { prepareFolders, World } from "../world.ts";
+import { areLinksPlain, makeDistantNetwork } from "./hub.ts";
 import {
   describeNetwork,
   leftOverNetworks,
@@ -27,6 +29,7 @@ import type { Scenario } from "./scenario.ts";
 
 /** One file a lab; it goes when the machine starts anew, as namespaces do. */
 export const labsFolder = "/run/holdfast-lab";
+const storeWithinMs = 60_000;
 const folderPrefix = "holdfast-lab-";
 
 export interface LabOptions {
@@ -62,15 +65,18 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   writeState(stateFile, emptyState(network.record, root, options.topology.profile));
   let world: World | null = null;
   let observer: Observer | null = null;
+  let hub: ChildProcess | null = null;
   const close = async () => {
     await observer?.close();
     await world?.close();
+    hub?.kill("SIGKILL");
     removeNetwork(network.record);
     rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     rmSync(stateFile, { force: true });
   };
   try {
-    makeNetwork(network);
+    if (areLinksPlain(options.links)) makeNetwork(network);
+    else hub = await makeDistantNetwork(network, options.links, join(root, "hub.json"));
     const layout = await layOut({
       root,
       profile: options.topology.profile,
@@ -98,9 +104,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     });
     say(`three regions: ${network.regions.map(({ name, address }) => `${name} ${address}`).join(", ")}`);
     await world.start(signal);
-    observer = new Observer(
-      await openStore(topology, layout.secretsDir, timing(topology.profile).storeTimeoutMs),
-    );
+    observer = new Observer(await openStorePatiently(topology, layout.secretsDir, signal));
     say("processes are up; the first primary is made, its standbys are seeded");
     await untilRedundant(observer, topology, 180_000, signal);
     world.publish();
@@ -113,6 +117,19 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     throw tails.length > 0 && !signal.aborted
       ? new Error(`${(error as Error).message}\n${tails.join("\n")}`, { cause: error })
       : error;
+  }
+}
+
+/** On a busy machine etcd elects for a while before it answers. */
+async function openStorePatiently(topology: Topology, secretsDir: string, signal: AbortSignal) {
+  const until = performance.now() + storeWithinMs;
+  for (;;) {
+    try {
+      return await openStore(topology, secretsDir, timing(topology.profile).storeTimeoutMs);
+    } catch (error) {
+      if (signal.aborted || until < performance.now()) throw error;
+      await sleep(500);
+    }
   }
 }
 

@@ -60,6 +60,11 @@ export function describeNetwork(slot: number, regionNames: readonly string[]): N
   };
 }
 
+/** By which the machine itself is seen from the places (N3). */
+export function machineAddress(slot: number): string {
+  return `10.${firstNet + slot}.0.1`;
+}
+
 /** The namespace of the bridge. Its name is what a slot is taken by: the kernel gives it to one of us only. */
 export function hubOf(slot: number): string {
   return `hf${slot}-hub`;
@@ -122,7 +127,7 @@ export function makeNetwork(network: Network): void {
   }
   ip("link", "add", "name", link, "type", "veth", "peer", "name", "port0", "netns", hub);
   ip("-n", hub, "link", "set", "port0", "master", "bridge", "up");
-  ip("addr", "add", `10.${firstNet + slot}.0.1/16`, "dev", link);
+  ip("addr", "add", `${machineAddress(slot)}/16`, "dev", link);
   ip("link", "set", link, "up");
 }
 

@@ -105,14 +105,9 @@ export async function play(options: PlayOptions): Promise<Verdict> {
 type Parts = Parameters<typeof breakIt>[0];
 
 async function placeEtcdLeader({ scenario, lab, say }: PlayOptions, parts: Parts): Promise<void> {
-  const [first] = scenario.faults;
-  if (scenario.etcdLeader === "anywhere" || !first || !("at" in first)) return;
-  const struck = await regionOf(parts, first.at);
-  const to =
-    scenario.etcdLeader === "here"
-      ? struck
-      : lab.world.layout.regions.find(({ name }) => name !== struck)?.name;
-  if (to === undefined || (await etcdLeader(lab.world.layout)) === to) return;
+  if (scenario.etcdLeader === null) return;
+  const to = await regionOf(parts, scenario.etcdLeader);
+  if ((await etcdLeader(lab.world.layout)) === to) return;
   await moveEtcdLeader(lab.world.layout, to);
   say(`the leadership of etcd was moved to ${to}`);
 }

@@ -91,8 +91,8 @@ const scenario = z.strictObject({
       readsPerSecond: z.number().min(0).default(40),
     })
     .prefault({}),
-  /** Where etcd's leader is put before the faults begin, seen from where the first of them strikes. */
-  etcdLeader: z.enum(["here", "elsewhere", "anywhere"]).default("anywhere"),
+  /** The region that etcd is led from when the faults begin; null: whichever it is. */
+  etcdLeader: place.nullable().default(null),
   faults: z.array(fault).min(1),
   expect: z.strictObject({
     promotion: z.enum(["required", "forbidden", "allowed"]),
