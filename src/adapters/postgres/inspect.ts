@@ -3,7 +3,7 @@ import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
 import type { MemberInspection, ReplicaInspection } from "../../ports/database.ts";
 import { readControlFile } from "./control-file.ts";
 import type { MemberFile } from "./member-file.ts";
-import { ownTimeline } from "./own-history.ts";
+import { OwnTimeline } from "./own-history.ts";
 import { boundLog, treePlace } from "./postmaster.ts";
 import { findTree, isLeft, isStopped, type TreeProcess } from "./process-tree.ts";
 import type { Server } from "./server.ts";
@@ -42,6 +42,7 @@ const boundariesMax = 300;
 export class Inspector {
   readonly #server: Server;
   readonly #file: MemberFile;
+  readonly #timeline: OwnTimeline;
   #postmaster: TreeProcess | null = null;
   #lastPosition: Lsn = 0;
   #lastTimeline = 0;
@@ -55,6 +56,7 @@ export class Inspector {
   constructor(server: Server, file: MemberFile) {
     this.#server = server;
     this.#file = file;
+    this.#timeline = new OwnTimeline(server.dataDir);
   }
 
   /** `activity`: what an operation is doing to the member; empty: none. Never rejects. */
@@ -116,7 +118,7 @@ export class Inspector {
       this.#boundaries = [...this.#boundaries, inserted].slice(-boundariesMax);
     this.#lastPosition = row.standby ? parseLsn(row.position) : this.#wholeUpTo(parseLsn(row.position));
     // No function tells which timeline a standby is on; its files do.
-    this.#lastTimeline = row.timeline ?? ownTimeline(this.#server.dataDir, this.#lastPosition);
+    this.#lastTimeline = row.timeline ?? this.#timeline.at(this.#lastPosition);
     const isFrozen = !row.standby && row.names === frozenNames;
     return {
       ...this.#blank(),

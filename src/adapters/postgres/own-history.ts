@@ -1,5 +1,5 @@
 /** A member's own timeline history and WAL, from its files. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Lsn } from "../../core/model/lsn.ts";
 import { readControlFile } from "./control-file.ts";
@@ -28,9 +28,23 @@ function readHistoryFile(walDir: string, timeline: number): string {
   return readFileSync(join(walDir, historyFileName(timeline)), "utf8");
 }
 
-/** Timeline that a member whose WAL ends at `end` is on. */
-export function ownTimeline(dataDir: string, end: Lsn): number {
-  return readOwnHistory(dataDir, end).at(-1)?.timeline ?? 1;
+/** Which timeline a member is on, for who asks ten times a second: the files are read again when one has come or gone. */
+export class OwnTimeline {
+  readonly #dataDir: string;
+  #changedAt = -1n;
+  #history: readonly Stretch[] = [];
+
+  constructor(dataDir: string) {
+    this.#dataDir = dataDir;
+  }
+
+  /** `end`: where its WAL ends. */
+  at(end: Lsn): number {
+    const { mtimeNs } = statSync(join(this.#dataDir, "pg_wal"), { bigint: true });
+    if (mtimeNs !== this.#changedAt) this.#history = readOwnHistory(this.#dataDir, Number.MAX_SAFE_INTEGER);
+    this.#changedAt = mtimeNs;
+    return cutHistory(this.#history, end).at(-1)?.timeline ?? 1;
+  }
 }
 
 /** The WAL in `walDir` along `history`, one segment in memory at a time. */
