@@ -42,7 +42,7 @@ afterEach(async () => {
 });
 
 function openPool(): pg.Pool {
-  const opened = new pg.Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 1_000 });
+  const opened = new pg.Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 20_000 });
   opened.on("error", () => {});
   opened.on("connect", (session) => session.on("error", () => {}));
   return opened;
@@ -58,7 +58,9 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 
 /** As one process of the service has it: two of these share no memory but PostgreSQL's. */
 function aProcess(options: Partial<IdempotencyOptions<pg.PoolClient>> = {}) {
-  const idempotency = createIdempotency({ connect: () => pool.connect(), ...options });
+  // Long: on a busy machine nothing but what a test is about may come too late.
+  const patient = { statementWithinMs: 20_000, commitWithinMs: 20_000 };
+  const idempotency = createIdempotency({ connect: () => pool.connect(), ...patient, ...options });
   return {
     idempotency,
     ask: (key: string, name: string, work: Work<pg.PoolClient> = inserting(name)): Promise<Reply> =>

@@ -21,6 +21,14 @@ before(async () => {
   pool.on("error", () => {});
 });
 
+/** On a busy machine nothing may come too late. */
+const patient = {
+  connect: () => pool.connect(),
+  waitMs: 30_000,
+  statementWithinMs: 30_000,
+  commitWithinMs: 30_000,
+};
+
 after(async () => {
   await pool?.end();
   await postgres?.[Symbol.asyncDispose]();
@@ -65,7 +73,7 @@ function post(service: TestService, thing: unknown, headers: Record<string, stri
 
 for (const [framework, start] of Object.entries(frameworks)) {
   test(`${framework}: what comes under one key is done once, and answered alike`, async (t) => {
-    const idempotency = createIdempotency({ connect: () => pool.connect() });
+    const idempotency = createIdempotency(patient);
     const service = await start({ idempotency, work: insert });
     t.after(() => service.close());
     const name = randomUUID();
@@ -87,7 +95,7 @@ for (const [framework, start] of Object.entries(frameworks)) {
   });
 
   test(`${framework}: 200 repeats at once have one effect and one answer`, async (t) => {
-    const idempotency = createIdempotency({ connect: () => pool.connect(), waitMs: 30_000 });
+    const idempotency = createIdempotency(patient);
     const service = await start({ idempotency, work: insert });
     t.after(() => service.close());
     const name = randomUUID();
@@ -104,7 +112,7 @@ for (const [framework, start] of Object.entries(frameworks)) {
   });
 
   test(`${framework}: another request under the same key is refused, and another account's is its own`, async (t) => {
-    const idempotency = createIdempotency({ connect: () => pool.connect() });
+    const idempotency = createIdempotency(patient);
     const service = await start({ idempotency, work: insert });
     t.after(() => service.close());
     const [name, other] = [randomUUID(), randomUUID()];
@@ -126,7 +134,7 @@ for (const [framework, start] of Object.entries(frameworks)) {
   });
 
   test(`${framework}: a missing or unreadable key is refused before anything is done`, async (t) => {
-    const idempotency = createIdempotency({ connect: () => pool.connect() });
+    const idempotency = createIdempotency(patient);
     const service = await start({ idempotency, work: insert });
     t.after(() => service.close());
     const name = randomUUID();
@@ -146,7 +154,7 @@ for (const [framework, start] of Object.entries(frameworks)) {
   });
 
   test(`${framework}: bytes of all kinds are kept as they were`, async (t) => {
-    const idempotency = createIdempotency({ connect: () => pool.connect() });
+    const idempotency = createIdempotency(patient);
     const service = await start({ idempotency, work: insert });
     t.after(() => service.close());
     const key = { "idempotency-key": randomUUID() };
@@ -163,7 +171,7 @@ for (const [framework, start] of Object.entries(frameworks)) {
   });
 
   test(`${framework}: work that fails leaves no row, no key and no session behind`, async (t) => {
-    const idempotency = createIdempotency({ connect: () => pool.connect() });
+    const idempotency = createIdempotency(patient);
     const service = await start({ idempotency, work: insert });
     t.after(() => service.close());
     for (const [how, status] of [
@@ -185,7 +193,7 @@ for (const [framework, start] of Object.entries(frameworks)) {
 }
 
 test("a refusal by the work itself is an answer, and kept", async (t) => {
-  const idempotency = createIdempotency({ connect: () => pool.connect() });
+  const idempotency = createIdempotency(patient);
   const service = await frameworks["node:http"]({ idempotency, work: insert });
   t.after(() => service.close());
   const name = randomUUID();
@@ -198,7 +206,7 @@ test("a refusal by the work itself is an answer, and kept", async (t) => {
 });
 
 test("where no key is required, what comes without one is done each time", async (t) => {
-  const idempotency = createIdempotency({ connect: () => pool.connect() });
+  const idempotency = createIdempotency(patient);
   const service = await frameworks.Hono({ idempotency, work: insert, required: false });
   t.after(() => service.close());
   const name = randomUUID();
