@@ -24,9 +24,9 @@ before(async () => {
 /** On a busy machine nothing may come too late. */
 const patient = {
   connect: () => pool.connect(),
-  waitMs: 30_000,
-  statementWithinMs: 30_000,
-  commitWithinMs: 30_000,
+  waitMs: 60_000,
+  statementWithinMs: 60_000,
+  commitWithinMs: 60_000,
 };
 
 after(async () => {
@@ -67,7 +67,7 @@ function post(service: TestService, thing: unknown, headers: Record<string, stri
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify(thing),
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(120_000),
   });
 }
 
