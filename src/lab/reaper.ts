@@ -5,6 +5,7 @@
  * lab's state, wake what is stopped, kill it, and end the PostgreSQL of every data folder (S15).
  */
 import { readFileSync, rmSync } from "node:fs";
+import { removeDisksBelow } from "./net/disk.ts";
 import { removeNetwork } from "./net/network.ts";
 import { endForGood } from "./postgres-end.ts";
 import type { LabState } from "./state-file.ts";
@@ -40,6 +41,7 @@ async function reap(): Promise<void> {
   for (const { dataDir } of state.members) await endForGood(dataDir).catch(() => undefined);
   if (state.network) removeNetwork(state.network);
   if (otherStateFile) rmSync(otherStateFile, { force: true });
+  if (removeFolder) removeDisksBelow(removeFolder);
   if (removeFolder) rmSync(removeFolder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   process.exit(0);
 }

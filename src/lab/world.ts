@@ -8,6 +8,7 @@ import { endTree, fencerArguments, findTree } from "../adapters/adapters.ts";
 import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
+import { removeDisksBelow } from "./net/disk.ts";
 import type { NetworkRecord } from "./net/network.ts";
 import { endForGood } from "./postgres-end.ts";
 import { LabProcess, type ProcessSpec, type Role } from "./process.ts";
@@ -157,7 +158,10 @@ export class World {
     this.#reaper?.stdin?.end("done\n");
     this.#reaper = null;
     if (this.#options.stateFile) rmSync(this.#options.stateFile, { force: true });
-    if (this.#options.removeFolder) await removeTree(this.layout.root);
+    if (this.#options.removeFolder) {
+      removeDisksBelow(this.layout.root);
+      await removeTree(this.layout.root);
+    }
   }
 
   #reaperArguments(): string[] {

@@ -2,19 +2,27 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { compileTopology } from "../../core/spec/spec.ts";
+import { regionNames } from "../../lab/layout.ts";
+import { cut, cutNames } from "../../lab/net/cut.ts";
+import { heal as healPlaces } from "../../lab/net/filter.ts";
 import { findLabs, type Lab, startLab, takeDown } from "../../lab/net/lab.ts";
+import { describeNetwork } from "../../lab/net/network.ts";
 import { play } from "../../lab/net/play.ts";
 import { whatIsMissing } from "../../lab/net/requirements.ts";
 import { readScenario, type Scenario } from "../../lab/net/scenario.ts";
 import type { Verdict } from "../../lab/net/verdict.ts";
+import { describeVerdict, type Played, tableOf } from "../../lab/net/verdict-text.ts";
 import { complain } from "../connect.ts";
 import { type ExitCode, exit, exitWith } from "../exit.ts";
 import { paintFor } from "../paint.ts";
+import { parseSpan } from "../span.ts";
 import { sha256 } from "../topology-file.ts";
 
 const defaultFolder = join(dirname(fileURLToPath(import.meta.url)), "../../../scenarios");
+
+const heal = "heal";
 
 interface UpOptions {
   readonly profile: Scenario["topology"]["profile"];
@@ -23,7 +31,7 @@ interface UpOptions {
 
 interface RunOptions {
   readonly all?: boolean;
-  readonly scenarios: string;
+  readonly scenarios?: string;
   readonly json?: string;
 }
 
@@ -48,11 +56,7 @@ export function register(program: Command): void {
     .description("play scenarios: clients, a fault, its end, and a verdict")
     .argument("[names...]", "which ones")
     .option("--all", "every scenario, one after the other")
-    .option(
-      "--scenarios <folder>",
-      "where scenarios lie; default: those that come with Holdfast",
-      defaultFolder,
-    )
+    .option("--scenarios <folder>", "where scenarios lie; default: those that come with Holdfast")
     .option("--json <file>", "write the verdicts as JSON")
     .addHelpText(
       "after",
@@ -67,12 +71,18 @@ Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenar
   lab
     .command("list")
     .description("the scenarios there are, and the labs that run on this machine")
-    .option(
-      "--scenarios <folder>",
-      "where scenarios lie; default: those that come with Holdfast",
-      defaultFolder,
-    )
+    .option("--scenarios <folder>", "where scenarios lie; default: those that come with Holdfast")
     .action(list);
+  lab
+    .command("fault")
+    .description("cut something in the network of a running lab; the kernel ends it when its time is over")
+    .addArgument(new Argument("<fault>", "what happens").choices([...cutNames, heal]))
+    .option("--region <name>", "where; needed for all but heal")
+    .option("--to <name>", "with link: the other region")
+    .option("--percent <n>", "with loss: how much; default: 5", parsePercent)
+    .option("--for <span>", "how long, such as 30s; default: 30s", parseSpan)
+    .option("--slot <n>", "which lab; may be left out where there is one", parseSlot)
+    .action(fault);
   lab
     .command("down")
     .description("end a lab and remove all of it, also what a killed one has left behind")
@@ -84,7 +94,7 @@ Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenar
 async function up(options: UpOptions): Promise<void> {
   if (!isPossible()) return;
   const topology = { ...plain, profile: options.profile, witness: options.witness ?? false };
-  const because = await inLab({ topology, links: noLinks }, async (lab, signal) => {
+  const because = await inLab({ topology, links: noLinks, faults: [] }, async (lab, signal) => {
     process.stdout.write(
       [
         ...lab.world.layout.regions.map(
@@ -105,16 +115,8 @@ async function up(options: UpOptions): Promise<void> {
   quitSoon();
 }
 
-interface Played {
-  readonly name: string;
-  /** null: it could not be played. */
-  readonly verdict: Verdict | null;
-  /** Why not; null: it was. */
-  readonly because: string | null;
-}
-
 async function run(names: readonly string[], options: RunOptions): Promise<void> {
-  const folder = resolve(options.scenarios);
+  const folder = resolve(options.scenarios ?? defaultFolder);
   const known = namesIn(folder);
   if (options.all ? names.length > 0 : names.length === 0)
     return complain(`which scenario? There is: ${known.join(", ")}; or --all, alone`, exit.usage);
@@ -135,7 +137,7 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
     const kept: { verdict: Verdict | null } = { verdict: null };
     const because = await inLab(scenario, async (lab, signal, say) => {
       kept.verdict = await play({ lab, scenario, say, signal });
-      process.stdout.write(describe(kept.verdict));
+      process.stdout.write(describeVerdict(kept.verdict, paintFor(process.stdout)));
     });
     played.push({ name: scenario.name, verdict: kept.verdict, because });
     if (because === interrupted) break;
@@ -153,8 +155,8 @@ function codeOf(played: readonly Played[]): ExitCode {
   return played.every(({ verdict }) => verdict?.met) ? exit.ok : exit.objectivesNotMet;
 }
 
-function list(options: { readonly scenarios: string }): void {
-  const folder = resolve(options.scenarios);
+function list(options: { readonly scenarios?: string }): void {
+  const folder = resolve(options.scenarios ?? defaultFolder);
   const lines = namesIn(folder).map((name) => {
     const read = readScenario(readFileSync(join(folder, `${name}.yaml`), "utf8"), name);
     const about =
@@ -168,6 +170,48 @@ function list(options: { readonly scenarios: string }): void {
       `lab ${slot}: ${isRunning ? `runs (process ${state?.pid})` : 'left behind; "holdfast lab down" removes it'}`,
   );
   process.stdout.write(`${[...lines, "", ...(labs.length > 0 ? labs : ["no lab runs here"])].join("\n")}\n`);
+}
+
+interface FaultOptions {
+  readonly region?: string;
+  readonly to?: string;
+  readonly percent?: number;
+  readonly for?: number;
+  readonly slot?: number;
+}
+
+function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOptions): void {
+  if (!isPossible()) return;
+  const labs = findLabs().filter(
+    ({ slot, isRunning }) => isRunning && (options.slot === undefined || slot === options.slot),
+  );
+  const [lab] = labs;
+  if (!lab || labs.length > 1)
+    return complain(
+      lab
+        ? `several labs run here: name one with --slot ${labs.map(({ slot }) => slot).join(" or ")}`
+        : 'no lab runs here; start one with "holdfast lab up"',
+      lab ? exit.refused : exit.unreachable,
+    );
+  const network = describeNetwork(lab.slot, regionNames);
+  const { region, to, percent = 5, for: forMs = 30_000 } = options;
+  if (name === heal) {
+    healPlaces([...network.regions, network.clients]);
+    return void process.stdout.write("everything passes again\n");
+  }
+  if (region === undefined) return complain(`${name} needs --region`, exit.usage);
+  if (name === "link" && to === undefined) return complain("link needs --to, the other region", exit.usage);
+  try {
+    const text =
+      name === "link"
+        ? cut(network, { kind: name, region, to: to ?? "" }, forMs)
+        : name === "loss"
+          ? cut(network, { kind: name, region, percent }, forMs)
+          : cut(network, { kind: name, region }, forMs);
+    process.stdout.write(`${text}, for ${forMs / 1000} s\n`);
+  } catch (error) {
+    complain((error as Error).message, exit.invalid);
+  }
 }
 
 async function down(slot: number | undefined, options: { readonly all?: boolean }): Promise<void> {
@@ -208,7 +252,7 @@ type Say = (text: string) => void;
 
 /** A lab around what is done in it, removed whatever happens; null, or why it could not be done. */
 async function inLab(
-  wanted: Pick<Scenario, "topology" | "links">,
+  wanted: Pick<Scenario, "topology" | "links" | "faults">,
   act: (lab: Lab, signal: AbortSignal, say: Say) => Promise<void>,
 ): Promise<string | null> {
   const stop = new AbortController();
@@ -220,7 +264,9 @@ async function inLab(
     void process.stderr.write(`${((Date.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
   let lab: Lab | null = null;
   try {
-    lab = await startLab({ ...wanted, rtoMs: 60_000, say, signal: stop.signal, compile });
+    const { topology, links, faults } = wanted;
+    const withDisks = faults.some((one) => one.fault === "disk-full" || one.fault === "disk-hang");
+    lab = await startLab({ topology, links, withDisks, rtoMs: 60_000, say, signal: stop.signal, compile });
     await act(lab, stop.signal, say);
     return null;
   } catch (error) {
@@ -249,61 +295,6 @@ function isPossible(): boolean {
   return false;
 }
 
-function describe(verdict: Verdict): string {
-  const paint = paintFor(process.stdout);
-  const ms = (value: number | null) => (value === null ? "not measured" : `${Math.round(value)} ms`);
-  const { figures } = verdict;
-  return [
-    "",
-    paint("bold", `${verdict.scenario}: ${verdict.met ? "expectations met" : "EXPECTATIONS NOT MET"}`),
-    ...verdict.checks.map(({ label, unit, atMost, measured, met }) => {
-      const shown = unit === "ms" ? ms(measured) : String(measured ?? "not measured");
-      const mark = met ? paint("green", "✓") : paint("red", "✗");
-      return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
-    }),
-    `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed`,
-    `    epoch ${figures.epoch.before} -> ${figures.epoch.after}; last acknowledgement of the old primary ${figures.oldPrimaryAcksMs === null ? "before the fault" : `after ${ms(figures.oldPrimaryAcksMs)}`}, first of the new one ${figures.newPrimaryAcksMs === null ? "never" : `after ${ms(figures.newPrimaryAcksMs)}`}`,
-    ...Object.entries(figures.failures).map(([what, n]) => `    failed outside: ${n} × ${what}`),
-    ...verdict.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),
-    ...(verdict.met ? [] : verdict.violations.slice(0, 5).map((violation) => `    ${violation}`)),
-    "",
-    "",
-  ].join("\n");
-}
-
-function tableOf(played: readonly Played[]): string {
-  const rows = played.map(({ name, verdict, because }) => {
-    if (verdict === null) return [name, "not played", because ?? "", "", "", "", ""];
-    const { figures, checks } = verdict;
-    const of = (id: string) =>
-      String(Math.round(checks.find((check) => check.id === id)?.measured ?? Number.NaN));
-    const missed = checks.filter(({ met }) => !met).map(({ id }) => id);
-    return [
-      name,
-      verdict.met ? "met" : `NOT MET: ${missed.join(", ")}`,
-      of("write-gap"),
-      of("lost"),
-      of("overlap"),
-      of("safe-failed"),
-      `${figures.epoch.before} -> ${figures.epoch.after}`,
-    ];
-  });
-  const table = [
-    ["scenario", "verdict", "write gap ms", "lost", "overlap ms", "safe failed", "epoch"],
-    ...rows,
-  ];
-  const widths =
-    table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  return `${table
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n")}\n`;
-}
-
 function writeJson(file: string, played: readonly Played[]): void {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify({ schema: 1, played }, null, 2)}\n`);
@@ -320,6 +311,12 @@ function namesIn(folder: string): string[] {
 function parseSlot(text: string): number {
   if (!/^\d$/.test(text)) throw new InvalidArgumentError("a number, as `holdfast lab list` tells it");
   return Number(text);
+}
+
+function parsePercent(text: string): number {
+  const percent = Number(text);
+  if (!(0 < percent && percent <= 100)) throw new InvalidArgumentError("a number above 0, up to 100");
+  return percent;
 }
 
 /** undici and pg keep sockets of processes that are gone for a while: nothing is left to wait for. */

@@ -1,11 +1,12 @@
 /** What a scenario breaks, done: each fault has an end of its own, whoever lives then (S15). */
 import { spawn } from "node:child_process";
+import { dirname } from "node:path";
 import { inject } from "../faults.ts";
 import type { World } from "../world.ts";
+import { cut } from "./cut.ts";
+import { empty, fill, hang, thaw } from "./disk.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
-import { type Direction, swallow } from "./filter.ts";
 import type { Network } from "./network.ts";
-import type { NetworkPlace } from "./place.ts";
 import type { ScenarioFault } from "./scenario.ts";
 
 export interface BreakParts {
@@ -30,35 +31,20 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
   const byItself = (text: string): Broken => ({ at, text, end: async () => undefined });
   switch (fault.fault) {
     case "blackhole":
-      swallow(both(around(parts.network, region)), { kind: "all", port: null }, forMs);
-      return byItself(`${region} reaches nobody, and nobody reaches it`);
     case "cut-in":
-      swallow(around(parts.network, region), { kind: "all", port: null }, forMs);
-      return byItself(`nothing arrives in ${region}; what it sends arrives`);
     case "cut-out":
-      swallow(around(parts.network, region).map(turned), { kind: "all", port: null }, forMs);
-      return byItself(`nothing that ${region} sends arrives; what is sent to it does`);
-    case "link": {
-      const other = await regionOf(parts, fault.to);
-      const pair = { from: placeOf(parts.network, other), to: placeOf(parts.network, region) };
-      swallow(both([pair]), { kind: "all", port: null }, forMs);
-      return byItself(`${region} and ${other} do not reach one another`);
-    }
+    case "clients-cut":
+      return byItself(cut(parts.network, { kind: fault.fault, region }, forMs));
+    case "link":
+      return byItself(
+        cut(parts.network, { kind: "link", region, to: await regionOf(parts, fault.to) }, forMs),
+      );
     case "replication-cut": {
-      const port = parts.world.region(region).ports.postgres;
-      swallow(both(amongRegions(parts.network, region)), { kind: "all", port }, forMs);
-      return byItself(`the port of PostgreSQL in ${region} is cut; everything else passes`);
+      const { postgres } = parts.world.region(region).ports;
+      return byItself(cut(parts.network, { kind: "port", region, port: postgres }, forMs));
     }
     case "loss":
-      swallow(both(around(parts.network, region)), { kind: "loss", percent: fault.percent }, forMs);
-      return byItself(`${fault.percent} % of what ${region} sends and is sent gets lost`);
-    case "clients-cut":
-      swallow(
-        both([{ from: parts.network.clients, to: placeOf(parts.network, region) }]),
-        { kind: "all", port: null },
-        forMs,
-      );
-      return byItself(`clients do not reach ${region}; regions do`);
+      return byItself(cut(parts.network, { kind: "loss", region, percent: fault.percent }, forMs));
     case "pause": {
       const pids = pidsOf(parts.world, region, fault.process);
       if (pids.length === 0) throw new Error(`${region} has no ${fault.process} to pause`);
@@ -72,6 +58,16 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
           for (const pid of pids) signalTo(pid, "SIGCONT");
         },
       };
+    }
+    case "disk-full": {
+      const disk = diskOf(parts.world, region);
+      fill(disk);
+      return { at, text: `the disk of ${region} is full`, end: async () => empty(disk) };
+    }
+    case "disk-hang": {
+      const disk = diskOf(parts.world, region);
+      hang(disk, forMs);
+      return { at, text: `the disk of ${region} hangs`, end: async () => thaw(disk) };
     }
     case "region-kill":
     case "primary-crash": {
@@ -124,28 +120,11 @@ export async function regionOf(parts: BreakParts, at: string): Promise<string> {
   return name;
 }
 
-/** From everybody else to the region. */
-function around(network: Network, region: string): Direction[] {
-  const to = placeOf(network, region);
-  return [...network.regions, network.clients].filter((place) => place !== to).map((from) => ({ from, to }));
-}
-
-function amongRegions(network: Network, region: string): Direction[] {
-  return around(network, region).filter(({ from }) => from !== network.clients);
-}
-
-function both(directions: readonly Direction[]): Direction[] {
-  return [...directions, ...directions.map(turned)];
-}
-
-function turned({ from, to }: Direction): Direction {
-  return { from: to, to: from };
-}
-
-function placeOf(network: Network, region: string): NetworkPlace {
-  const found = network.regions.find(({ name }) => name === region);
-  if (!found) throw new Error(`no network of ${region}`);
-  return found;
+/** Where the disk of its member is mounted. */
+function diskOf(world: World, region: string): string {
+  const { member } = world.region(region);
+  if (!member) throw new Error(`${region} has no member whose disk could break`);
+  return dirname(member.dataDir);
 }
 
 function pidsOf(world: World, region: string, what: string): number[] {

@@ -14,6 +14,7 @@ import { endForGood } from "../postgres-end.ts";
 import { untilRedundant } from "../rehearsal.ts";
 import { type LabState, writeState } from "../state-file.ts";
 import { prepareFolders, World } from "../world.ts";
+import { makeDisk, removeDisksBelow } from "./disk.ts";
 import { areLinksPlain, makeDistantNetwork } from "./hub.ts";
 import {
   describeNetwork,
@@ -29,12 +30,14 @@ import type { Scenario } from "./scenario.ts";
 
 /** One file a lab; it goes when the machine starts anew, as namespaces do. */
 export const labsFolder = "/run/holdfast-lab";
-const storeWithinMs = 60_000;
+const storeWithinMs = 180_000;
 const folderPrefix = "holdfast-lab-";
 
 export interface LabOptions {
   readonly topology: Scenario["topology"];
   readonly links: Scenario["links"];
+  /** Whether members have disks of their own, to be filled or hung. */
+  readonly withDisks: boolean;
   /** What the service of the topology is to be judged by. */
   readonly rtoMs: number;
   readonly say: (text: string) => void;
@@ -71,6 +74,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     await world?.close();
     hub?.kill("SIGKILL");
     removeNetwork(network.record);
+    removeDisksBelow(root);
     rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     rmSync(stateFile, { force: true });
   };
@@ -89,6 +93,9 @@ export async function startLab(options: LabOptions): Promise<Lab> {
         : {}),
     });
     prepareFolders(layout);
+    if (options.withDisks)
+      for (const { member, dir, name } of layout.regions)
+        if (member) makeDisk(dirname(member.dataDir), join(dir, `${name}.img`));
     const topology = options.compile(layout.topologyText, layout.topologyFile);
     const secrets = loadOrMakeSecrets(layout.secretsDir);
     world = new World({
@@ -106,7 +113,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     await world.start(signal);
     observer = new Observer(await openStorePatiently(topology, layout.secretsDir, signal));
     say("processes are up; the first primary is made, its standbys are seeded");
-    await untilRedundant(observer, topology, 180_000, signal);
+    await untilRedundant(observer, topology, 300_000, signal);
     world.publish();
     return { network, world, observer, topology, stateFile, close };
   } catch (error) {
@@ -171,8 +178,10 @@ export async function takeDown(lab: FoundLab): Promise<void> {
   for (const { dataDir } of state?.members ?? []) await endForGood(dataDir).catch(() => undefined);
   removeNetwork(lab.network);
   const root = state === null ? null : dirname(state.topologyFile);
-  if (root !== null && basename(root).startsWith(folderPrefix))
+  if (root !== null && basename(root).startsWith(folderPrefix)) {
+    removeDisksBelow(root);
     rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
   rmSync(stateFile, { force: true });
 }
 

@@ -50,6 +50,10 @@ const fault = z.discriminatedUnion("fault", [
     process: z.enum(["agent", "edge", "etcd", "fencer", "service", "postgres", "everything"]),
     ...timing,
   }),
+  /** The disk of the region's member takes not a byte more. */
+  z.strictObject({ fault: z.literal("disk-full"), at: place, ...timing }),
+  /** Whoever writes to the disk of the region's member waits. */
+  z.strictObject({ fault: z.literal("disk-hang"), at: place, ...timing }),
   /** Every process of the region is killed, and started again at the end. */
   z.strictObject({ fault: z.literal("region-kill"), at: place, ...timing }),
   /** PostgreSQL is killed; its agent lives. */

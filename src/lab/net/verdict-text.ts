@@ -1,0 +1,67 @@
+/** A verdict for people: line by line, or as one row of a table. */
+import type { Verdict } from "./verdict.ts";
+
+/** Colours a text, or leaves it as it is. */
+export type Paint = (colour: "bold" | "green" | "red", text: string) => string;
+
+export interface Played {
+  readonly name: string;
+  /** null: it could not be played. */
+  readonly verdict: Verdict | null;
+  /** Why not; null: it was. */
+  readonly because: string | null;
+}
+
+export function describeVerdict(verdict: Verdict, paint: Paint): string {
+  const ms = (value: number | null) => (value === null ? "not measured" : `${Math.round(value)} ms`);
+  const { figures } = verdict;
+  return [
+    "",
+    paint("bold", `${verdict.scenario}: ${verdict.met ? "expectations met" : "EXPECTATIONS NOT MET"}`),
+    ...verdict.checks.map(({ label, unit, atMost, measured, met }) => {
+      const shown = unit === "ms" ? ms(measured) : String(measured ?? "not measured");
+      const mark = met ? paint("green", "✓") : paint("red", "✗");
+      return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
+    }),
+    `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed`,
+    `    epoch ${figures.epoch.before} -> ${figures.epoch.after}; last acknowledgement of the old primary ${figures.oldPrimaryAcksMs === null ? "before the fault" : `after ${ms(figures.oldPrimaryAcksMs)}`}, first of the new one ${figures.newPrimaryAcksMs === null ? "never" : `after ${ms(figures.newPrimaryAcksMs)}`}`,
+    ...Object.entries(figures.failures).map(([what, n]) => `    failed outside: ${n} × ${what}`),
+    ...verdict.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),
+    ...(verdict.met ? [] : verdict.violations.slice(0, 5).map((violation) => `    ${violation}`)),
+    "",
+    "",
+  ].join("\n");
+}
+
+export function tableOf(played: readonly Played[]): string {
+  const rows = played.map(({ name, verdict, because }) => {
+    if (verdict === null) return [name, "not played", because ?? "", "", "", "", ""];
+    const { figures, checks } = verdict;
+    const of = (id: string) =>
+      String(Math.round(checks.find((check) => check.id === id)?.measured ?? Number.NaN));
+    const missed = checks.filter(({ met }) => !met).map(({ id }) => id);
+    return [
+      name,
+      verdict.met ? "met" : `NOT MET: ${missed.join(", ")}`,
+      of("write-gap"),
+      of("lost"),
+      of("overlap"),
+      of("safe-failed"),
+      `${figures.epoch.before} -> ${figures.epoch.after}`,
+    ];
+  });
+  const table = [
+    ["scenario", "verdict", "write gap ms", "lost", "overlap ms", "safe failed", "epoch"],
+    ...rows,
+  ];
+  const widths =
+    table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
+  return `${table
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n")}\n`;
+}
