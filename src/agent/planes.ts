@@ -4,14 +4,7 @@
  * A table counts as applied when every plane goes by it, or by a later one; which did not is said once, not with each try.
  * What goes by an older table (its disk was lost), or does otherwise than its table says (somebody's hand), is put right.
  */
-import type {
-  Abilities,
-  PlaneKind,
-  PlaneSight,
-  PlaneView,
-  RoutersView,
-  TableMark,
-} from "../core/model/plane.ts";
+import type { PlaneKind, PlaneSight, PlaneView, RoutersView, TableMark } from "../core/model/plane.ts";
 import type { SignedTable } from "../core/model/routing.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ApplyOutcome, Router } from "../ports/router.ts";

@@ -1,11 +1,13 @@
 /** One edge: listeners, table and gates put together, and taken apart in order. */
 import type { Address } from "../core/model/topology.ts";
+import { afterWriterChanged } from "../core/traffic/return.ts";
 import { AdminServer } from "./admin.ts";
 import type { EdgeConfig } from "./config.ts";
 import { MemberGate } from "./gate.ts";
 import { HoldRoom } from "./hold-room.ts";
 import { HttpProxy } from "./http-proxy.ts";
 import { Metrics } from "./metrics.ts";
+import { monotonicNow } from "./monotonic.ts";
 import { ServicePlans } from "./service-plan.ts";
 import { StaleStore } from "./stale-store.ts";
 import { TableHolder } from "./table-holder.ts";
@@ -41,6 +43,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   );
   const gates = new Map(config.gates.map((gate) => [gate.member, new MemberGate(gate, metrics)]));
 
+  const epochs = new Map<string, number>();
   const follow = (): void => {
     const table = holder.table;
     if (!table) return;
@@ -51,6 +54,12 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     }
     for (const listener of tcp) listener.follow(table);
     plans.follow(table);
+    const changed = Object.keys(table.stores).filter(
+      (name) => (epochs.get(name) ?? table.stores[name]?.epoch) !== table.stores[name]?.epoch,
+    );
+    for (const [name, { epoch }] of Object.entries(table.stores)) epochs.set(name, epoch);
+    for (const plan of changed.length === 0 ? [] : plans.all)
+      if (plan.route.dataStores.some((name) => changed.includes(name))) plan.returning = afterWriterChanged(monotonicNow());
     room.wakeAll();
   };
   holder.onApplied(follow);

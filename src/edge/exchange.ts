@@ -11,7 +11,7 @@ import type { Priority } from "../core/traffic/concurrency.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
-import { afterWriterFailed, afterWriteSucceeded, unlimited } from "../core/traffic/return.ts";
+import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../core/traffic/return.ts";
 import { Attempt, type AttemptListener } from "./attempt.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
@@ -100,7 +100,7 @@ export class Exchange implements AttemptListener {
       this.#hold(write.because);
       return;
     }
-    if (!safe && this.#plan.returning.limit <= this.#plan.writing) {
+    if (!safe && limitAt(this.#plan.returning, monotonicNow()) <= this.#plan.writing) {
       this.#hold("the writer is coming back");
       return;
     }
@@ -194,7 +194,7 @@ export class Exchange implements AttemptListener {
       case "hold":
         // The same answer may come from one instance that alone cannot reach the writer: the next try goes elsewhere.
         attempt.upstream.succeeded();
-        this.#plan.returning = afterWriterFailed();
+        this.#plan.returning = afterWriterFailed(monotonicNow());
         this.#world.writers.reportFailing(this.#plan.route.dataStores);
         this.#hold(next.because);
         return;

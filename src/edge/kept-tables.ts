@@ -1,7 +1,7 @@
 /** The last routing tables on disk: written whole or not at all, read back at start with nobody to ask (R3). */
 import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { SignedTable } from "../core/model/routing.ts";
+import type { RoutingTable } from "../core/model/routing.ts";
 
 /** Several, since the newest may be the poison: `slow-poison`, Azure Front Door, October 2025. */
 const keptMax = 5;
@@ -14,10 +14,9 @@ export class KeptTables {
     this.#folder = folder;
   }
 
-  /** Resolves when a power cut can no longer take it away. */
-  async keep(signed: SignedTable): Promise<void> {
-    const { epoch, generation } = signed.table;
-    await writeWhole(this.#folder, fileName(epoch, generation), JSON.stringify(signed));
+  /** `text`: the signed table as it came. Resolves when a power cut can no longer take it away. */
+  async keep({ epoch, generation }: Pick<RoutingTable, "epoch" | "generation">, text: string): Promise<void> {
+    await writeWhole(this.#folder, fileName(epoch, generation), text);
     const surplus = (await this.#names()).slice(0, -keptMax);
     for (const name of surplus) await unlink(join(this.#folder, name));
   }

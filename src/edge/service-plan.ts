@@ -1,5 +1,6 @@
 /** What the routing table means for each service right now: its upstreams in the order to try them, kept ready. */
 import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
+import { canonicalJson } from "../core/traffic/canonical.ts";
 import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
 import type { Priority } from "../core/traffic/concurrency.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
@@ -7,11 +8,24 @@ import { serviceFor } from "../core/traffic/service.ts";
 import type { Metrics } from "./metrics.ts";
 import { Upstream } from "./upstream.ts";
 
+/** What every plan of an edge goes by. */
+interface PlanWorld {
+  readonly ownRegion: string;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  table: RoutingTable;
+  /** Goes up when what a plan is arranged by changed for all of them: the states of regions. */
+  era: number;
+}
+
 export class ServicePlan {
   readonly name: string;
-  table: RoutingTable;
   route: ServiceRoute;
-  ordered: readonly Upstream[] = [];
+  readonly #world: PlanWorld;
+  /** Of the arrangement; -1: it must be made anew. */
+  #era = -1;
+  #ordered: readonly Upstream[] = [];
+  /** For tests: how often it was arranged. */
+  arranged = 0;
   /** Requests of this service under way, held ones too; and repeats among their tries (for the budget). */
   active = 0;
   repeating = 0;
@@ -19,25 +33,41 @@ export class ServicePlan {
   writing = 0;
   returning: Returning = unlimited;
   #peers: readonly Target[] = [];
-  #byKey: ReadonlyMap<string, Upstream> = new Map();
 
-  constructor(name: string, table: RoutingTable, route: ServiceRoute) {
+  constructor(name: string, route: ServiceRoute, world: PlanWorld) {
     this.name = name;
-    this.table = table;
     this.route = route;
+    this.#world = world;
   }
 
-  arrange(ownRegion: string, upstreams: ReadonlyMap<string, Upstream>): void {
+  get table(): RoutingTable {
+    return this.#world.table;
+  }
+
+  /** In the order to try them. Arranged when it is first asked for: a table that moves a thousand services moves them at once. */
+  get ordered(): readonly Upstream[] {
+    if (this.#era !== this.#world.era) this.#arrange();
+    return this.#ordered;
+  }
+
+  /** Its route, or whether one of its upstreams is ejected, changed. */
+  rearrange(): void {
+    this.#era = -1;
+  }
+
+  #arrange(): void {
+    const { table, ownRegion, upstreams, era } = this.#world;
     const targets = orderTargets({
-      table: this.table,
+      table,
       targets: this.route.targets,
       allow: this.route.allow,
       ownRegion,
       isEjected: (target) => upstreams.get(keyOf(target))?.isEjected ?? false,
     });
-    this.#byKey = upstreams;
-    this.ordered = targets.map((target) => upstreams.get(keyOf(target)) as Upstream);
-    const isBad = this.ordered[0]?.isEjected ?? false;
+    this.#era = era;
+    this.arranged++;
+    this.#ordered = targets.map((target) => upstreams.get(keyOf(target)) as Upstream);
+    const isBad = this.#ordered[0]?.isEjected ?? false;
     this.#peers = targets.filter(
       (target) => target.region === targets[0]?.region && (isBad || !upstreams.get(keyOf(target))?.isEjected),
     );
@@ -45,12 +75,13 @@ export class ServicePlan {
 
   /** The next upstream that is not in `tried`, or null. Instances of the first region share by weight. */
   choose(tried: readonly Upstream[]): Upstream | null {
+    const { ordered } = this;
     if (tried.length === 0) {
-      if (this.#peers.length <= 1) return this.ordered[0] ?? null;
+      if (this.#peers.length <= 1) return ordered[0] ?? null;
       const target = pickByWeight(this.#peers, Math.random());
-      return (target && this.#byKey.get(keyOf(target))) ?? null;
+      return (target && this.#world.upstreams.get(keyOf(target))) ?? null;
     }
-    return this.ordered.find((upstream) => !tried.includes(upstream)) ?? null;
+    return ordered.find((upstream) => !tried.includes(upstream)) ?? null;
   }
 
   /** As `choose`, but only what has room: the spill when the first is full. */
@@ -60,13 +91,20 @@ export class ServicePlan {
   }
 }
 
+/** An upstream, and the plans that it stands in. */
+interface Place {
+  readonly upstream: Upstream;
+  readonly plans: Set<ServicePlan>;
+}
+
 export class ServicePlans {
-  readonly #ownRegion: string;
   readonly #metrics: Metrics;
   readonly #upstreams = new Map<string, Upstream>();
-  #plans = new Map<string, ServicePlan>();
+  readonly #places = new Map<string, Place>();
+  readonly #plans = new Map<string, ServicePlan>();
+  readonly #ownRegion: string;
+  #world: PlanWorld | null = null;
   #only: ServicePlan | null = null;
-  #table: RoutingTable | null = null;
 
   constructor(ownRegion: string, metrics: Metrics) {
     this.#ownRegion = ownRegion;
@@ -82,60 +120,90 @@ export class ServicePlans {
   }
 
   get hasTable(): boolean {
-    return this.#table !== null;
+    return this.#world !== null;
   }
 
   /** null: no such service. */
   find(host: string, path: string): ServicePlan | null {
     if (this.#only) return this.#only;
-    if (!this.#table) return null;
-    const name = serviceFor(this.#table, host, path);
+    if (!this.#world) return null;
+    const name = serviceFor(this.#world.table, host, path);
     return name === null ? null : (this.#plans.get(name) ?? null);
   }
 
-  /** Plans live on from table to table, so that what is under way is counted on. */
+  /**
+   * Plans live on from table to table, so that what is under way is counted on. Of a service whose route is the same object
+   * as before nothing is looked at: the price is that of what changed.
+   */
   follow(table: RoutingTable): void {
-    this.#table = table;
-    const plans = new Map<string, ServicePlan>();
-    const wanted = new Set<string>();
+    const regionsBefore = this.#world?.table.regions;
+    this.#world ??= { ownRegion: this.#ownRegion, upstreams: this.#upstreams, table, era: 0 };
+    this.#world.table = table;
+    if (regionsBefore && canonicalJson(regionsBefore) !== canonicalJson(table.regions)) this.#world.era++;
+    const left = new Set<string>();
     for (const [name, route] of Object.entries(table.services)) {
-      const plan = this.#plans.get(name) ?? new ServicePlan(name, table, route);
-      plan.table = table;
-      plan.route = route;
-      plans.set(name, plan);
-      for (const target of route.targets) {
-        const key = keyOf(target);
-        wanted.add(key);
-        if (!this.#upstreams.has(key)) this.#upstreams.set(key, this.#open(target));
-      }
+      const plan = this.#plans.get(name);
+      if (plan?.route === route) continue;
+      this.#reroute(plan ?? this.#add(name, route, this.#world), plan?.route ?? null, route, left);
     }
-    const leaving = [...this.#upstreams].filter(([key]) => !wanted.has(key));
-    for (const [key] of leaving) this.#upstreams.delete(key);
-    this.#plans = plans;
-    this.#only = plans.size === 1 ? ([...plans.values()][0] as ServicePlan) : null;
-    this.#arrange();
-    for (const [, upstream] of leaving) {
-      const state = table.regions[upstream.region];
-      // What is under way there must not go on (S14); what is safe to repeat is, by the order that stands now.
-      if (state === "fenced" || state === "forbidden") upstream.destroy();
-      else upstream.retire();
+    for (const [name, plan] of this.#plans) {
+      if (Object.hasOwn(table.services, name)) continue;
+      this.#plans.delete(name);
+      for (const target of plan.route.targets) this.#leave(keyOf(target), plan, left);
     }
+    this.#only = this.#plans.size === 1 ? ([...this.#plans.values()][0] as ServicePlan) : null;
+    for (const key of left) this.#closeIfUnused(key, table);
+  }
+
+  #add(name: string, route: ServiceRoute, world: PlanWorld): ServicePlan {
+    const plan = new ServicePlan(name, route, world);
+    this.#plans.set(name, plan);
+    return plan;
+  }
+
+  #reroute(plan: ServicePlan, before: ServiceRoute | null, route: ServiceRoute, left: Set<string>): void {
+    plan.route = route;
+    plan.rearrange();
+    for (const target of before?.targets ?? []) this.#leave(keyOf(target), plan, left);
+    for (const target of route.targets) {
+      const key = keyOf(target);
+      const place = this.#places.get(key) ?? this.#open(key, target);
+      place.plans.add(plan);
+    }
+  }
+
+  #leave(key: string, plan: ServicePlan, left: Set<string>): void {
+    this.#places.get(key)?.plans.delete(plan);
+    left.add(key);
+  }
+
+  #closeIfUnused(key: string, table: RoutingTable): void {
+    const place = this.#places.get(key);
+    if (!place || place.plans.size > 0) return;
+    this.#places.delete(key);
+    this.#upstreams.delete(key);
+    const state = table.regions[place.upstream.region];
+    // What is under way there must not go on (S14); what is safe to repeat is, by the order that stands now.
+    if (state === "fenced" || state === "forbidden") place.upstream.destroy();
+    else place.upstream.retire();
   }
 
   close(): void {
     for (const upstream of this.#upstreams.values()) upstream.destroy();
   }
 
-  #open(target: Target): Upstream {
-    const upstream = new Upstream(target, () => this.#arrange());
+  #open(key: string, target: Target): Place {
+    const plans = new Set<ServicePlan>();
+    const upstream = new Upstream(target, () => {
+      for (const plan of plans) plan.rearrange();
+    });
+    const place = { upstream, plans };
+    this.#upstreams.set(key, upstream);
+    this.#places.set(key, place);
     this.#metrics.gauge("holdfast_edge_breaker_open", { region: target.region, url: target.url }, () =>
-      this.#upstreams.get(keyOf(target))?.isEjected ? 1 : 0,
+      this.#upstreams.get(key)?.isEjected ? 1 : 0,
     );
-    return upstream;
-  }
-
-  #arrange(): void {
-    for (const plan of this.#plans.values()) plan.arrange(this.#ownRegion, this.#upstreams);
+    return place;
   }
 }
 

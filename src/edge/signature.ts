@@ -16,8 +16,12 @@ export function signTable(table: RoutingTable, keyId: string, privateKeyPem: str
 /** Key id -> public key, SPKI in DER, base64. */
 export type PublicKeys = Readonly<Record<string, string>>;
 
-/** Empty when the signature is valid, else why it is not. */
-export function verifyTable(signed: SignedTable, keys: PublicKeys): string {
+/** Empty when the signature is valid, else why it is not. `canonical`: of the table, where it is at hand. */
+export function verifyTable(
+  signed: SignedTable,
+  keys: PublicKeys,
+  canonical: string = canonicalJson(signed.table),
+): string {
   if (!Object.hasOwn(keys, signed.keyId)) return `no key ${JSON.stringify(signed.keyId)} is known here`;
   let key: KeyObject;
   try {
@@ -25,7 +29,7 @@ export function verifyTable(signed: SignedTable, keys: PublicKeys): string {
   } catch (error) {
     return `key ${signed.keyId} is not a public key (SPKI, base64): ${String(error)}`;
   }
-  const message = Buffer.from(canonicalJson(signed.table), "utf8");
+  const message = Buffer.from(canonical, "utf8");
   if (verify(null, message, key, Buffer.from(signed.signature, "base64"))) return "";
   return `the signature by ${signed.keyId} does not fit the table`;
 }

@@ -2,17 +2,19 @@
  * Holds the routing table that this edge goes by: verifies, judges, writes to disk, and only then applies (R1 to R4).
  *
  * - R3. Nothing is applied that is not on disk: else a restart could fall back below an epoch that was served.
+ * - What did not change costs nothing: services whose text is that of the table before keep their object, and who follows
+ *   the table goes by that.
  * - R4. Nobody is asked for permission to go on: with no control plane the last table serves for ever.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
-import { accept } from "../core/traffic/accept.ts";
+import { acceptDigested } from "../core/traffic/accept.ts";
 import { KeptTables, readIfThere, writeWhole } from "./kept-tables.ts";
 import type { Metrics } from "./metrics.ts";
 import { type PublicKeys, sha256, verifyTable } from "./signature.ts";
-import { readSignedTable } from "./table-shape.ts";
+import { TableReader } from "./table-reader.ts";
 
 export type HolderOutcome =
   | { readonly kind: "applied"; readonly generation: number }
@@ -27,6 +29,7 @@ export class TableHolder {
   readonly #keys: PublicKeys;
   readonly #metrics: Metrics;
   readonly #listeners = new Set<TableListener>();
+  readonly #reader = new TableReader();
   #signed: SignedTable | null = null;
   /** Applications one after another: two at once could both be "greater". */
   #queue: Promise<unknown> = Promise.resolve();
@@ -43,9 +46,10 @@ export class TableHolder {
     const holder = new TableHolder(stateDir, keys, metrics);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     for (const text of await holder.#kept.newestFirst()) {
-      const read = readSignedTable(text);
-      if (read.kind === "misfit" || verifyTable(read.signed, keys) !== "") continue;
-      if (accept(null, read.signed.table, sha256).kind !== "take") continue;
+      const read = await holder.#reader.read(text);
+      if (read.kind === "misfit" || verifyTable(read.signed, keys, read.canonical) !== "") continue;
+      if (acceptDigested(null, read.signed.table, sha256(read.undigested)).kind !== "take") continue;
+      holder.#reader.adopt(read);
       holder.#signed = read.signed;
       break;
     }
@@ -72,9 +76,9 @@ export class TableHolder {
   /** Puts a signed evacuation table on disk, ready for the day on which nothing else lives. */
   keepEvacuation(region: string, text: string): Promise<HolderOutcome> {
     return this.#inTurn(async () => {
-      const read = readSignedTable(text);
+      const read = await this.#reader.read(text);
       if (read.kind === "misfit") return this.#refuse("shape", read.because);
-      const invalid = verifyTable(read.signed, this.#keys);
+      const invalid = verifyTable(read.signed, this.#keys, read.canonical);
       if (invalid !== "") return this.#refuse("signature", invalid);
       if (read.signed.table.regions[region] !== "drained")
         return this.#refuse("evacuation", `the table does not drain ${region}`);
@@ -96,24 +100,25 @@ export class TableHolder {
   }
 
   async #apply(text: string): Promise<HolderOutcome> {
-    // In turns of its own each: a thousand services take 10 ms a step, and requests go on in between.
-    const read = readSignedTable(text);
+    const read = await this.#reader.read(text);
     if (read.kind === "misfit") return this.#refuse("shape", read.because);
+    // In turns of their own: a thousand services take milliseconds a step, and requests go on in between.
     await nextTurn();
-    const invalid = verifyTable(read.signed, this.#keys);
+    const invalid = verifyTable(read.signed, this.#keys, read.canonical);
     if (invalid !== "") return this.#refuse("signature", invalid);
     await nextTurn();
     const before = this.table;
     const next = read.signed.table;
-    const judged = accept(before, next, sha256);
+    const judged = acceptDigested(before, next, sha256(read.undigested));
     if (judged.kind === "unchanged") return { kind: "unchanged", generation: next.generation };
     if (judged.kind === "refuse") return this.#refuse(judged.reason, judged.because);
     try {
-      await this.#kept.keep(read.signed);
+      await this.#kept.keep(next, text);
     } catch (error) {
       return this.#refuse("disk", `cannot keep the table on disk: ${(error as Error).message}`);
     }
     this.#signed = read.signed;
+    this.#reader.adopt(read);
     this.#metrics.count("holdfast_edge_tables_total", { outcome: "applied" });
     for (const listener of this.#listeners) listener(next, before);
     return { kind: "applied", generation: next.generation };

@@ -62,11 +62,13 @@ const signedTable = z.object({
       z.enum(["active", "standby", "draining", "drained", "forbidden", "fenced"]),
     ),
     stores: z.record(z.string(), storeRoute.loose()),
-    services: z.record(z.string(), serviceRoute.loose()),
+    // Each by itself, see `misfitOfService`: those that did not change are not looked at again.
+    services: z.record(z.string(), z.unknown()),
   }),
 });
 
 export type ShapeOutcome =
+  /** All but its services has been looked at. */
   | { readonly kind: "fits"; readonly signed: SignedTable }
   | { readonly kind: "misfit"; readonly because: string };
 
@@ -80,6 +82,17 @@ export function readSignedTable(text: string): ShapeOutcome {
   const parsed = signedTable.safeParse(value);
   // The value as it came and not zod's copy: inner objects are not loose, and the signature covers what was sent.
   if (parsed.success) return { kind: "fits", signed: value as SignedTable };
-  const first = parsed.error.issues[0];
-  return { kind: "misfit", because: `${first?.path.join(".") || "table"}: ${first?.message}` };
+  return { kind: "misfit", because: tell(parsed.error, "") };
+}
+
+/** Empty: it is a route. */
+export function misfitOfService(name: string, route: unknown): string {
+  const parsed = looseRoute.safeParse(route);
+  return parsed.success ? "" : tell(parsed.error, `table.services.${name}.`);
+}
+
+const looseRoute = serviceRoute.loose();
+
+function tell({ issues: [first] }: z.ZodError, above: string): string {
+  return `${above}${first?.path.join(".") || "table"}: ${first?.message}`;
 }

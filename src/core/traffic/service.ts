@@ -7,10 +7,11 @@ import type { RoutingTable } from "../model/routing.ts";
  * first segment of the path (`/orders/17` -> `orders`; the path is passed on as it came). null: none of them.
  */
 export function serviceFor(table: RoutingTable, host: string, path: string): ServiceName | null {
-  const names = Object.keys(table.services);
-  if (names.length === 1) return names[0] as ServiceName;
   const label = /^[^.:]*/.exec(host)?.[0].toLowerCase() ?? "";
   if (Object.hasOwn(table.services, label)) return label;
   const segment = /^\/([^/?#]*)/.exec(path)?.[1] ?? "";
-  return Object.hasOwn(table.services, segment) ? segment : null;
+  if (Object.hasOwn(table.services, segment)) return segment;
+  // Last: the names of a thousand services are not listed for each request.
+  const names = Object.keys(table.services);
+  return names.length === 1 ? (names[0] as ServiceName) : null;
 }
