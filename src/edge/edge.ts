@@ -59,7 +59,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     );
     for (const [name, { epoch }] of Object.entries(table.stores)) epochs.set(name, epoch);
     for (const plan of changed.length === 0 ? [] : plans.all)
-      if (plan.route.dataStores.some((name) => changed.includes(name))) plan.returning = afterWriterChanged(monotonicNow());
+      if (plan.route.dataStores.some((name) => changed.includes(name)))
+        plan.returning = afterWriterChanged(monotonicNow());
     room.wakeAll();
   };
   holder.onApplied(follow);
