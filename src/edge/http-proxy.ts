@@ -47,7 +47,10 @@ export class HttpProxy implements RequestHandler {
       answer(responder, this.#plans.hasTable ? unknownService : noTable, requestId);
       return;
     }
-    headers.push("x-request-id", requestId);
+    const { epoch, generation } = plan.table;
+    headers.push("x-request-id", requestId, "x-holdfast-edge", this.#world.edge);
+    headers.push("x-holdfast-epoch", String(epoch), "x-holdfast-generation", String(generation));
+    headers.push("x-holdfast-mode", plan.route.mode);
     const upstream = { method, path, headers, body, bodyLength: head.contentLength };
     const safe = isSafe(method);
     const idempotent = isIdempotent(method, head.hasIdempotencyKey);

@@ -54,7 +54,8 @@ test("a service is told by the edge, and by nobody who pretends to be one", asyn
   assert.deepEqual(context.trace, { traceparent, tracestate: null });
   for (const told of [context.generation, context.epoch, context.level]) assert.notEqual(told, 77);
   assert.notEqual(context.region, "77");
-  assert.notEqual(context.mode, "static");
+  assert.equal(context.mode, "rw");
+  assert.deepEqual([context.epoch, context.generation], [1, 3]);
   // Whatever edges come to say to services, the SDK reads it: a field that it does not know fails here.
   const known: readonly string[] = Object.values(edgeFields);
   const unknown = fields.filter((name) => name.startsWith("x-holdfast-") && !known.includes(name));
