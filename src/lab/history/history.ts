@@ -21,8 +21,8 @@ import { checkRegister } from "./registers.ts";
 
 export interface CheckOptions {
   /**
-   * Steps of one search, for one object; beyond, it is unknown. 2 million take some 3 s and 400 MB; more finds an answer
-   * where very many operations of unknown outcome meet on one object.
+   * Steps of one search, for one object; beyond, it is unknown. 2 million took 12 to 21 s and 600 MB on a busy machine; more
+   * finds an answer where very many operations of unknown outcome meet on one object.
    */
   readonly stepsMax: number;
 }

@@ -60,7 +60,7 @@ interface Place<State> {
   readonly guesses: number;
 }
 
-/** W3. Of 1, 2, 4 and 8 the quickest on histories of failovers, with 2 not far behind. */
+/** W3. Above 2, so that one guess a few operations back is tried before two guesses here. */
 const unknownCost = 4;
 
 export function linearize<State>(

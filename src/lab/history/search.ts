@@ -4,8 +4,9 @@ import type { Linearized } from "./linearize.ts";
 import type { Operation } from "./operation.ts";
 import { shrink } from "./witness.ts";
 
-/** A search that is part of shrinking may take no longer than that: the witness is then larger, and no less true. */
-const shrinkStepsMax = 200_000;
+/** Steps of one search that is part of shrinking, and of all of them: the witness is then larger, and no less true. */
+const shrinkStepsMax = 100_000;
+const shrinkAllStepsMax = 500_000;
 
 export function searchObject(
   key: string,
@@ -25,9 +26,14 @@ export function searchObject(
       steps: result.steps,
     };
   const shrinkMax = Math.min(shrinkStepsMax, Math.max(10_000, 2 * result.steps));
-  const firm = shrink(operations, (some) => search(some, shrinkMax)).filter(
-    ({ outcome }) => outcome.kind === "ok",
-  );
+  let left = shrinkAllStepsMax;
+  const bounded = (some: readonly Operation[]): Linearized => {
+    if (left <= 0) return { kind: "unknown", steps: 0, because: "it was shrunk for long enough" };
+    const one = search(some, Math.min(shrinkMax, left));
+    left -= one.steps;
+    return one;
+  };
+  const firm = shrink(operations, bounded).filter(({ outcome }) => outcome.kind === "ok");
   const others = writersFor(firm).filter((one) => !firm.some(({ number }) => number === one.number));
   const what =
     others.length === 0
