@@ -11,7 +11,7 @@ export const haproxyAbilities: Abilities = {
   fence: yes("sessions to a fenced or forbidden region are ended"),
   modes: partly("rw, ro and off; static is answered as off, with 503"),
   repeat: partly("what is safe to repeat, three times, without a budget"),
-  breaker: partly("health checks every 500 ms: down after three, up after two"),
+  breaker: partly("health checks every 500 ms (fewer beyond 200 targets): down after three, up after two"),
   hold: no("while a writer changes, requests get the service's own 503"),
   weights: no("the first target that is up gets everything"),
   classes: no("nothing is shed: its queue and limits are its own"),

@@ -60,6 +60,7 @@ export function configText(layout: HaproxyLayout): string {
 global
   stats socket ${socketPathOf(layout)} mode 600 level admin
   server-state-file ${statePathOf(layout)}
+  spread-checks 20
 
 defaults
   mode http
@@ -90,9 +91,14 @@ frontend http
   http-response set-header x-request-id %[var(txn.id)]
   http-response set-header x-holdfast-edge ${plain(layout.name)}
   http-response set-header x-holdfast-generation %[str(generation),map(${map},0)]
-${layout.services.map(({ name }) => `  use_backend ${backendOf(name)} if { var(txn.service) -m str service/${name} }`).join("\n")}
+  use_backend %[var(txn.service),regsub(/,-)] if { var(txn.service),map(${map}) -m found }
 
 ${layout.services.map((service) => backendText(layout, service)).join("\n")}`;
+}
+
+/** 400 checks a second of all targets together, at most: a thousand services with two each would be asked 4,000 times. */
+function checkEveryMs(layout: HaproxyLayout): number {
+  return Math.max(500, Math.ceil((slotsOf(layout).length / 400) * 1000));
 }
 
 function backendText(layout: HaproxyLayout, service: ServiceLayout): string {
@@ -103,7 +109,7 @@ function backendText(layout: HaproxyLayout, service: ServiceLayout): string {
   timeout server ${Math.ceil(service.tryTimeoutMs)}ms
   balance roundrobin
   option httpchk GET ${health}
-  default-server check inter 500ms fall 3 rise 2 disabled
+  default-server check inter ${checkEveryMs(layout)}ms fall 3 rise 2 disabled
   retry-on conn-failure empty-response response-timeout junk-response 502 504
   http-request set-var(txn.first) ${first}
 ${slots.map(({ server }) => `  use-server ${server} if { var(txn.first) -m str ${server} }`).join("\n")}
@@ -112,13 +118,16 @@ ${slots.map(({ server, target }) => `  server ${server} ${new URL(target.url).ho
 `;
 }
 
-/** As `core/traffic/service`: one service gets everything, else the first label of the host, else of the path. */
+/**
+ * As `core/traffic/service`: one service gets everything, else the first label of the host, else of the path. Which services
+ * there are is in the map, with an entry for each: a line of the configuration takes 64 words, and a rule for each of a
+ * thousand services would be asked one after the other.
+ */
 function serviceExpression(layout: HaproxyLayout): string {
   const [only, ...others] = layout.services;
   if (only && others.length === 0) return `str(service/${only.name})`;
-  const names = layout.services.map(({ name }) => name).join(" ");
   return `req.hdr(host),field(1,:),field(1,.),lower,regsub(^,service/)
-  http-request set-var(txn.service) path,field(2,/),regsub(^,service/) unless { req.hdr(host),field(1,:),field(1,.),lower -m str ${names} }`;
+  http-request set-var(txn.service) path,field(2,/),regsub(^,service/) unless { var(txn.service),map(${mapPathOf(layout)}) -m found }`;
 }
 
 function problem(code: string): string {

@@ -1,5 +1,7 @@
 /** A real HAProxy under the contract of the port `router`. */
 import assert from "node:assert/strict";
+import { get } from "node:http";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { HaproxyRouter, type TableRules } from "../../../src/adapters/haproxy/haproxy-router.ts";
 import { type HaproxyLayout, socketPathOf } from "../../../src/adapters/haproxy/layout.ts";
@@ -132,4 +134,32 @@ test("with HAProxy gone the outcome is unknown, and the next start goes by the t
     await place.remove();
   }
   assert.equal((await router.apply(next, AbortSignal.timeout(300))).kind, "unknown");
+});
+
+test("a thousand services fit, each found by host and by path, and a table of them is applied", {
+  skip,
+}, async () => {
+  await using west = await startOrigin((request, response) => response.end(`west ${request.url}`));
+  using state = folder();
+  // Only two of them lead anywhere: the checks of a thousand would be the load of this test.
+  const targetsOf = (name: string) => [target("west", /-(0|999)$/.test(name) ? west.port : 1)];
+  const names = Array.from({ length: 1000 }, (_, n) => `shop-${n}`);
+  const bind = { host: "127.0.0.1", port: await freePort() };
+  const services = names.map((name) => ({ name, targets: targetsOf(name), tryTimeoutMs: 3000 }));
+  const layout: HaproxyLayout = { name: "haproxy-west", region: "west", bind, folder: state.path, services };
+  await prepareFiles(layout);
+  await using _haproxy = await startHaproxy(layout);
+  const router = new HaproxyRouter(layout, tableRules);
+  const routes = Object.fromEntries(names.map((name) => [name, service(targetsOf(name))]));
+  const outcome = await router.apply(signed(table(1, { services: routes })), AbortSignal.timeout(30_000));
+  assert.deepEqual(outcome, { kind: "applied", generation: 1 });
+  assert.deepEqual((await router.look(AbortSignal.timeout(30_000))).drift, []);
+  const ask = (host: string, path: string) =>
+    new Promise<string>((resolve, reject) => {
+      const options = { host: "127.0.0.1", port: bind.port, path, headers: { host } };
+      get(options, (response) => void text(response).then(resolve, reject)).on("error", reject);
+    });
+  assert.equal(await ask("shop-999.example:80", "/x"), "west /x");
+  assert.equal(await ask("127.0.0.1", "/shop-0/y"), "west /shop-0/y");
+  assert.match(await ask("stranger.example", "/z"), /HOLDFAST_OFF/);
 });

@@ -25,7 +25,11 @@ export async function startHaproxy(layout: HaproxyLayout): Promise<AsyncDisposab
   const socket = new RuntimeSocket(socketPathOf(layout));
   const answers = () => socket.ask("show info", AbortSignal.timeout(1000)).then(Boolean, () => false);
   try {
-    await until(async () => child.exitCode !== null || (await answers()), "HAProxy answers on its socket");
+    await until(
+      async () => child.exitCode !== null || (await answers()),
+      "HAProxy answers on its socket",
+      30_000,
+    );
     assert.equal(child.exitCode, null, "HAProxy does not start with its configuration");
   } catch (error) {
     await stop();

@@ -1,0 +1,193 @@
+/**
+ * `npm run bench:shift`: how soon traffic moves after a table is handed over, on our edge and on HAProxy side by side.
+ *
+ * Needs haproxy (scripts/install-test-parts.sh). Changes alternate between the two planes, each with new requests all the
+ * time; then tables of a thousand services, with a client at a constant rate. Beside each figure stands the machine's own
+ * noise: the same client through the same plane in windows of the same length in which nothing was changed. Exits 1 when a
+ * target is missed that the noise would have let pass.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { measureBusyRatio } from "./edge-parts/wrk.ts";
+import { type Load, quantile, startLoad } from "./shift-parts/load.ts";
+import { measureShift, measureWindow, type Shift, type Window } from "./shift-parts/measure.ts";
+import { type BenchPlane, startEdgePlane, startHaproxyPlane, startOrigins } from "./shift-parts/planes.ts";
+import { makeTable, type Region, serviceNames } from "./shift-parts/tables.ts";
+
+const { values } = parseArgs({
+  options: {
+    changes: { type: "string", default: "200" },
+    services: { type: "string", default: "1000" },
+    windows: { type: "string", default: "10" },
+    rate: { type: "string", default: "500" },
+    json: { type: "string" },
+  },
+});
+const changes = Number(values.changes);
+const windows = Number(values.windows);
+const rate = Number(values.rate);
+const targets = { shiftMs: 50, shareWithin: 0.99, failed: 0, appliedMs: 50, spikeMs: 20 };
+
+const busyRatio = await measureBusyRatio();
+const folder = mkdtempSync(join(tmpdir(), "holdfast-shift-"));
+const ends: (() => Promise<void>)[] = [];
+let missed = false;
+const verdict = (ok: boolean, provable = true) => {
+  if (ok) return "met";
+  if (!provable) return "not provable: the noise alone is above it";
+  missed = true;
+  return "MISSED";
+};
+
+interface Subject {
+  readonly plane: BenchPlane;
+  readonly load: Load;
+}
+
+async function subjectsFor(services: readonly string[], perSecond: number): Promise<readonly Subject[]> {
+  const names = ["edge", "haproxy"] as const;
+  const subjects: Subject[] = [];
+  for (const name of names) {
+    const place = join(folder, `${name}-${services.length}`);
+    mkdirSync(place);
+    const plane =
+      name === "edge" ? await startEdgePlane(place) : await startHaproxyPlane(place, services, origins);
+    ends.push(() => plane.stop());
+    const first = makeTable({ generation: 1, drained: null, ports: origins, services });
+    const outcome = await plane.router.apply(first, AbortSignal.timeout(60_000));
+    if (outcome.kind !== "applied") throw new Error(`${name}: ${JSON.stringify(outcome)}`);
+    const load = await startLoad(plane.url, `${services[0]}.example`, perSecond);
+    ends.push(() => load.stop());
+    subjects.push({ plane, load });
+  }
+  // The first seconds belong to the compilers of the JavaScript engines.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  for (const { load } of subjects) await load.collect();
+  return subjects;
+}
+
+execFileSync("which", ["haproxy"]);
+const origins = await startOrigins(folder);
+ends.push(() => origins.stop());
+try {
+  const shifts = await benchShifts();
+  const thousand = await benchThousand();
+  console.log(
+    `other processes took ${(busyRatio * 100).toFixed(0)} % of the machine before it began: above 5 % the figures prove little`,
+  );
+  if (values.json !== undefined)
+    writeFileSync(
+      values.json,
+      `${JSON.stringify({ at: new Date().toISOString(), busyRatio, targets, shifts, thousand }, null, 2)}\n`,
+    );
+  if (missed) process.exitCode = 1;
+} finally {
+  for (const end of ends.reverse()) await end();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function benchShifts() {
+  const services = serviceNames(1);
+  const subjects = await subjectsFor(services, rate);
+  const results = new Map(subjects.map(({ plane }) => [plane.name, [] as Shift[]]));
+  const noise = new Map(subjects.map(({ plane }) => [plane.name, [] as Window[]]));
+  for (let change = 0; change < changes; change++) {
+    const [drained, wanted]: readonly [Region, Region] =
+      change % 2 === 0 ? ["west", "central"] : ["central", "west"];
+    const table = makeTable({ generation: change + 2, drained, ports: origins, services });
+    for (const { plane, load } of subjects) {
+      if (change % 20 === 0) noise.get(plane.name)?.push(await measureWindow(plane, load, null, 120));
+      await load.collect();
+      results.get(plane.name)?.push(await measureShift(plane, load, table, wanted));
+    }
+  }
+  for (const { load } of subjects) await load.stop();
+  const rows = subjects.map(({ plane: { name } }) => {
+    const all = results.get(name) as Shift[];
+    const took = all.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
+    return {
+      plane: name,
+      changes: all.length,
+      medianMs: quantile(took, 0.5),
+      p99Ms: quantile(took, 0.99),
+      maxMs: took.at(-1) ?? Number.NaN,
+      within50Ms: took.filter((ms) => ms <= targets.shiftMs).length / took.length,
+      requests: all.reduce((sum, { requests }) => sum + requests, 0),
+      failed: all.reduce((sum, { failed }) => sum + failed, 0),
+      noiseMaxMs: Math.max(...(noise.get(name) as Window[]).map(({ longestMs }) => longestMs)),
+    };
+  });
+  console.log(`\nshift: ${changes} planned drains on each plane, ${rate} new requests a second`);
+  console.table(rows.map(rounded));
+  for (const { plane, within50Ms, failed, noiseMaxMs } of rows) {
+    const within = verdict(targets.shareWithin <= within50Ms, noiseMaxMs < targets.shiftMs);
+    console.log(
+      `${plane}: ${(within50Ms * 100).toFixed(1)} % within ${targets.shiftMs} ms (target 99 %) ${within}; ${failed} failed (target 0) ${verdict(failed === 0)}`,
+    );
+  }
+  return rows;
+}
+
+async function benchThousand() {
+  const services = serviceNames(Number(values.services));
+  const subjects = await subjectsFor(services, 200);
+  let generation = 1;
+  const kinds = {
+    nothing: null,
+    "one service": () => ({ drained: null, holdMaxMs: (at: number) => (at === 1 ? generation : 10_000) }),
+    "a region drained": () => ({ drained: generation % 2 === 0 ? ("central" as const) : null }),
+    "every service": () => ({ drained: null, holdMaxMs: () => generation }),
+  };
+  const rows = [];
+  for (const { plane, load } of subjects) {
+    generation = 1;
+    const found = new Map<string, Window[]>(Object.keys(kinds).map((kind) => [kind, []]));
+    for (let n = 0; n < windows; n++)
+      for (const [kind, change] of Object.entries(kinds)) {
+        generation++;
+        const table = change && makeTable({ generation, ports: origins, services, ...change() });
+        found.get(kind)?.push(await measureWindow(plane, load, table, 300));
+      }
+    for (const [kind, all] of found) {
+      const applied = all.flatMap(({ appliedMs }) => appliedMs ?? []).sort((a, b) => a - b);
+      const longest = all.map(({ longestMs }) => longestMs).sort((a, b) => a - b);
+      rows.push({
+        plane: plane.name,
+        changed: kind,
+        appliedMedianMs: quantile(applied, 0.5),
+        appliedMaxMs: applied.at(-1) ?? Number.NaN,
+        latencyMedianMs: quantile(
+          all.map(({ p50Ms }) => p50Ms).sort((a, b) => a - b),
+          0.5,
+        ),
+        longestMedianMs: quantile(longest, 0.5),
+        longestMaxMs: longest.at(-1) ?? Number.NaN,
+        failed: all.reduce((sum, { failed }) => sum + failed, 0),
+      });
+    }
+  }
+  console.log(
+    `\n${services.length} services in a table: ${windows} windows of 300 ms each, 200 requests a second`,
+  );
+  console.table(rows.map(rounded));
+  const noise = rows.find(({ plane, changed }) => plane === "edge" && changed === "nothing");
+  for (const row of rows.filter(({ plane, changed }) => plane === "edge" && changed !== "nothing")) {
+    const quiet = (noise?.longestMedianMs ?? 0) <= targets.spikeMs;
+    const applied = verdict(row.appliedMedianMs < targets.appliedMs, busyRatio < 0.5);
+    console.log(
+      `edge, ${row.changed}: applied in ${row.appliedMedianMs.toFixed(0)} ms (target ${targets.appliedMs}) ${applied}; longest request ${row.longestMedianMs.toFixed(1)} ms in the median window, ${row.longestMaxMs.toFixed(1)} ms in the worst (target ${targets.spikeMs}; noise ${noise?.longestMedianMs.toFixed(1)} and ${noise?.longestMaxMs.toFixed(1)}) ${verdict(row.longestMedianMs <= targets.spikeMs, quiet)}`,
+    );
+  }
+  return rows;
+}
+
+function rounded<T extends object>(row: T): T {
+  const entries = Object.entries(row).map(([key, value]) => [
+    key,
+    typeof value === "number" ? Number(value.toFixed(2)) : value,
+  ]);
+  return Object.fromEntries(entries) as T;
+}
