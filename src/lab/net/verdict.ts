@@ -79,7 +79,7 @@ export function judge(evidence: Evidence): Verdict {
   const writers = checkWriters(acknowledged);
   const [window] = outside.map(({ windows }) => windows[0]);
   const resumedAfterMs = window?.resumedAfterMs ?? null;
-  const oldPrimaryAcksMs = lastOf(writers.writers.terms, epoch.before, faultAt);
+  const oldPrimaryAcksMs = lastOfOldPrimary(evidence);
   const overlap = proveOverlap(evidence, writers.writers.overlapProvenMs, writers.writers.terms);
   const wholeAfterMs = evidence.wholeAt === null ? null : evidence.wholeAt - evidence.healedAt;
   const changes = epoch.after - epoch.before;
@@ -214,8 +214,15 @@ export function proveOverlap(
   return longest;
 }
 
-function lastOf(terms: readonly WriterTerm[], epoch: number, faultAt: InstantMs): SpanMs | null {
-  const last = Math.max(...terms.filter((term) => term.epoch <= epoch).map((term) => term.lastAckAt));
+/** V2: what its own region's clients heard, and when others had sent what it acknowledged; null: nothing after the fault. */
+function lastOfOldPrimary({ groups, regionOf, epoch, faultAt }: Evidence): SpanMs | null {
+  let last = faultAt;
+  for (const { inside, history } of groups)
+    for (const { receipt, doneAt, lastTryAt, region } of history.requests) {
+      if (receipt === null || receipt.byEpoch > epoch.before) continue;
+      const isDirect = inside !== null && region === inside && regionOf[receipt.byMember] === inside;
+      last = Math.max(last, isDirect ? doneAt : lastTryAt);
+    }
   return last > faultAt ? last - faultAt : null;
 }
 

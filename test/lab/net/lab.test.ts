@@ -1,0 +1,148 @@
+/** The lab as a user starts it: what it plays, what it leaves behind when it is killed, and what it refuses. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { labsFolder } from "../../../src/lab/net/lab.ts";
+import { processesIn } from "../../../src/lab/net/network.ts";
+import type { Verdict } from "../../../src/lab/net/verdict.ts";
+import type { LabState } from "../../../src/lab/state-file.ts";
+import { holdfast } from "../../cli/run.ts";
+import { eventually } from "../demo-process.ts";
+import { isLeftOut } from "./place-probe.ts";
+
+const cli = fileURLToPath(new URL("../../../src/cli/cli.ts", import.meta.url));
+
+/** The command line alone takes a second; with a load of 20 it was more than half a minute. */
+const patient = { timeoutMs: 150_000 };
+
+test("a scenario that is not there, and none at all, are refused with those that are", async () => {
+  const unknown = await holdfast(["lab", "run", "earthquake"], patient);
+  assert.equal(unknown.code, 3);
+  assert.match(unknown.stderr, /no scenario earthquake .*blackhole-primary/);
+  const none = await holdfast(["lab", "run"], patient);
+  assert.equal(none.code, 2);
+  assert.match(none.stderr, /blackhole-primary/);
+});
+
+test("a scenario file with a mistake is refused before anything is started", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-scenarios-"));
+  try {
+    writeFileSync(join(folder, "mine.yaml"), "name: mine\nabout: too short\n");
+    const run = await holdfast(["lab", "run", "mine", "--scenarios", folder], patient);
+    assert.equal(run.code, 3);
+    assert.match(run.stderr, /mine\.yaml is not valid:[\s\S]*about[\s\S]*faults[\s\S]*expect/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("with the primary's region cut off from everybody nothing is lost or doubled and nobody writes beside the next primary", {
+  timeout: 600_000,
+}, async (context) => {
+  if (isLeftOut(context)) return;
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-verdict-"));
+  try {
+    const json = join(folder, "verdict.json");
+    const run = await holdfast(["lab", "run", "blackhole-primary", "--json", json], { timeoutMs: 590_000 });
+    const { played } = JSON.parse(readFileSync(json, "utf8")) as {
+      played: readonly { readonly verdict: Verdict | null; readonly because: string | null }[];
+    };
+    const verdict = played[0]?.verdict;
+    assert.ok(verdict, `${played[0]?.because}\n${run.stderr}`);
+    const byId = new Map(verdict.checks.map((check) => [check.id, check]));
+    // How long it took is the machine's business as well: the bench measures that, on a quiet one.
+    for (const id of [
+      "lost",
+      "doubled",
+      "other",
+      "overlap",
+      "epoch-shared",
+      "no-promotion",
+      "whole",
+      "proof",
+    ])
+      assert.ok(byId.get(id)?.met, `${id}: ${JSON.stringify(byId.get(id))}\n${run.stdout}${run.stderr}`);
+    assert.equal(run.code, verdict.met ? 0 : 7);
+    assert.ok(0 < verdict.figures.acknowledged.inside, "nobody inside was served before the fault");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+for (const [who, isReaperKilled] of [
+  ["its reaper removes all of it", false],
+  ["and its reaper too, `lab down` removes all of it", true],
+] as const)
+  test(`when the lab is killed with SIGKILL, ${who}`, { timeout: 300_000 }, async (context) => {
+    if (isLeftOut(context)) return;
+    const lab = spawn(process.execPath, [cli, "lab", "up"], { stdio: ["ignore", "ignore", "inherit"] });
+    const exited = once(lab, "exit");
+    try {
+      const { file, state } = await running(lab);
+      assert.ok(state.network);
+      const root = dirname(state.topologyFile);
+      if (isReaperKilled) process.kill(reaperOf(lab), "SIGKILL");
+      lab.kill("SIGKILL");
+      await exited;
+      if (isReaperKilled) {
+        assert.ok(0 < processesIn(state.network).length, "nobody has cleaned up yet");
+        const down = await holdfast(["lab", "down", String(state.network.slot)], { timeoutMs: 120_000 });
+        assert.equal(down.code, 0, down.stderr);
+      }
+      const { namespaces } = state.network;
+      await eventually("everything is gone", 120_000, () =>
+        [...namespaces.map((name) => `/run/netns/${name}`), root, file].every((path) => !existsSync(path)),
+      );
+      for (const { pid, name } of state.processes) assert.equal(isAlive(pid), false, name);
+    } finally {
+      lab.kill("SIGKILL");
+    }
+  });
+
+/** As soon as an agent and a fencer run: the worst moment, in the middle of the start. */
+async function running(lab: ChildProcess): Promise<{ readonly file: string; readonly state: LabState }> {
+  let found: { file: string; state: LabState } | null = null;
+  await eventually("the lab has written down what it runs", 240_000, () => {
+    assert.equal(lab.exitCode, null, "the lab has ended");
+    for (const name of existsSync(labsFolder) ? readdirSync(labsFolder) : []) {
+      if (!/^\d\.json$/.test(name)) continue;
+      const file = join(labsFolder, name);
+      const state = JSON.parse(readFileSync(file, "utf8")) as LabState;
+      const roles = new Set(state.processes.map(({ role }) => role));
+      if (state.pid === lab.pid && roles.has("agent") && roles.has("fencer")) found = { file, state };
+    }
+    return found !== null;
+  });
+  assert.ok(found);
+  return found;
+}
+
+function reaperOf(lab: ChildProcess): number {
+  const pid = readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .find((entry) => {
+      try {
+        const parent = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${entry}/status`, "utf8"))?.[1];
+        return (
+          Number(parent) === lab.pid && readFileSync(`/proc/${entry}/cmdline`, "utf8").includes("reaper.ts")
+        );
+      } catch {
+        return false;
+      }
+    });
+  assert.ok(pid, "the lab has no reaper");
+  return Number(pid);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,217 @@
+/** The verdict of a scenario rejects what it must: two writers, late acknowledgements, losses, open gaps, promotions that nobody wanted. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { LoadHistory, RequestRecord } from "../../../src/lab/load-record.ts";
+import { readScenario, type Scenario } from "../../../src/lab/net/scenario.ts";
+import { type Evidence, judge } from "../../../src/lab/net/verdict.ts";
+
+const regionOf = { "pg-west": "west", "pg-central": "central" };
+const faultAt = 10_000;
+
+interface Said {
+  readonly sentAt: number;
+  readonly doneAt: number;
+  readonly member: keyof typeof regionOf;
+  readonly epoch: number;
+}
+
+function order(number: number, said: Said, region: string = regionOf[said.member]): RequestRecord {
+  const { member, epoch, sentAt, doneAt } = said;
+  return {
+    number,
+    kind: "order",
+    place: "p",
+    dueAt: sentAt,
+    lastTryAt: sentAt,
+    doneAt,
+    status: 201,
+    failure: "",
+    edge: "",
+    region,
+    tries: 1,
+    heldMs: 0,
+    receipt: {
+      id: `id-${said.member}-${number}-${doneAt}`,
+      member,
+      epoch,
+      byMember: member,
+      byEpoch: epoch,
+      replayed: false,
+    },
+  };
+}
+
+function history(run: string, requests: readonly RequestRecord[]): LoadHistory {
+  return { schema: 1, run, startedAt: 0, stoppedAt: 27_500, endedAt: 27_500, problems: [], requests };
+}
+
+function scenarioWith(expect: string): Scenario {
+  const read = readScenario(
+    `name: a
+about: Something happens to somebody somewhere.
+faults: [{ fault: blackhole, at: primary, for: 8s }]
+expect: { ${expect} }
+`,
+    "a",
+  );
+  assert.ok(read.kind === "valid", JSON.stringify(read));
+  return read.scenario;
+}
+
+const required = "promotion: required, leaderChangesMax: 1, writeGapMax: 3s, oldPrimaryAcksMax: 1400ms";
+
+/** Every 500 ms: the old primary until 1 s after the fault, the new one from 2 s after it. */
+const good: readonly Said[] = [
+  ...Array.from(
+    { length: 22 },
+    (_, i) => ({ sentAt: 490 + i * 500, doneAt: 500 + i * 500, member: "pg-west", epoch: 1 }) as const,
+  ),
+  ...Array.from(
+    { length: 30 },
+    (_, i) =>
+      ({ sentAt: 12_490 + i * 500, doneAt: 12_500 + i * 500, member: "pg-central", epoch: 2 }) as const,
+  ),
+];
+
+/** All of it was stored as it was acknowledged, except what is `lost`. */
+function evidence(
+  outside: readonly RequestRecord[],
+  inside: readonly RequestRecord[] = [],
+  change: Partial<Evidence> = {},
+): Evidence {
+  const groups = [
+    { inside: null, history: history("out", outside) },
+    { inside: "west", history: history("in", inside) },
+  ];
+  const rows = groups.flatMap(({ history }) =>
+    history.requests.flatMap(({ number, receipt }) =>
+      receipt === null ? [] : [{ id: receipt.id, tag: `${history.run}-${number}`, ...receipt }],
+    ),
+  );
+  return {
+    scenario: scenarioWith(required),
+    groups,
+    stored: {
+      orders: rows.map(({ id, tag, epoch, member }) => ({ id, key: tag, item: tag, epoch, member })),
+      keys: rows.map(({ id, tag }) => ({ key: tag, orderId: id })),
+    },
+    regionOf,
+    faultAt,
+    healedAt: 20_000,
+    wholeAt: 22_000,
+    epoch: { before: 1, after: 2 },
+    statusSaid: null,
+    ...change,
+  };
+}
+
+const requests = good.map((said, number) => order(number, said));
+const missedIn = (verdict: ReturnType<typeof judge>) =>
+  verdict.checks.filter(({ met }) => !met).map(({ id }) => id);
+
+test("a run in which everything went as it must is accepted, and measured", () => {
+  const verdict = judge(evidence(requests));
+  assert.deepEqual(missedIn(verdict), []);
+  assert.equal(verdict.figures.writeGapMs, 1500);
+  assert.equal(verdict.figures.oldPrimaryAcksMs, 990);
+  assert.equal(verdict.figures.newPrimaryAcksMs, 2500);
+});
+
+for (const [what, changed, missed] of [
+  [
+    "an acknowledged order that is gone",
+    () => {
+      const all = evidence(requests);
+      return { ...all, stored: { orders: all.stored.orders.slice(1), keys: all.stored.keys.slice(1) } };
+    },
+    "lost",
+  ],
+  [
+    "an order that is there twice",
+    () => {
+      const all = evidence(requests);
+      const [first] = all.stored.orders;
+      assert.ok(first);
+      return {
+        ...all,
+        stored: { ...all.stored, orders: [...all.stored.orders, { ...first, id: "another" }] },
+      };
+    },
+    "doubled",
+  ],
+  [
+    "a gap that is too long",
+    () => evidence(requests.filter(({ doneAt }) => doneAt < 11_100 || 15_000 < doneAt)),
+    "write-gap",
+  ],
+  ["writes that never resume", () => evidence(requests.filter(({ doneAt }) => doneAt < 11_100)), "write-gap"],
+  [
+    "an acknowledgement of the old primary to its own region, after its stop deadline",
+    () => evidence(requests, [order(0, { sentAt: 11_300, doneAt: 11_500, member: "pg-west", epoch: 1 })]),
+    "old-primary",
+  ],
+  [
+    "an acknowledgement to its own region after the next primary's first",
+    () => evidence(requests, [order(0, { sentAt: 11_300, doneAt: 12_600, member: "pg-west", epoch: 1 })]),
+    "overlap",
+  ],
+  [
+    "a request that was sent to the old primary when the next had acknowledged, and was acknowledged",
+    () =>
+      evidence([...requests, order(900, { sentAt: 12_700, doneAt: 12_800, member: "pg-west", epoch: 1 })]),
+    "overlap",
+  ],
+  [
+    "an epoch with two members",
+    () => evidence([...requests, order(900, { sentAt: 5000, doneAt: 5001, member: "pg-central", epoch: 1 })]),
+    "epoch-shared",
+  ],
+  [
+    "a promotion that did not come",
+    () => evidence(requests, [], { epoch: { before: 1, after: 1 } }),
+    "no-promotion",
+  ],
+  [
+    "two changes where one was allowed",
+    () => evidence(requests, [], { epoch: { before: 1, after: 3 } }),
+    "leader-changes",
+  ],
+  ["standbys that never stream again", () => evidence(requests, [], { wholeAt: null }), "whole"],
+  [
+    "a repeatable request that failed outside",
+    () =>
+      evidence([
+        ...requests,
+        {
+          ...order(900, { sentAt: 11_000, doneAt: 12_000, member: "pg-west", epoch: 1 }),
+          receipt: null,
+          failure: "timeout",
+          status: 0,
+        },
+      ]),
+    "safe-failed",
+  ],
+  [
+    "a status that is silent about it",
+    () =>
+      evidence(requests, [], {
+        scenario: scenarioWith(`${required}, statusSays: blind`),
+        statusSaid: "all is well",
+      }),
+    "status",
+  ],
+] as const)
+  test(`${what} is not accepted`, () => {
+    assert.ok(missedIn(judge(changed())).includes(missed), missedIn(judge(changed())).join());
+  });
+
+test("an answer that the network kept and delivered late is no second writer", () => {
+  // Sent before the cut, given in time, and heard by a client outside only when the network was whole again.
+  const late = order(900, { sentAt: 9990, doneAt: 20_100, member: "pg-west", epoch: 1 });
+  const verdict = judge(
+    evidence([...requests, late], [], {
+      scenario: scenarioWith(required),
+    }),
+  );
+  assert.deepEqual(missedIn(verdict), []);
+});
