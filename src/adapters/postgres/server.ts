@@ -11,7 +11,7 @@ import { makePrivateFolder, writeDurable, writeWhole } from "./durable-file.ts";
 import { findPostmaster, launch, readLogTail, treePlace } from "./postmaster.ts";
 import { endTree, findTree, isLeft } from "./process-tree.ts";
 import { Session } from "./session.ts";
-import { type ConfPlace, hbaConf, roleConf, roleFile, staticConf } from "./settings.ts";
+import { type ConfPlace, hbaConf, type RoleSettings, roleConf, roleFile, staticConf } from "./settings.ts";
 import { until } from "./until.ts";
 
 export interface Secrets {
@@ -89,11 +89,7 @@ export class Server {
   }
 
   /** Everything that PostgreSQL reads at its start, rewritten: a backup or a rewind brings the upstream's along. */
-  async prepare(request: {
-    readonly role: "standby" | "primary";
-    readonly conninfo: string;
-    readonly syncNames: string;
-  }): Promise<void> {
+  async prepare(request: RoleSettings & { readonly role: "standby" | "primary" }): Promise<void> {
     const { account, conf, secrets } = this.place;
     const { dataDir } = this;
     await makePrivateFolder(conf.socketDir, account);
@@ -158,10 +154,7 @@ export class Server {
    * Writes the role file and tells the running processes; whether they go by it is for the caller to see. It is not synced:
    * each start writes it anew (`prepare`), and a failover waits for it twice.
    */
-  async setRole(
-    role: { readonly conninfo: string; readonly syncNames: string },
-    alsoTell: readonly number[] = [],
-  ): Promise<void> {
+  async setRole(role: RoleSettings, alsoTell: readonly number[] = []): Promise<void> {
     await writeWhole(join(this.dataDir, roleFile), roleConf(role), this.place.account);
     const postmaster = findPostmaster(this.dataDir);
     if (postmaster === null)

@@ -37,10 +37,6 @@ const defaults: Settings = {
   // What a standby may miss and still follow without being seeded anew. Bounds what WAL takes on disk.
   wal_keep_size: "256MB",
   max_wal_size: "512MB",
-  // A standby that follows a new primary sleeps so long once or twice on the way. The default of 5 s made some
-  // promotions take 5.1 s (FACTS); from 50 to 20 ms it followed 20 ms earlier (117 to 98 ms). While its primary is gone
-  // and it is not sealed yet, it makes 50 vain connections a second.
-  wal_retrieve_retry_interval: "20ms",
   // Waiting commits are released by replies, and a reply without news comes this often.
   wal_receiver_status_interval: "1s",
   wal_receiver_timeout: "5s",
@@ -82,6 +78,7 @@ export function staticConf(place: ConfPlace): string {
     "synchronous_standby_names",
     "primary_slot_name",
     "data_directory",
+    "wal_retrieve_retry_interval",
   ];
   const refused = Object.keys(place.overrides).find((name) => kept.includes(name));
   if (refused !== undefined)
@@ -94,9 +91,27 @@ export function staticConf(place: ConfPlace): string {
   return `# Written by Holdfast at each start of ${place.member.name}: changes are lost.\n${lines.join("\n")}\ninclude '${roleFile}'\n`;
 }
 
-/** What depends on the role: whom it follows, and what its commits wait for. */
-export function roleConf(request: { readonly conninfo: string; readonly syncNames: string }): string {
-  return `primary_conninfo = ${quoteSetting(request.conninfo)}\nsynchronous_standby_names = ${quoteSetting(request.syncNames)}\n`;
+export interface RoleSettings {
+  /** Whom a standby receives from; empty: nobody. */
+  readonly conninfo: string;
+  /** What commits wait for. */
+  readonly syncNames: string;
+  /** It is on its way to a new upstream. */
+  readonly attaches?: boolean;
+}
+
+/** What depends on the role. */
+export function roleConf({ conninfo, syncNames, attaches }: RoleSettings): string {
+  // A standby sleeps so long once or twice on its way to a new primary: at 20 ms it followed after 98 ms, at 50 ms after 117,
+  // and with the default of 5 s some promotions took 5.1 s (FACTS). While its primary is gone, and until it is sealed, it
+  // makes a vain connection as often, in the very moment when CPU is short.
+  const retry = attaches === true ? "5ms" : "100ms";
+  return [
+    `primary_conninfo = ${quoteSetting(conninfo)}`,
+    `synchronous_standby_names = ${quoteSetting(syncNames)}`,
+    `wal_retrieve_retry_interval = ${quoteSetting(retry)}`,
+    "",
+  ].join("\n");
 }
 
 export function hbaConf(place: ConfPlace): string {

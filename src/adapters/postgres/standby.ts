@@ -160,9 +160,10 @@ export async function followUpstream(
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
   await Promise.all([
     file.update(following(file, upstream)),
-    server.setRole({ conninfo: info, syncNames: frozenNames }, [row.startup]),
+    server.setRole({ conninfo: info, syncNames: frozenNames, attaches: true }, [row.startup]),
   ]);
   await awaitStreaming(server, upstream.epoch, goal, signal);
+  await server.setRole({ conninfo: info, syncNames: frozenNames });
 }
 
 /** Who has followed an epoch never again takes part in an older one, also when the store is restored from before it. */
@@ -181,9 +182,10 @@ export async function startFollowing(
 ): Promise<void> {
   await file.update(following(file, upstream));
   const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
-  await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames });
+  await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames, attaches: true });
   await server.start(signal);
   await awaitStreaming(server, upstream.epoch, goal, signal);
+  await server.setRole({ conninfo: info, syncNames: frozenNames });
 }
 
 async function awaitStreaming(server: Server, epoch: Epoch, goal: Goal, signal: AbortSignal): Promise<void> {
