@@ -198,6 +198,9 @@ class OpenPlaces<State> {
   }
 }
 
+/** Sets to compare with at one place. Beyond, they are forgotten: that costs steps, which are counted, and no answer. */
+const setsMax = 64;
+
 /** W2. For each state and set of acknowledged operations the smallest sets of unknown ones. */
 class SeenPlaces<State> {
   readonly #model: Model<State>;
@@ -211,7 +214,8 @@ class SeenPlaces<State> {
     const name = `${low};${beyond.join()};${this.#model.nameOf(state)}`;
     const known = this.#unknown.get(name);
     if (known?.some((fewer) => (fewer & unknown) === fewer)) return false;
-    this.#unknown.set(name, [...(known ?? []).filter((more) => (more & unknown) !== unknown), unknown]);
+    if ((known?.length ?? 0) < setsMax)
+      this.#unknown.set(name, [...(known ?? []).filter((more) => (more & unknown) !== unknown), unknown]);
     return true;
   }
 }

@@ -24,7 +24,7 @@ export function startWorkload(config: WorkloadConfig, prefix: readonly string[] 
   const configFile = `${config.historyFile}.config.json`;
   // It holds connection strings, and so a password.
   writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
-  const [command = "", ...rest] = [...prefix, process.execPath, main, "--config", configFile];
+  const [command, ...rest] = [...prefix, process.execPath, main, "--config", configFile];
   // The end of its stdin is an order to stop: without us there is nobody to work for.
   const child = spawn(command, rest, { stdio: ["pipe", "pipe", "pipe"] });
   child.stdin.on("error", () => {});
