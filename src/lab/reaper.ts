@@ -39,8 +39,14 @@ async function reap(): Promise<void> {
     }
   }
   for (const { dataDir } of state.members) await endForGood(dataDir).catch(() => undefined);
-  if (state.network) removeNetwork(state.network);
-  if (otherStateFile) rmSync(otherStateFile, { force: true });
+  let isNetworkGone = true;
+  try {
+    if (state.network) removeNetwork(state.network);
+  } catch {
+    // "holdfast lab down" finds it by what stays written down.
+    isNetworkGone = false;
+  }
+  if (otherStateFile && isNetworkGone) rmSync(otherStateFile, { force: true });
   if (removeFolder) removeDisksBelow(removeFolder);
   if (removeFolder) rmSync(removeFolder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   process.exit(0);

@@ -1,6 +1,7 @@
 /** One scenario from end to end: clients outside and inside, the faults, their end, and the verdict. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dataStoreName } from "../layout.ts";
@@ -57,7 +58,9 @@ export async function play(options: PlayOptions): Promise<Verdict> {
     );
 
     const asking = new AbortController();
-    const said = scenario.expect.statusSays === null ? null : askStatus(lab, asking.signal);
+    const { statusSays } = scenario.expect;
+    const said = statusSays === null ? null : askStatus(lab, new RegExp(statusSays, "i"), asking.signal);
+    const [loadAverage = 0] = loadavg();
     const faults = await Promise.all(scenario.faults.map((fault) => breakFor(options, parts, fault)));
     const healedAt = now();
     asking.abort();
@@ -95,6 +98,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       healedAt,
       wholeAt,
       epoch: { before: before.epoch, after: after.epoch },
+      loadAverage,
       statusSaid: said === null ? null : await said,
     });
   } finally {
@@ -181,22 +185,22 @@ async function breakFor({ say, signal }: PlayOptions, parts: Parts, fault: Scena
   return broken;
 }
 
-/** Everything that agents' status said until then, one text. */
-async function askStatus(lab: Lab, until: AbortSignal): Promise<string> {
-  const texts = new Set<string>();
+/** The first status of an agent that says what is expected; what was said last when none does. */
+async function askStatus(lab: Lab, pattern: RegExp, until: AbortSignal): Promise<string> {
   const token = readFileSync(join(lab.world.layout.secretsDir, "token"), "utf8").trim();
+  let last = "";
   while (!until.aborted) {
     for (const { host, ports } of lab.world.layout.regions) {
       const answer = await fetch(`http://${host}:${ports.agent}/v1/status`, {
         headers: { authorization: `Bearer ${token}` },
         signal: AbortSignal.timeout(2000),
       }).catch(() => null);
-      if (answer?.ok) texts.add(await answer.text().catch(() => ""));
+      if (answer?.ok) last = await answer.text().catch(() => last);
+      if (pattern.test(last)) return last;
     }
     await sleep(1000, undefined, { signal: until }).catch(() => undefined);
-    if (texts.size > 500) break;
   }
-  return [...texts].join("\n");
+  return last;
 }
 
 function now(): number {

@@ -23,7 +23,7 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
       const mark = met ? paint("green", "✓") : paint("red", "✗");
       return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
     }),
-    `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed`,
+    `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed; load average ${figures.loadAverage.toFixed(1)}`,
     `    epoch ${figures.epoch.before} -> ${figures.epoch.after}; last acknowledgement of the old primary ${figures.oldPrimaryAcksMs === null ? "before the fault" : `after ${ms(figures.oldPrimaryAcksMs)}`}, first of the new one ${figures.newPrimaryAcksMs === null ? "never" : `after ${ms(figures.newPrimaryAcksMs)}`}`,
     ...Object.entries(figures.failures).map(([what, n]) => `    failed outside: ${n} × ${what}`),
     ...verdict.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),

@@ -33,7 +33,9 @@ export interface Evidence {
   /** When every standby streamed again; null: it did not come to that. */
   readonly wholeAt: InstantMs | null;
   readonly epoch: { readonly before: number; readonly after: number };
-  /** What the agents' status said while the fault lasted; null: nobody was asked. */
+  /** Of the machine, the minute before the fault. */
+  readonly loadAverage: number;
+  /** What an agent's status said while the fault lasted; null: nobody was asked. */
   readonly statusSaid: string | null;
 }
 
@@ -61,6 +63,8 @@ export interface Figures {
   readonly failures: Readonly<Record<string, number>>;
   readonly wholeAfterMs: SpanMs | null;
   readonly epoch: Evidence["epoch"];
+  /** Of the machine, the minute before the fault: figures of a busy one are the machine's. */
+  readonly loadAverage: number;
 }
 
 export function judge(evidence: Evidence): Verdict {
@@ -188,6 +192,7 @@ export function judge(evidence: Evidence): Verdict {
       ),
       wholeAfterMs,
       epoch,
+      loadAverage: evidence.loadAverage,
     },
     problems,
     violations: [...findings.flatMap(({ violations }) => violations), ...writers.violations]

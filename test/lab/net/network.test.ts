@@ -1,9 +1,13 @@
 /** Real namespaces, real packets: what is cut, in which direction, until when, and that nothing is left. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { countSwallowing, heal, swallow } from "../../../src/lab/net/filter.ts";
+import { makeDistantNetwork } from "../../../src/lab/net/hub.ts";
 import {
   describeNetwork,
   leftOverNetworks,
@@ -111,6 +115,43 @@ test("a network that is removed leaves no namespace, no link and no process, wha
   assert.equal(tryTool("ip", ["link", "show", network.record.link]).kind, "failed");
   removeNetwork(network.record);
   await probe.close();
+});
+
+test("over the hub packets arrive, late by what was asked for, and a cut cuts there as well", {
+  timeout: 120_000,
+}, async (context) => {
+  if (isLeftOut(context)) return;
+  const network = describeNetwork(takeSlot(), ["a", "b"]);
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-hub-"));
+  const probes: Probe[] = [];
+  let hub: ChildProcess | null = null;
+  try {
+    const links = { delay: 2000, jitter: 0, lossPercent: 0, rateMbit: 0 };
+    hub = await makeDistantNetwork(network, links, join(folder, "hub.json"));
+    for (const place of network.regions) probes.push(await startProbe(place));
+    const [a, b] = probes;
+    assert.ok(a && b);
+    const sentAt = performance.now();
+    await a.send(b.place, 50);
+    let arrived = 0;
+    let firstAfterMs = 0;
+    while (arrived < 50) {
+      const more = await b.take(a.place);
+      if (arrived === 0 && more > 0) firstAfterMs = performance.now() - sentAt;
+      arrived += more;
+      assert.ok(performance.now() - sentAt < 60_000, `${arrived} of 50 arrived`);
+    }
+    assert.ok(2000 <= firstAfterMs, `the first was heard after ${firstAfterMs} ms`);
+    swallow([{ from: a.place, to: b.place }], everything, longMs);
+    await a.send(b.place, 50);
+    await sleep(2500);
+    assert.equal(await b.take(a.place), 0);
+  } finally {
+    for (const probe of probes) await probe.close();
+    hub?.kill("SIGKILL");
+    removeNetwork(network.record);
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("two networks at a time have slots and addresses of their own", { timeout: 60_000 }, async (context) => {

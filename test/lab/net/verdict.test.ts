@@ -100,6 +100,7 @@ function evidence(
     healedAt: 20_000,
     wholeAt: 22_000,
     epoch: { before: 1, after: 2 },
+    loadAverage: 0,
     statusSaid: null,
     ...change,
   };
