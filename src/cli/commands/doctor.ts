@@ -68,7 +68,7 @@ async function run(file: string, options: Options): Promise<void> {
   if (!options.json) process.stderr.write(`measuring for ${options.for / 1000} s\n`);
   const id = makeId();
   const loop = watchLoop(topology);
-  const [store, agents, parts] = await Promise.all([
+  const [store, agents] = await Promise.all([
     storeLines({
       topology,
       secretsDir: options.secretsDir,
@@ -77,11 +77,12 @@ async function run(file: string, options: Options): Promise<void> {
       electionMs: options.etcdElection,
     }),
     Promise.all(topology.regions.map((one) => agentLines(topology, one, options.for))),
-    partLines(topology, region),
     pause(options.for),
   ]);
-  // fsync holds this process up, and the disk: everything else first.
-  const lines = [...store, ...agents.flat(), loop(), ...(await diskLines(topology, region, id)), ...parts];
+  const host = loop();
+  // fsync, and programs that are asked for their version, hold this process up: everything else first.
+  const disks = await diskLines(topology, region, id);
+  const lines = [...store, ...agents.flat(), host, ...disks, ...(await partLines(topology, region))];
   const fit = lines.some((line) => line.fit === "problem")
     ? "problem"
     : lines.some((line) => line.fit === "warning")

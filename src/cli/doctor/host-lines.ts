@@ -36,7 +36,11 @@ export async function agentLines(
   const second = await sightAgent(url, agentTimeoutMs);
   const found = summarize([...first.ms, ...second.ms]);
   const lines = found ? [lineOf(what, found.text, fitPeer(profile, found.p99Ms), found.numbers)] : [];
-  if (!first.clock || !second.clock) return lines;
+  if (!first.clock || !second.clock) {
+    const measured = "not measured: its answers tell no time, or come too slowly";
+    const fits = "an agent of this version, within a second";
+    return [...lines, { what: clocks, fit: "warning", measured, fits, advice: "measure again", numbers: {} }];
+  }
   const [a, b] = [first.clock, second.clock];
   const overMs = b.at - a.at;
   const ratio = (b.againstMonotonicMs - a.againstMonotonicMs) / overMs;
