@@ -85,7 +85,7 @@ function evidence(
   ];
   const rows = groups.flatMap(({ history }) =>
     history.requests.flatMap(({ number, receipt }) =>
-      receipt === null ? [] : [{ id: receipt.id, tag: `${history.run}-${number}`, ...receipt }],
+      receipt === null ? [] : [{ tag: `${history.run}-${number}`, ...receipt }],
     ),
   );
   return {
