@@ -17,12 +17,13 @@ export interface Group {
 const sideBySide = [
   /^test\/core\//,
   /^test\/tidy\.test\.ts$/,
-  /^test\/cli\//,
+  /^test\/cli\/(bad-input|paint|reference|topology-commands)/,
   /^test\/sim\//,
   /^test\/agent\//,
   /^test\/adapters\/system\//,
   /^test\/adapters\/http\//,
   /^test\/lab\/(oracle|report)/,
+  /^test\/lab\/history\/(accepted|rejected|search|history-file)/,
 ];
 
 /** Whole worlds of some fifteen processes: last, so that a mistake further down is told first. */
