@@ -167,7 +167,10 @@ async function untilAcknowledged(clients: readonly Clients[], signal: AbortSigna
   const until = now() + 30_000;
   for (const { run, load } of clients)
     while ((load.latest()?.totals.acknowledged ?? 0) < 10) {
-      if (now() > until) throw new Error(`no order of ${run} was acknowledged within 30 s`);
+      if (now() > until)
+        throw new Error(
+          `clients ${run} were not acknowledged 10 orders within 30 s: ${JSON.stringify(load.latest()?.totals ?? "no word from them")}`,
+        );
       await sleep(50, undefined, { signal });
     }
 }
