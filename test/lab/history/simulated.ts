@@ -31,7 +31,8 @@ export function simulate(wishes: readonly Wish[]): readonly Operation[] {
   const objects = new Map<string, (operation: Operation) => Told>();
   const done = planned
     .toSorted((a, b) => a.effectAt - b.effectAt || a.number - b.number)
-    .map(({ fate, effectAt: _, ...plan }): Operation => {
+    .map(({ number, client, ask, sentAt, doneAt, fate }): Operation => {
+      const plan = { number, client, ask, sentAt, doneAt };
       if (fate === "failed") return { ...plan, outcome: { kind: "failed", because: "refused" } };
       const outcome: Outcome = { kind: "unknown", because: "timeout" };
       if (fate === "never") return { ...plan, outcome };
