@@ -184,7 +184,7 @@ export class Endpoints {
     const known = connection.session.state();
     if (known === "open" || known === "idle") return connection;
     // Half of an attempt: a packet that is swallowed costs less than one that is accepted and not answered.
-    const timeout = AbortSignal.timeout(this.#options.callTimeoutMs / 2);
+    const timeout = AbortSignal.timeout(Math.ceil(this.#options.callTimeoutMs / 2));
     const state = await Promise.race([connection.session.connect(), aborted(signal), aborted(timeout)]);
     if (state === "error") throw connection.session.error();
     if (state === "aborted")

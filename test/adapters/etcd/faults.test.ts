@@ -17,6 +17,18 @@ let shared: Promise<EtcdCluster> | null = null;
 let topologies = 0;
 after(async () => (await shared)?.[Symbol.asyncDispose]());
 
+inCluster(
+  "an attempt may take an odd number of milliseconds, as with the profile balanced",
+  async (cluster) => {
+    const store = await openEtcdStore({ ...optionsOf(cluster), callTimeoutMs: 625 });
+    try {
+      assert.equal(await store.get("odd", deadline()), null);
+    } finally {
+      await store.close();
+    }
+  },
+);
+
 inCluster("a member that is stopped costs no more than one attempt, and no event", async (cluster) => {
   const leader = await cluster.leader();
   const follower = cluster.members.find((member) => member !== leader)!;
