@@ -27,7 +27,7 @@ const steps: readonly SagaStep[] = [
   { name: "stop", undoable: false, pointOfNoReturn: true },
 ];
 
-/** WAL that a standby catches up on within a few milliseconds: one segment. */
+/** WAL that a standby catches up on within a few milliseconds. */
 const lagMaxBytes = 16 * 1024 * 1024;
 
 export function advanceChange(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
