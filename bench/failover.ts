@@ -4,7 +4,7 @@
  *     npm run bench:failover -- --runs 10 --json FILE [--faults region-kill,primary-crash] [--profile fast]
  *
  * Each run is a whole `demo --once`: three regions are made, one is taken, comes back, and gets its data store handed
- * back, which is the figure for a planned switchover. Rounds alternate between the faults, so that a busy minute of the
+ * back, which is a planned change as well (`switchover` is one from a world in which nothing broke before). Rounds alternate between the faults, so that a busy minute of the
  * machine does not fall on one of them. Exits 1 when any run lost, doubled or let two write, failed a request that may be
  * repeated, or did not come to its end; a target that was missed is told and does not change the exit code.
  */
@@ -136,7 +136,7 @@ function summarize(): readonly Row[] {
       ];
     }),
     row(
-      "switchover: no write for",
+      "failback: no write for",
       all.map(({ switchoverGapMs }) => switchoverGapMs),
       "switchover",
     ),
