@@ -34,8 +34,8 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** Sessions at once. Few: each costs PostgreSQL a process, and all come back at once after a failover; 4 carry some 500 transactions a second. */
-const sessionsMax = 4;
+/** Sessions at once. Few: each costs PostgreSQL a process, and all come back at once when the writer changes; 2 carry some 250 transactions a second. */
+const sessionsMax = 2;
 
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({

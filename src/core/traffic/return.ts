@@ -16,7 +16,7 @@ export interface Returning {
 
 export const unlimited: Returning = { limit: Number.POSITIVE_INFINITY, since: 0 };
 
-/** As many sessions as one instance of a service has, so that the first tries already tell something. */
+/** Enough that the first tries already tell something. */
 const firstLimit = 8;
 /** Beyond this the bulkhead of each upstream is the limit. */
 const enough = 512;
@@ -31,7 +31,7 @@ export function afterWriterFailed(now: InstantMs): Returning {
  * waits for all that open sessions beside it.
  */
 export function afterWriterChanged(now: InstantMs): Returning {
-  return { limit: 2, since: now };
+  return { limit: 1, since: now };
 }
 
 export function afterWriteSucceeded(returning: Returning): Returning {
