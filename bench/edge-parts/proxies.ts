@@ -1,16 +1,15 @@
 /** The proxies that are compared, and the origin behind them. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { RoutingTable } from "../../src/core/model/routing.ts";
 import { digestOf } from "../../src/core/traffic/accept.ts";
 import { sha256, signTable } from "../../src/edge/signature.ts";
+import { end, freePort, untilAnswers } from "../parts/server.ts";
 
 /** Alone on it: nothing else of the bench is pinned here. */
 const proxyCore = "0";
@@ -87,13 +86,7 @@ async function startHaproxyProcess(
 export async function startEdge(
   folder: string,
   originPort: number,
-): Promise<
-  Running & {
-    readonly http: string;
-    readonly tcp: string;
-    apply(generation: number, drained: string): Promise<void>;
-  }
-> {
+): Promise<Running & { readonly http: string; readonly tcp: string }> {
   const pair = generateKeyPairSync("ed25519");
   const anyPort = { host: "127.0.0.1", port: 0 };
   const config = {
@@ -119,26 +112,21 @@ export async function startEdge(
     tcp: { origin: { port: number } };
   };
   const privateKey = pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
-  const apply = async (generation: number, drained: string): Promise<void> => {
-    const answer = await fetch(`http://127.0.0.1:${admin.port}/v1/table`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${config.adminToken}` },
-      body: JSON.stringify(signTable(benchTable(originPort, generation, drained), "bench", privateKey)),
-    });
-    if (!answer.ok) throw new Error(`the edge refused the table: ${await answer.text()}`);
-  };
-  await apply(1, "none");
+  const answer = await fetch(`http://127.0.0.1:${admin.port}/v1/table`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${config.adminToken}` },
+    body: JSON.stringify(signTable(benchTable(originPort), "bench", privateKey)),
+  });
+  if (!answer.ok) throw new Error(`the edge refused the table: ${await answer.text()}`);
   return {
     http: `http://127.0.0.1:${http.port}/`,
     tcp: `http://127.0.0.1:${tcp.origin.port}/`,
     pid: child.pid as number,
     stop: () => end(child),
-    apply,
   };
 }
 
-function benchTable(originPort: number, generation: number, drained: string): RoutingTable {
-  const stateOf = (region: string) => (region === drained ? ("drained" as const) : ("active" as const));
+function benchTable(originPort: number): RoutingTable {
   const target = (region: string) => ({
     region,
     url: `http://127.0.0.1:${originPort}`,
@@ -150,13 +138,13 @@ function benchTable(originPort: number, generation: number, drained: string): Ro
     schema: 1,
     topology: "bench",
     epoch: 1,
-    generation,
+    generation: 1,
     digest: "",
     digestBefore: "",
     issuedAt: 0,
     issuedBy: "west",
     because: "bench",
-    regions: { west: stateOf("west"), central: stateOf("central") },
+    regions: { west: "active", central: "active" },
     stores: { origin: { epoch: 1, writer: { member: "pg", region: "west", gate }, changing: false } },
     services: {
       orders: {
@@ -176,31 +164,4 @@ function benchTable(originPort: number, generation: number, drained: string): Ro
     },
   };
   return { ...draft, digest: digestOf(draft, sha256) };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
-}
-
-async function untilAnswers(port: number): Promise<void> {
-  for (let n = 0; n < 200; n++) {
-    try {
-      await (await fetch(`http://127.0.0.1:${port}/`)).text();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  throw new Error(`nothing answers on port ${port} after 4 s`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -30,6 +30,7 @@ export async function startLoad(url: string, host: string, perSecond: number): P
       return [...seen].sort((a, b) => a.atMs - b.atMs);
     },
     async stop() {
+      if (!child.connected) return;
       const gone = once(child, "exit");
       child.disconnect();
       await gone;

@@ -1,8 +1,7 @@
 /** The data planes side by side: our edge and a HAProxy, each with its router, before the same two regions. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -13,6 +12,7 @@ import { accept } from "../../src/core/traffic/accept.ts";
 import { orderTargets } from "../../src/core/traffic/choose.ts";
 import { sha256, verifyTable } from "../../src/edge/signature.ts";
 import type { Router } from "../../src/ports/router.ts";
+import { end, freePort, untilAnswers } from "../parts/server.ts";
 import { keys, type Ports, targetsOf } from "./tables.ts";
 
 export interface BenchPlane {
@@ -87,31 +87,4 @@ export async function startHaproxyPlane(
       orderTargets({ table, targets, allow, ownRegion: "west", isEjected: () => false }),
   });
   return { name: "haproxy", url: `http://127.0.0.1:${layout.bind.port}`, router, stop: () => end(child) };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
-}
-
-async function untilAnswers(port: number): Promise<void> {
-  for (let n = 0; n < 1000; n++) {
-    try {
-      await (await fetch(`http://127.0.0.1:${port}/`)).text();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  throw new Error(`nothing answers on port ${port} after 20 s`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -4,6 +4,7 @@ import { isSameToken } from "../adapters/adapters.ts";
 import type { Topology } from "../core/model/topology.ts";
 import { type FaultName, faultDurationMs, faultTexts, isFault } from "./faults.ts";
 import { dataStoreName } from "./layout.ts";
+import { monotonicMs } from "./monotonic.ts";
 import type { Observer } from "./observer.ts";
 import { runFault, untilRedundant } from "./rehearsal.ts";
 import type { World } from "./world.ts";
@@ -133,7 +134,7 @@ export class DrillControl {
         status: "succeeded",
         detail: "everything is whole again",
         epochAfter,
-        wholeAfterMs: Number(process.hrtime.bigint()) / 1e6 - injection.at,
+        wholeAfterMs: monotonicMs() - injection.at,
       });
       parts.say(`drill ${drill.id}: everything is whole again`);
     } catch (error) {

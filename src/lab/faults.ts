@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { monotonicMs } from "./monotonic.ts";
 import type { World } from "./world.ts";
 
 export const faultTexts = {
@@ -51,7 +52,7 @@ export async function inject(
   forMs: number,
 ): Promise<Injection> {
   world.region(region);
-  const at = now();
+  const at = monotonicMs();
   const processes = world.of(region);
   switch (fault) {
     case "region-kill": {
@@ -69,7 +70,7 @@ export async function inject(
         ...processes.flatMap((one) => (one.pid === null ? [] : [one.pid])),
         ...world.postgresOf(region),
       ];
-      const stoppedAt = now();
+      const stoppedAt = monotonicMs();
       for (const pid of pids) signalTo(pid, "SIGSTOP");
       await letGo();
       // Whoever is ended meanwhile (the lab's own end) must be woken first; ids are our own children's or PostgreSQL's.
@@ -83,7 +84,7 @@ export async function inject(
     case "agent-freeze": {
       const agent = world.one(region, "agent");
       const letGo = await betweenCommits(world);
-      const stoppedAt = now();
+      const stoppedAt = monotonicMs();
       agent.signal("SIGSTOP");
       await letGo();
       return onceOnly(stoppedAt, async () => agent.signal("SIGCONT"));
@@ -103,7 +104,7 @@ export async function inject(
       }
       const lock = lockStore(world.layout.storeFile, forMs);
       await lock.locked;
-      return onceOnly(now(), async () => lock.release());
+      return onceOnly(monotonicMs(), async () => lock.release());
     }
     case "flap":
     case "switchover":
@@ -156,16 +157,13 @@ function onceOnly(at: number, undo: (signal: AbortSignal) => Promise<unknown>): 
   };
 }
 
-function signalTo(pid: number, signal: NodeJS.Signals): void {
+/** Whoever is gone already hears nothing. */
+export function signalTo(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
-}
-
-function now(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }
 
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {

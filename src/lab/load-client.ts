@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { InstantMs, SpanMs } from "../core/model/time.ts";
+import { monotonicMs } from "./monotonic.ts";
 
 /** A place where clients are: which edges they know, nearest first, as DNS with several addresses would tell them. */
 export interface Place {
@@ -40,11 +41,6 @@ export interface Told {
   readonly tries: number;
   readonly lastTryAt: InstantMs;
   readonly doneAt: InstantMs;
-}
-
-/** CLOCK_MONOTONIC, the same in every process of this host, so that faults and answers share one axis. */
-export function monotonicMs(): InstantMs {
-  return Number(process.hrtime.bigint()) / 1e6;
 }
 
 const bodyMaxBytes = 1 << 20;

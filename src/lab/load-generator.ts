@@ -1,8 +1,10 @@
 /** Requests at a set rate, whether answers come or not, and what became of each. */
 import type { InstantMs, SpanMs } from "../core/model/time.ts";
-import { type Ask, Client, type ClientTimes, monotonicMs, type Place, type Told } from "./load-client.ts";
+import { chanceFrom } from "./chance.ts";
+import { type Ask, Client, type ClientTimes, type Place, type Told } from "./load-client.ts";
 import { type Receipt, Recorder, type RequestKind, type RequestRecord } from "./load-record.ts";
 import { type LiveStats, StatsWindow } from "./load-stats.ts";
+import { monotonicMs } from "./monotonic.ts";
 
 export interface LoadConfig extends ClientTimes {
   /** Names this run, unique in the database: prefix of every key and item. Letters, digits and dashes, up to 40. */
@@ -257,15 +259,4 @@ function receiptFrom(told: Told): Receipt | null {
 
 function headerOf(told: Told, name: string): string {
   return told.headers[name]?.toString() ?? "";
-}
-
-/** mulberry32: 32 bits of state are plenty to choose a place. */
-function chanceFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

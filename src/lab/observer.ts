@@ -5,6 +5,7 @@ import { recordKeys, splitKey } from "../core/model/record.ts";
 import type { SignedTable } from "../core/model/routing.ts";
 import type { IncidentRecord } from "../core/review/incident.ts";
 import type { Store, StoredRecord } from "../ports/store.ts";
+import { monotonicMs } from "./monotonic.ts";
 
 export interface Seen {
   readonly leases: ReadonlyMap<string, LeaseRecord>;
@@ -131,7 +132,7 @@ export class Observer {
         before.phase !== record.phase ||
         before.handover?.to !== record.handover?.to
       )
-        this.turns.push({ at: Number(process.hrtime.bigint()) / 1e6, record });
+        this.turns.push({ at: monotonicMs(), record });
       this.#leases.set(name, record);
     } else if (room === "agent") this.#agents.set(name, decoded.record as AgentRecord);
     else if (room === "request") this.#requests.set(name, decoded.record as RequestRecord);

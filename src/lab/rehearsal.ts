@@ -14,6 +14,7 @@ import { dataStoreName } from "./layout.ts";
 import { type Load, startLoad } from "./load.ts";
 import type { Place } from "./load-client.ts";
 import type { LiveStats } from "./load-stats.ts";
+import { monotonicMs } from "./monotonic.ts";
 import type { Observer } from "./observer.ts";
 import { type EventWindow, judgeRun } from "./oracle.ts";
 import { readOrders } from "./oracle-rows.ts";
@@ -81,7 +82,7 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
 
     say(`the fault is over; waiting until ${region} is back as a standby`);
     await untilRedundant(observer, topology, recoveryWithinMs * 2, signal);
-    const rejoinedAt = now();
+    const rejoinedAt = monotonicMs();
     await pause(afterMs, signal);
 
     const home = regionOf[before.holder] ?? region;
@@ -188,7 +189,7 @@ export async function runFault(
       await untilRedundant(observer, topology, recoveryWithinMs, signal);
     }
     if (!first) throw new Error("flap did nothing");
-    return { injection: first, endedAt: now() };
+    return { injection: first, endedAt: monotonicMs() };
   }
   if (fault === "switchover") {
     const members = topology.dataStores[0]?.members ?? [];
@@ -204,11 +205,11 @@ export async function runFault(
     );
     const takesPrimary = fault !== "store-loss" && fault !== "agent-kill" && primary?.region === region;
     if (takesPrimary) await declared(epoch);
-    await pause(Math.max(0, durationMs - (now() - injection.at)), signal);
+    await pause(Math.max(0, durationMs - (monotonicMs() - injection.at)), signal);
   } finally {
     await injection.end(signal.aborted ? AbortSignal.timeout(10_000) : signal);
   }
-  return { injection, endedAt: now() };
+  return { injection, endedAt: monotonicMs() };
 }
 
 /** A planned change of primary, from its request until every standby streams from the new one. */
@@ -221,7 +222,7 @@ async function requestChange(
   const { observer, signal } = options;
   const record = observer.seen.leases.get(dataStoreName);
   const id = `${kind}-${randomUUID().slice(0, 8)}`;
-  const at = now();
+  const at = monotonicMs();
   await observer.submit({
     id,
     kind,
@@ -242,7 +243,7 @@ async function requestChange(
   if (answer?.status !== "succeeded")
     throw new Error(`the ${kind} was not done: ${answer?.status}: ${answer?.detail}`);
   await untilRedundant(observer, options.topology, recoveryWithinMs, signal);
-  return { at, until: now() };
+  return { at, until: monotonicMs() };
 }
 
 /** One primary, every other member streams from it, and commits wait for as many as they should. */
@@ -279,9 +280,9 @@ export function untilRedundant(
 }
 
 async function untilAcknowledged(load: Load, signal: AbortSignal): Promise<void> {
-  const until = now() + 30_000;
+  const until = monotonicMs() + 30_000;
   while ((load.latest()?.totals.acknowledged ?? 0) < 20) {
-    if (now() > until)
+    if (monotonicMs() > until)
       throw new Error("no order was acknowledged within 30 s; see the logs of the services and edges");
     await pause(50, signal);
   }
@@ -299,7 +300,7 @@ function chronicleOf(
     .filter((one) => one.epoch > epochBefore && one.kind === (fault === "switchover" ? fault : "failover"))
     .sort((a, b) => a.epoch - b.epoch)[0];
   if (!incident || recoveredAt === null) return {};
-  const wallToMonotonic = now() - Date.now();
+  const wallToMonotonic = monotonicMs() - Date.now();
   const impactAt = incident.impactAt + wallToMonotonic;
   const { chronicle } = incident;
   const values = [
@@ -348,7 +349,7 @@ function describeEvents(
     events.push({ at, who: record.holder, what: `${what} (epoch ${record.epoch}): ${record.because}` });
   }
   for (const incident of observer.seen.incidents.values()) {
-    const impactAt = incident.impactAt + (now() - Date.now());
+    const impactAt = incident.impactAt + (monotonicMs() - Date.now());
     for (const step of incident.steps)
       if (impactAt + step.at >= injection.at)
         events.push({
@@ -364,10 +365,6 @@ function directUrl(world: World, member: string): string {
   const region = world.layout.regions.find((candidate) => candidate.member?.name === member);
   if (!region) throw new Error(`no region has ${member}`);
   return world.databaseUrl(region.ports.postgres);
-}
-
-function now(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }
 
 /** As the server itself says. */

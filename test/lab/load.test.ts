@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { configFrom, type Load, type LoadRequest, startLoad } from "../../src/lab/load.ts";
-import { monotonicMs } from "../../src/lab/load-client.ts";
 import { Recorder, type RequestRecord, readHistory } from "../../src/lab/load-record.ts";
 import { percentile } from "../../src/lab/load-stats.ts";
+import { monotonicMs } from "../../src/lab/monotonic.ts";
 
 const loadMain = new URL("../../src/lab/load-main.ts", import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), "holdfast-load-"));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startLoad } from "../../src/lab/load.ts";
-import { monotonicMs } from "../../src/lab/load-client.ts";
+import { monotonicMs } from "../../src/lab/monotonic.ts";
 import { judgeRun } from "../../src/lab/oracle.ts";
 import { readOrders } from "../../src/lab/oracle-rows.ts";
 import { startPostgres } from "../examples/postgres.ts";

@@ -1,4 +1,6 @@
 /** What each client asks for next: drawn from a seed, over objects that are replaced before they grow too large to judge. */
+
+import { chanceFrom } from "../chance.ts";
 import type { Ask, ObjectKind, Told } from "./operation.ts";
 
 /** Objects of a kind at once: so few that clients meet at them. */
@@ -87,15 +89,4 @@ export class Choice {
   #below(end: number): number {
     return Math.floor(this.#chance() * end);
   }
-}
-
-/** mulberry32: the same seed, the same choices. */
-function chanceFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

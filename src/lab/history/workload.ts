@@ -1,7 +1,7 @@
 /** Clients that write a history: each asks for one thing after the other, notes what it was told, and never asks twice. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SpanMs } from "../../core/model/time.ts";
-import { monotonicMs } from "../load-client.ts";
+import { monotonicMs } from "../monotonic.ts";
 import { accounts, Choice, openingBalance } from "./choice.ts";
 import { HistoryRecorder } from "./history-file.ts";
 import type { Ask, History, ObjectKind, Outcome } from "./operation.ts";

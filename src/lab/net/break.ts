@@ -1,7 +1,8 @@
 /** What a scenario breaks, done: each fault has an end of its own, whoever lives then (S15). */
 import { spawn } from "node:child_process";
 import { dirname } from "node:path";
-import { inject } from "../faults.ts";
+import { inject, signalTo } from "../faults.ts";
+import { monotonicMs } from "../monotonic.ts";
 import type { World } from "../world.ts";
 import { cut } from "./cut.ts";
 import { empty, fill, hang, thaw } from "./disk.ts";
@@ -27,7 +28,7 @@ export interface Broken {
 export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<Broken> {
   const region = "at" in fault ? await regionOf(parts, fault.at) : "";
   const forMs = fault.for;
-  const at = now();
+  const at = monotonicMs();
   const byItself = (text: string): Broken => ({ at, text, end: async () => undefined });
   switch (fault.fault) {
     case "blackhole":
@@ -48,7 +49,7 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
     case "pause": {
       const pids = pidsOf(parts.world, region, fault.process);
       if (pids.length === 0) throw new Error(`${region} has no ${fault.process} to pause`);
-      const stoppedAt = now();
+      const stoppedAt = monotonicMs();
       for (const pid of pids) signalTo(pid, "SIGSTOP");
       continueLater(pids, forMs);
       return {
@@ -141,16 +142,4 @@ function pidsOf(world: World, region: string, what: string): number[] {
 function continueLater(pids: readonly number[], forMs: number): void {
   const script = `sleep ${(forMs / 1000).toFixed(3)}; kill -CONT ${pids.join(" ")} 2>/dev/null; true`;
   spawn("sh", ["-c", script], { stdio: "ignore", detached: true }).unref();
-}
-
-function signalTo(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
-function now(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dataStoreName } from "../layout.ts";
 import { type Load, startLoad } from "../load.ts";
+import { monotonicMs } from "../monotonic.ts";
 import { readOrders } from "../oracle-rows.ts";
 import { untilRedundant } from "../rehearsal.ts";
 import { type Broken, breakIt, regionOf } from "./break.ts";
@@ -62,7 +63,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
     const said = statusSays === null ? null : askStatus(lab, new RegExp(statusSays, "i"), asking.signal);
     const [loadAverage = 0] = loadavg();
     const faults = await Promise.all(scenario.faults.map((fault) => breakFor(options, parts, fault)));
-    const healedAt = now();
+    const healedAt = monotonicMs();
     asking.abort();
     say(
       `the faults are over: ${lease().holder}, epoch ${lease().epoch}, etcd is led by ${await etcdLeader(world.layout)}; waiting until every standby streams`,
@@ -74,7 +75,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       scenario.expect.wholeWithin + 60_000,
       signal,
     ).then(
-      () => now(),
+      () => monotonicMs(),
       (error: Error) => {
         if (signal.aborted) throw error;
         say(error.message);
@@ -164,10 +165,10 @@ function startClients({ lab, scenario }: PlayOptions): Clients[] {
 }
 
 async function untilAcknowledged(clients: readonly Clients[], signal: AbortSignal): Promise<void> {
-  const until = now() + 30_000;
+  const until = monotonicMs() + 30_000;
   for (const { run, load } of clients)
     while ((load.latest()?.totals.acknowledged ?? 0) < 10) {
-      if (now() > until)
+      if (monotonicMs() > until)
         throw new Error(
           `clients ${run} were not acknowledged 10 orders within 30 s: ${JSON.stringify(load.latest()?.totals ?? "no word from them")}`,
         );
@@ -181,7 +182,7 @@ async function breakFor({ say, signal }: PlayOptions, parts: Parts, fault: Scena
   const broken = await breakIt(parts, fault);
   say(`${fault.fault}: ${broken.text}, for ${fault.for / 1000} s`);
   try {
-    await sleep(Math.max(0, broken.at + fault.for - now()), undefined, { signal });
+    await sleep(Math.max(0, broken.at + fault.for - monotonicMs()), undefined, { signal });
   } finally {
     await broken.end(signal.aborted ? AbortSignal.timeout(10_000) : signal);
   }
@@ -204,8 +205,4 @@ async function askStatus(lab: Lab, pattern: RegExp, until: AbortSignal): Promise
     await sleep(1000, undefined, { signal: until }).catch(() => undefined);
   }
   return last;
-}
-
-function now(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }
