@@ -1,5 +1,6 @@
 /** One edge: listeners, table and gates put together, and taken apart in order. */
 import type { Address } from "../core/model/topology.ts";
+import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { afterWriterChanged } from "../core/traffic/return.ts";
 import { AdminServer } from "./admin.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -27,7 +28,7 @@ export interface RunningEdge {
 export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
   const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
-  const plans = new ServicePlans(config.region, metrics);
+  const plans = new ServicePlans(config.region, metrics, { ...concurrencyRules, ...config.concurrency });
   const room = new HoldRoom(metrics);
   const writers = new WriterWatch(
     () => holder.table,
@@ -84,10 +85,12 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       active: plan.active,
       repeating: plan.repeating,
     })),
-    upstreams: [...plans.upstreams].map(({ url, region, isEjected }) => ({
+    upstreams: [...plans.upstreams].map(({ url, region, isEjected, limit, inFlight }) => ({
       url,
       region,
       ejected: isEjected,
+      limit,
+      inFlight,
     })),
     stores: tcp.map((listener) => ({
       name: listener.config.store,

@@ -2,7 +2,7 @@
 import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
-import type { Priority } from "../core/traffic/concurrency.ts";
+import { type ConcurrencyRules, concurrencyRules, type Priority } from "../core/traffic/concurrency.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
 import type { Metrics } from "./metrics.ts";
@@ -103,11 +103,13 @@ export class ServicePlans {
   readonly #places = new Map<string, Place>();
   readonly #plans = new Map<string, ServicePlan>();
   readonly #ownRegion: string;
+  readonly #rules: ConcurrencyRules;
   #world: PlanWorld | null = null;
   #only: ServicePlan | null = null;
 
-  constructor(ownRegion: string, metrics: Metrics) {
+  constructor(ownRegion: string, metrics: Metrics, rules: ConcurrencyRules = concurrencyRules) {
     this.#ownRegion = ownRegion;
+    this.#rules = rules;
     this.#metrics = metrics;
   }
 
@@ -194,7 +196,7 @@ export class ServicePlans {
 
   #open(key: string, target: Target): Place {
     const plans = new Set<ServicePlan>();
-    const upstream = new Upstream(target, () => {
+    const upstream = new Upstream(target, this.#rules, () => {
       for (const plan of plans) plan.rearrange();
     });
     const place = { upstream, plans };

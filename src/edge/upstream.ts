@@ -12,7 +12,8 @@ import {
 } from "../core/traffic/breaker.ts";
 import {
   afterAnswer,
-  concurrencyRules,
+  type ConcurrencyLimit,
+  type ConcurrencyRules,
   firstLimit,
   mayEnter,
   type Priority,
@@ -31,14 +32,18 @@ export class Upstream implements AttemptTarget {
   readonly #onTurned: () => void;
   /** Tries under way. */
   inFlight = 0;
-  #limit = firstLimit;
+  readonly #rules: ConcurrencyRules;
+  #limit: ConcurrencyLimit;
   #breaker: Breaker = closedBreaker;
   #probing: NodeJS.Timeout | null = null;
   #retired = false;
 
   /** `onTurned` is called when it is ejected and when it is let back in. */
-  constructor(target: Target, onTurned: () => void) {
+  constructor(target: Target, rules: ConcurrencyRules, onTurned: () => void) {
     this.url = target.url;
+    this.#rules = rules;
+    const limit = Math.max(rules.least, Math.min(rules.most, firstLimit.limit));
+    this.#limit = { ...firstLimit, limit };
     this.region = target.region;
     this.#healthPath = target.healthPath;
     this.#onTurned = onTurned;
@@ -61,7 +66,8 @@ export class Upstream implements AttemptTarget {
   learn(tookMs: number, inFlight: number, dropped: boolean): void {
     // That nobody answers says nothing about how many would be answered: it is the breaker's affair.
     if (this.isEjected) return;
-    this.#limit = afterAnswer(this.#limit, { tookMs, inFlight, dropped }, concurrencyRules);
+    const answered = { now: monotonicNow(), tookMs, inFlight, dropped };
+    this.#limit = afterAnswer(this.#limit, answered, this.#rules);
   }
 
   succeeded(): void {
