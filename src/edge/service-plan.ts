@@ -84,9 +84,14 @@ export class ServicePlan {
     return ordered.find((upstream) => !tried.includes(upstream)) ?? null;
   }
 
-  /** As `choose`, but only what has room: the spill when the first is full. */
+  /**
+   * As `choose`, but only what has room: the spill when the first is full. Not to what is ejected, while the first is not:
+   * that would be a try for nothing with each request that is too many.
+   */
   chooseWithRoom(tried: readonly Upstream[], priority: Priority): Upstream | null {
-    const fits = (upstream: Upstream) => !tried.includes(upstream) && upstream.hasRoom(priority);
+    const isBad = this.ordered[0]?.isEjected ?? false;
+    const fits = (upstream: Upstream) =>
+      !tried.includes(upstream) && upstream.hasRoom(priority) && (isBad || !upstream.isEjected);
     return this.ordered.find(fits) ?? null;
   }
 }
