@@ -39,6 +39,8 @@ const edgeConfig = z.strictObject({
   /** How long a TCP client waits for a writer. Shorter: it sees the failover; longer: pools pile up. */
   tcpHoldMaxMs: z.number().positive().default(15_000),
   limits: clientLimits.prefault({}),
+  /** Whether kept answers (`staleMaxMs` of a service above 0) are also served while they are fresh: a shared cache. */
+  cache: z.boolean().default(false),
   /** Bounds of what is learnt (`core/traffic/concurrency`). `least` too high: a small pool of workers gets a queue. */
   concurrency: z
     .strictObject({

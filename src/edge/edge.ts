@@ -35,7 +35,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     () => room.wakeAll(),
   );
   const counters = new TrafficCounters(metrics);
-  const stale = new StaleStore(config.name);
+  const stale = new StaleStore(config.name, config.cache);
   const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale }, config.limits);
   metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);

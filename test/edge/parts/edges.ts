@@ -37,6 +37,7 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     adminToken,
     tcpHoldMaxMs: 5000,
     graceMs: 2000,
+    cache: false,
     concurrency: { least: concurrencyRules.least, most: concurrencyRules.most },
     limits: { headWithinMs: 20_000, bodyWithinMs: 20_000, idleForMs: 20_000, takenWithinMs: 20_000 },
     ...more,
