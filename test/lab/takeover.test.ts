@@ -30,14 +30,7 @@ before(
 after(
   async () => {
     await observer?.close();
-    if (!demo) return;
-    try {
-      demo.signal("SIGINT");
-      assert.equal(await demo.ended, 0, demo.said);
-      await demo.leavesNothing({ withinMs: 5000, files: true });
-    } finally {
-      await demo.remove();
-    }
+    await demo?.end();
   },
   { timeout: 60_000 },
 );
