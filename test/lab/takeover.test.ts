@@ -136,7 +136,7 @@ test("with its agent frozen PostgreSQL is gone before the lease ends, and anothe
 });
 
 /** In milliseconds; more of them for a long run: `HOLDFAST_KILL_OFFSETS=0,50,100 node --test test/lab/takeover.test.ts`. */
-const offsets = (process.env["HOLDFAST_KILL_OFFSETS"] ?? "0,150,400").split(",").map(Number);
+const offsets = (process.env.HOLDFAST_KILL_OFFSETS ?? "0,150,400").split(",").map(Number);
 
 for (const [index, afterMs] of offsets.entries())
   test(`an agent that is killed ${afterMs} ms into a failover does not stop the others from completing it`, {
