@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { edgeConfig, folder, startHere } from "./parts/edges.ts";
 import { startOrigin } from "./parts/origins.ts";
-import { service, signed, table, target } from "./parts/tables.ts";
+import { rules, service, signed, table, target } from "./parts/tables.ts";
 
 const clients = 24;
 
@@ -42,7 +42,9 @@ test("HTTP: bodies in pieces, of many clients at once, arrive as they were sent"
   });
   using state = folder();
   await using edge = await startHere(edgeConfig(state.path));
-  const services = { orders: service([target("west", echo.port)]) };
+  const services = {
+    orders: service([target("west", echo.port)], { rules: { ...rules, tryTimeoutMs: 60_000 } }),
+  };
   assert.equal((await edge.apply(signed(table(1, { services })))).kind, "applied");
 
   await Promise.all(
