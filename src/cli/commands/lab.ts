@@ -34,6 +34,7 @@ interface UpOptions {
 interface RunOptions {
   readonly all?: boolean;
   readonly scenarios?: string;
+  readonly for?: number;
   readonly json?: string;
 }
 
@@ -59,6 +60,7 @@ export function register(program: Command): void {
     .argument("[names...]", "which ones")
     .option("--all", "every scenario, one after the other")
     .option("--scenarios <folder>", "where scenarios lie; default: those that come with Holdfast")
+    .option("--for <span>", "every fault lasts so long, whatever its file says", parseSpan)
     .option("--json <file>", "write the verdicts as JSON")
     .addHelpText(
       "after",
@@ -66,6 +68,7 @@ export function register(program: Command): void {
 Examples:
   holdfast lab run blackhole-primary
   holdfast lab run --all --json verdicts.json
+  holdfast lab run etcd-down --for 5m
 
 Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenario could not be played.`,
     )
@@ -152,7 +155,11 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
     const read = readScenario(readFileSync(file, "utf8"), name);
     if (read.kind === "invalid")
       return complain(`${file} is not valid:\n  ${read.problems.join("\n  ")}`, exit.invalid);
-    scenarios.push(read.scenario);
+    const { for: forMs } = options;
+    const faults = read.scenario.faults.map((fault) =>
+      forMs === undefined ? fault : { ...fault, for: forMs },
+    );
+    scenarios.push({ ...read.scenario, faults });
   }
   if (!isPossible()) return;
   const played: Played[] = [];
