@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { leaseProfiles } from "../../../src/core/model/profile.ts";
 import type { Region, Topology } from "../../../src/core/model/topology.ts";
+import type { TrafficRules } from "../../../src/core/model/traffic.ts";
 
 const nameArb = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/);
 const spanArb = (min: number) =>
@@ -13,6 +14,70 @@ const textArb = fc.string({
   unit: fc.constantFrom(...Array.from("aZ09 :#-'\"{}[]&*!|>%@\\,?~\n\té")),
   maxLength: 30,
 });
+
+const shareArb = fc.constantFrom(0, 0.2, 0.5, 1);
+
+/** Any part of it; without limits of requests where there is a Router, since HAProxy cannot keep them. */
+function trafficArb(
+  allow: readonly string[],
+  hasRouters: boolean,
+): fc.Arbitrary<Pick<Topology["services"][number], "traffic">> {
+  const some = fc.subarray([...allow], { minLength: 1 });
+  const mark = fc.oneof(
+    fc.record({ kind: fc.constant("header" as const), name: fc.constant("X-Tenant"), value: fc.constant("a b") }),
+    fc.record({ kind: fc.constant("host" as const), name: fc.constantFrom("eu.example", "*.eu.example") }),
+    fc.record({ kind: fc.constant("path" as const), prefix: fc.constant("/eu") }),
+    fc.record({ kind: fc.constant("network" as const), cidr: fc.constantFrom("10.0.0.0/8", "2001:db8::/32") }),
+  );
+  const affinity = fc.constantFrom<TrafficRules["affinity"]>(
+    { kind: "header", name: "X-Session" },
+    { kind: "cookie", name: "sid" },
+    { kind: "client" },
+  );
+  const parts = fc.record(
+    {
+      balance: fc.record({
+        regions: fc.constantFrom("local-first" as const, "shared" as const),
+        pick: fc.constantFrom("weight" as const, "latency" as const),
+        overprovisioning: fc.constantFrom(1, 1.4, 10),
+        panicBelow: shareArb,
+      }),
+      affinity: affinity.map((value) => value as NonNullable<TrafficRules["affinity"]>),
+      slowStartMs: spanArb(1),
+      outliers: fc.record({
+        failures: fc.integer({ min: 1, max: 9 }),
+        count: fc.constantFrom("gateway" as const, "all-5xx" as const),
+        ejectionMs: spanArb(10),
+        ejectionMaxMs: spanArb(10),
+        shareMax: shareArb,
+      }),
+      checks: fc.record({
+        path: fc.constantFrom(null, "/ready"),
+        everyMs: spanArb(100),
+        jitter: shareArb,
+        timeoutMs: spanArb(10),
+        healthyAfter: fc.integer({ min: 1, max: 9 }),
+        unhealthyAfter: fc.integer({ min: 1, max: 9 }),
+      }),
+      bulkhead: fc.record({
+        connections: fc.integer({ min: 1, max: 100 }),
+        pending: fc.integer({ min: 0, max: 100 }),
+        requests: fc.integer({ min: 1, max: 100 }),
+      }),
+      deadlineMs: spanArb(10),
+      hedge: fc.record({ after: shareArb }),
+      sovereignty: fc.record({
+        limits: fc.array(fc.record({ when: mark, regions: some }), { minLength: 1, maxLength: 3 }),
+        others: fc.constantFrom("allow" as const, "refuse" as const),
+      }),
+    },
+    { requiredKeys: [], noNullPrototype: true },
+  );
+  return parts.map(({ sovereignty, ...rest }) => {
+    const traffic = { ...rest, ...(sovereignty && !hasRouters && { sovereignty }) };
+    return Object.keys(traffic).length === 0 ? {} : { traffic };
+  });
+}
 
 export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
   .gen()
@@ -126,6 +191,7 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
             staleMaxMs: gen(() => spanArb(0)),
             ttlMs: gen(() => fc.integer({ min: 0, max: 86_400_000 })),
           },
+          ...gen(() => trafficArb(allow, planes.length > 2)),
         };
       }),
       edges: planes.slice(0, 2).map((name, index) => ({
