@@ -23,8 +23,8 @@ export interface LaneWorld {
   era: number;
 }
 
-/** Steps in which a share grows during a slow start. */
-const rampSteps = 50;
+/** During a slow start a share grows in steps of this length. */
+const rampStepMs = 100;
 
 const chance = Math.random;
 const anybody = (): boolean => true;
@@ -120,7 +120,7 @@ export class Lane {
       this.#rules.arrange,
     );
     const isRamping = candidates.some(({ ramp }) => ramp < 1);
-    this.#until = isRamping ? now + this.#rules.slowStartMs / rampSteps : Number.POSITIVE_INFINITY;
+    this.#until = isRamping ? now + rampStepMs : Number.POSITIVE_INFINITY;
     this.#era = era;
     this.arranged++;
   }

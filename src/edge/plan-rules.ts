@@ -11,7 +11,6 @@ export interface PlanRules {
   readonly ejectedShareMax: number;
   readonly limitOf: LimitOf | null;
   readonly affinity: AffinityRules | null;
-  readonly slowStartMs: SpanMs;
   readonly deadlineMs: SpanMs | null;
   /** See `HedgeRules`; null: none. */
   readonly hedgeAfter: number | null;
@@ -24,21 +23,19 @@ export const plainPlan: PlanRules = {
   ejectedShareMax: 1,
   limitOf: null,
   affinity: null,
-  slowStartMs: 0,
   deadlineMs: null,
   hedgeAfter: null,
 };
 
 export function planRules(traffic: TrafficRules | undefined): PlanRules {
   if (!traffic) return plainPlan;
-  const { sovereignty, balance, affinity, slowStartMs, outliers, deadlineMs, hedge } = traffic;
+  const { sovereignty, balance, affinity, outliers, deadlineMs, hedge } = traffic;
   return {
     arrange: balance ?? plainArrangement,
     byLatency: balance?.pick === "latency",
     ejectedShareMax: outliers?.shareMax ?? 1,
     limitOf: sovereignty ? compileSovereignty(sovereignty) : null,
     affinity: affinity ?? null,
-    slowStartMs: slowStartMs ?? 0,
     deadlineMs: deadlineMs ?? null,
     hedgeAfter: hedge?.after ?? null,
   };
