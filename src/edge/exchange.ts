@@ -101,6 +101,8 @@ export class Exchange implements AttemptListener {
   proceed(): void {
     this.#waiting = null;
     if (this.#isOver) return;
+    this.#allowed = null;
+    this.#lane = this.#plan.lane;
     if (this.#plan.rules !== plainPlan && !this.#abidesByRules()) return;
     const { route, table } = this.#plan;
     const { safe, idempotent } = this.#request;
@@ -148,7 +150,7 @@ export class Exchange implements AttemptListener {
   #abidesByRules(): boolean {
     const { rules } = this.#plan;
     this.#allowed = rules.limitOf?.(this.#marks()) ?? null;
-    this.#lane = this.#allowed === null ? this.#plan.lane : this.#plan.laneWithin(this.#allowed);
+    if (this.#allowed !== null) this.#lane = this.#plan.laneWithin(this.#allowed);
     if (this.#allowed?.size === 0) this.#fail(nowhereAllowed);
     else if (this.#allowed !== null && this.#lane.ordered.length === 0)
       this.#fail(jurisdictionGone(this.#allowed));
@@ -321,10 +323,12 @@ export class Exchange implements AttemptListener {
   #answered(attempt: Attempt, { status, headers }: ParsedHead): void {
     const one = this.#tryOf(attempt);
     if (one !== null) {
-      this.#settleOther(one);
-      const tookMs = one.learn(status === 503);
       const { hedgeAfter } = this.#plan.rules;
-      if (hedgeAfter !== null) this.#plan.usualMs = afterValue(this.#plan.usualMs, tookMs, hedgeAfter);
+      // Of a hedged pair the first: what it would have taken is at least this.
+      const { elapsedMs } = this.#first ?? one;
+      if (hedgeAfter !== null) this.#plan.usualMs = afterValue(this.#plan.usualMs, elapsedMs, hedgeAfter);
+      this.#settleOther(one);
+      one.learn(status === 503);
       one.at.answered(status);
     }
     if (one?.isWrite && status < 500 && this.#plan.returning !== unlimited) {

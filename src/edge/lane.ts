@@ -38,7 +38,7 @@ export class Lane {
   #era = -1;
   /** A slow start is under way: shares are to be looked at again then. */
   #until: InstantMs = Number.POSITIVE_INFINITY;
-  #arrangement: Arrangement<Upstream> = { ordered: [], levels: [], keyed: [] };
+  #arrangement: Arrangement<Upstream> = { ordered: [], spill: [], levels: [], keyed: [] };
   readonly #costNow = (upstream: Upstream): number => upstream.costAt(monotonicNow());
   /** For tests: how often it was arranged. */
   arranged = 0;
@@ -84,7 +84,7 @@ export class Lane {
     const arrangement = this.#now();
     const fits = (upstream: Upstream) => !tried.includes(upstream) && upstream.hasRoom(priority);
     const owner = key === null ? null : ownerOf(arrangement, key, fits);
-    return owner ?? arrangement.ordered.find(fits) ?? null;
+    return owner ?? arrangement.spill.find(fits) ?? null;
   }
 
   #now(): Arrangement<Upstream> {

@@ -1,4 +1,5 @@
 /** One try of a request: where it is made, since when, among how many, and what it counts against while it lasts. */
+import type { SpanMs } from "../core/model/time.ts";
 import { Attempt, type AttemptListener } from "./attempt.ts";
 import type { HoldRoom } from "./hold-room.ts";
 import { monotonicNow } from "./monotonic.ts";
@@ -41,10 +42,12 @@ export class Try extends Attempt {
   }
 
   /** `dropped`: it was refused, or no answer came. */
-  learn(dropped: boolean): number {
-    const tookMs = monotonicNow() - this.#since;
-    this.at.learn(tookMs, this.#among, dropped);
-    return tookMs;
+  learn(dropped: boolean): void {
+    this.at.learn(this.elapsedMs, this.#among, dropped);
+  }
+
+  get elapsedMs(): SpanMs {
+    return monotonicNow() - this.#since;
   }
 
   /** It is over, however it ended. */

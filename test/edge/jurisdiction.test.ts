@@ -82,7 +82,7 @@ test("with its regions drained a request is refused by its own code, and the oth
 test("with its region dead a request waits and fails there, also in a panic, and is not answered from what was kept elsewhere", async () => {
   await using world = await startWorld();
   const balance = { regions: "shared", pick: "latency", overprovisioning: 1.4, panicBelow: 1 } as const;
-  await world.apply(2, {}, { balance, affinity: { kind: "client" } });
+  await world.apply(2, {}, { balance, affinity: { kind: "header", name: "x-tenant" } });
   // West answers this path to others, and the edge keeps it for worse times.
   await until(async () => (await ask(world.edge.http, "/kept")).region === "west", "west answers", 5000);
   await world.central[Symbol.asyncDispose]();

@@ -32,6 +32,8 @@ interface Level<T> {
 export interface Arrangement<T> {
   /** To be tried one after the other: the ejected last. */
   readonly ordered: readonly T[];
+  /** Where a request goes when the one that was drawn is full: the ejected only when there is nobody else. */
+  readonly spill: readonly T[];
   /** Those that get something. */
   readonly levels: readonly Level<T>[];
   /** Whom keys are shared among: the healthy of the best state there is. */
@@ -53,8 +55,10 @@ export const plainArrangement: ArrangeRules = {
 export function arrange<T>(candidates: readonly Candidate<T>[], rules: ArrangeRules): Arrangement<T> {
   const healthy = candidates.filter(({ isEjected }) => !isEjected);
   const best = healthy[0]?.state;
+  const ordered = [...healthy, ...candidates.filter(({ isEjected }) => isEjected)].map(({ who }) => who);
   return {
-    ordered: [...healthy, ...candidates.filter(({ isEjected }) => isEjected)].map(({ who }) => who),
+    ordered,
+    spill: healthy.length > 0 ? ordered.slice(0, healthy.length) : ordered,
     levels: levelsOf(candidates, rules),
     keyed: healthy.filter(({ state }) => state === best),
   };

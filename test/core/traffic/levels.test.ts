@@ -93,6 +93,9 @@ test("own region first, by weight, the ejected get nothing, and standbys only wh
   assert.deepEqual(shares([...ill, ...rest], plainArrangement), { c: 1 });
   assert.deepEqual(shares([...ill, rest[1]!], plainArrangement), { e: 1 });
   assert.deepEqual(shares(ill, plainArrangement), { w1: 0.25, w2: 0.75 }, "R5");
+  // A full region is no reason to try one that is dead.
+  assert.deepEqual(arrange([...ill, ...rest], plainArrangement).spill, ["c", "e"]);
+  assert.deepEqual(arrange(ill, plainArrangement).spill, ["w1", "w2"]);
   assert.deepEqual(shares([ill[1]!, west[0]!, ...rest], envoy), { w1: 0.35, c: 0.65 }, "a quarter is left");
   assert.deepEqual(shares([...west, ...rest], { ...envoy, regions: "shared" }), { w1: 0.2, w2: 0.6, c: 0.2 });
   const returning = [candidate("w", "west", { ramp: 0.25 }), rest[0]!];
