@@ -32,7 +32,7 @@ function shares(
 ): Record<string, number> {
   const arrangement = arrange(candidates, rules);
   const got: Record<string, number> = {};
-  const points = 50;
+  const points = 40;
   for (let n = 0; n < points ** 3; n++) {
     const asked = [n % points, Math.floor(n / points) % points, Math.floor(n / points ** 2)];
     // Of one level only two numbers are asked for, or one: those that vary fastest.
