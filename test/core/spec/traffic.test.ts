@@ -2,9 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TrafficRules } from "../../../src/core/model/traffic.ts";
-import type { Finding } from "../../../src/core/spec/finding.ts";
-import { lint } from "../../../src/core/spec/lint.ts";
-import { assumptionsFor } from "../../../src/core/spec/recovery.ts";
 import { compile, edit, exampleText, topologyOf } from "./text.ts";
 
 const three = exampleText("three-regions.yaml");
@@ -12,11 +9,6 @@ const three = exampleText("three-regions.yaml");
 /** Lines below the `spec` of the service. */
 function withService(...lines: readonly string[]): string {
   return edit(three, "  dataStores: [orders-db]", `  dataStores: [orders-db]\n${lines.map((line) => `  ${line}`).join("\n")}`);
-}
-
-function lintOf(text: string): readonly Finding[] {
-  const topology = topologyOf(text);
-  return lint(topology, assumptionsFor(topology.store));
 }
 
 function trafficOf(text: string): TrafficRules | undefined {
@@ -73,11 +65,6 @@ test("limits of requests become regions, and only those that may serve the servi
       { when: { kind: "network", cidr: "10.2.0.0/16" }, regions: ["eu-west"] },
     ],
   });
-  const found = lintOf(narrowed).filter(({ code }) => code === "limit-unreachable");
-  assert.deepEqual(
-    found.map(({ sentence }) => /without eu-west .* 1 of its limits/.test(sentence)),
-    [true],
-  );
 });
 
 const requests = (limit: string) => `sovereignty: { requests: { limits: [${limit}] } }`;
@@ -122,10 +109,4 @@ test("limits that cannot hold are told with their place", () => {
       `${expected} in ${told.map(({ path, message }) => `${path}: ${message}`).join("; ")}`,
     );
   }
-});
-
-test("a deadline that ends holds before writes resume is told like a short hold", () => {
-  const found = lintOf(withService("deadline: 100ms"));
-  const short = found.find(({ code }) => code === "hold-too-short");
-  assert.match(short?.advice ?? "", /set deadline to/);
 });
