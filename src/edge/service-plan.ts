@@ -150,12 +150,7 @@ export class ServicePlans {
     return plan;
   }
 
-  #reroute(
-    plan: ServicePlan,
-    before: ServiceRoute | null,
-    route: ServiceRoute,
-    touched: Set<string>,
-  ): void {
+  #reroute(plan: ServicePlan, before: ServiceRoute | null, route: ServiceRoute, touched: Set<string>): void {
     plan.follow(route);
     for (const target of before?.targets ?? []) this.#leave(keyOf(target), plan, touched);
     for (const target of route.targets) {

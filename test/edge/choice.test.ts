@@ -110,7 +110,14 @@ test("a check of the edge's own takes an upstream out before any request fails, 
   });
   await using central = await named("central");
   await using edge = await startHere(edgeConfig(state.path));
-  const checks = { path: "/ready", everyMs: 100, jitter: 0.2, timeoutMs: 200, healthyAfter: 2, unhealthyAfter: 2 };
+  const checks = {
+    path: "/ready",
+    everyMs: 100,
+    jitter: 0.2,
+    timeoutMs: 200,
+    healthyAfter: 2,
+    unhealthyAfter: 2,
+  };
   // Two services on one upstream: it is asked once for both.
   const both = [target("west", west.port), target("central", central.port)];
   const stock = service(both, { traffic: { checks } });
@@ -136,7 +143,13 @@ test("errors of the service itself eject where that is asked for, and never more
   await using west = await failing();
   await using central = await failing();
   await using edge = await startHere(edgeConfig(state.path));
-  const outliers = { failures: 3, count: "all-5xx", ejectionMs: 10_000, ejectionMaxMs: 10_000, shareMax: 0.5 } as const;
+  const outliers = {
+    failures: 3,
+    count: "all-5xx",
+    ejectionMs: 10_000,
+    ejectionMaxMs: 10_000,
+    shareMax: 0.5,
+  } as const;
   await apply(edge, 1, [target("west", west.port), target("central", central.port)], { outliers });
   const regions: (string | null)[] = [];
   for (let n = 0; n < 12; n++) {

@@ -11,7 +11,10 @@ const limit = 20;
 const bulkhead: TrafficRules = { bulkhead: { connections: limit, pending: 64, requests: limit } };
 
 /** Counts what it is offered, all in all and at once, before it does anything else. */
-function counted(listener: Listener): { readonly listener: Listener; readonly seen: { all: number; most: number } } {
+function counted(listener: Listener): {
+  readonly listener: Listener;
+  readonly seen: { all: number; most: number };
+} {
   const seen = { all: 0, most: 0 };
   let now = 0;
   return {
@@ -26,7 +29,12 @@ function counted(listener: Listener): { readonly listener: Listener; readonly se
 }
 
 /** `clients` at once, one GET after the other, `total` in all: statuses, and tries that answers tell of. */
-async function load(base: string, clients: number, total: number, onAnswer: (count: number) => void = () => undefined) {
+async function load(
+  base: string,
+  clients: number,
+  total: number,
+  onAnswer: (count: number) => void = () => undefined,
+) {
   const pool = new Pool(base, { connections: clients });
   const statuses = new Map<number, number>();
   let [begun, answered, tries] = [0, 0, 0];

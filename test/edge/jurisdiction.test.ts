@@ -17,7 +17,11 @@ interface World extends AsyncDisposable {
   readonly edge: TestEdge;
   /** Paths that came to west, which is the edge's own region and may not see what central alone may. */
   readonly atWest: string[];
-  apply(generation: number, more?: Partial<Parameters<typeof table>[1]>, traffic?: TrafficRules): Promise<void>;
+  apply(
+    generation: number,
+    more?: Partial<Parameters<typeof table>[1]>,
+    traffic?: TrafficRules,
+  ): Promise<void>;
 }
 
 async function startWorld(others: RequestSovereignty["others"] = "allow"): Promise<World> {
@@ -62,7 +66,12 @@ test("a request goes where its tenant or its path may be served, whatever else i
   assert.equal((await ask(edge.http, "/2", acme)).region, "central");
   assert.equal((await ask(edge.http, "/eu/3")).region, "central");
   assert.equal((await ask(edge.http, "/%65u/4")).region, "central");
-  const more = { ...acme, "x-forwarded-for": "10.0.0.1", "x-holdfast-region": "west", forwarded: "for=10.0.0.1" };
+  const more = {
+    ...acme,
+    "x-forwarded-for": "10.0.0.1",
+    "x-holdfast-region": "west",
+    forwarded: "for=10.0.0.1",
+  };
   assert.equal((await ask(edge.http, "/5", more)).region, "central");
   assert.deepEqual(world.atWest, ["/1"]);
 });
@@ -72,7 +81,10 @@ test("with its regions drained a request is refused by its own code, and the oth
   await world.apply(2, { regions: { west: "active", central: "drained", east: "standby" } });
   const refused = await ask(world.edge.http, "/a", acme);
   assert.equal(refused.status, 503);
-  assert.match(refused.text, /HOLDFAST_JURISDICTION_GONE.*central only|central only.*HOLDFAST_JURISDICTION_GONE/);
+  assert.match(
+    refused.text,
+    /HOLDFAST_JURISDICTION_GONE.*central only|central only.*HOLDFAST_JURISDICTION_GONE/,
+  );
   assert.equal((await ask(world.edge.http, "/b")).region, "west");
   assert.deepEqual(world.atWest, ["/b"]);
   await world.apply(3);
@@ -110,7 +122,9 @@ test("a table with a limit that cannot be read is refused as a whole", async () 
     { kind: "network", cidr: "10.0.0.0/99" },
     { kind: "moon", phase: "full" },
   ]) {
-    const traffic = { sovereignty: { limits: [{ when, regions: ["west"] }], others: "allow" } } as TrafficRules;
+    const traffic = {
+      sovereignty: { limits: [{ when, regions: ["west"] }], others: "allow" },
+    } as TrafficRules;
     const orders = service([target("west", world.west.port)], { traffic });
     const outcome = await world.edge.apply(signed(table(9, { services: { orders } })));
     assert.equal(outcome.kind, "refused");

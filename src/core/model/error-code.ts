@@ -38,7 +38,8 @@ export const errorCodes = {
     advice: "Send less, or raise `requestMaxBytes` in the service.",
   },
   HOLDFAST_DEADLINE: {
-    means: "The service's deadline passed, with all waiting, tries and repeats; what was sent was safe to repeat.",
+    means:
+      "The service's deadline passed, with all waiting, tries and repeats; what was sent was safe to repeat.",
     retryable: true,
     advice: "Send it again; if it lasts, compare the deadline with how long answers and holds take.",
   },
@@ -137,7 +138,8 @@ export const errorCodes = {
   HOLDFAST_JURISDICTION_NONE: {
     means: "The service's limits leave no region for this request, or none speaks of it and one must.",
     retryable: false,
-    advice: "See `sovereignty.requests` of the service: which limits match the request's header, host, path and network.",
+    advice:
+      "See `sovereignty.requests` of the service: which limits match the request's header, host, path and network.",
   },
   HOLDFAST_KEY_INVALID: {
     means: "A file or a text that should hold an Ed25519 key holds something else.",

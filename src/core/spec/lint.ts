@@ -61,7 +61,10 @@ function objectives(topology: Topology, service: Service, assumptions: Assumptio
       advice: "",
     });
   }
-  const holdMaxMs = Math.min(service.rules.holdMaxMs, service.traffic?.deadlineMs ?? Number.POSITIVE_INFINITY);
+  const holdMaxMs = Math.min(
+    service.rules.holdMaxMs,
+    service.traffic?.deadlineMs ?? Number.POSITIVE_INFINITY,
+  );
   if (stateful && holdMaxMs < worstMs) {
     const knob = holdMaxMs < service.rules.holdMaxMs ? "deadline" : "rules.holdMax";
     found.push({

@@ -43,7 +43,8 @@ export function requestLimitBreaches(
   const [router] = drafts.Router;
   if (router) {
     const message = `${router.spec.plane?.kind ?? "another data plane"} cannot tell whose request it is`;
-    const hint = "it would serve every request anywhere the service may be: limit the whole service, or leave the router out";
+    const hint =
+      "it would serve every request anywhere the service may be: limit the whole service, or leave the router out";
     const first = { draft: router, path: ["kind"], label: "the data plane" };
     found.push({ draft, path: above, message, hint, first });
   }

@@ -1,7 +1,17 @@
 /** How a service's upstreams are chosen and leaned on: the words of it, what they compile to, and back. */
 import type { RegionName } from "../model/id.ts";
 import type { TrafficRules } from "../model/traffic.ts";
-import { byDefault, choice, duration, list, object, optional, required, type ValueOf, variant } from "./shape.ts";
+import {
+  byDefault,
+  choice,
+  duration,
+  list,
+  object,
+  optional,
+  required,
+  type ValueOf,
+  variant,
+} from "./shape.ts";
 import { formatDuration } from "./units.ts";
 
 const integer = (min: number, max: number, example: number) =>
@@ -213,7 +223,8 @@ export function writeTraffic(rules: TrafficRules | undefined): {
   readonly fields: object;
 } {
   if (!rules) return { requests: undefined, fields: {} };
-  const { sovereignty, balance, affinity, slowStartMs, outliers, checks, bulkhead, deadlineMs, hedge } = rules;
+  const { sovereignty, balance, affinity, slowStartMs, outliers, checks, bulkhead, deadlineMs, hedge } =
+    rules;
   return {
     requests: sovereignty && {
       limits: sovereignty.limits.map(({ when, regions }) => ({ when: unkind(when), regions })),

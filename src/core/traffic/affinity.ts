@@ -10,9 +10,9 @@ export function affinityKey(
     case "client":
       return client;
     case "header":
-      return valueOf(headers, rules.name);
+      return fieldOf(headers, rules.name);
     case "cookie": {
-      const cookies = valueOf(headers, "cookie");
+      const cookies = fieldOf(headers, "cookie");
       return cookies === null ? null : cookieOf(cookies, rules.name);
     }
     default:
@@ -20,7 +20,7 @@ export function affinityKey(
   }
 }
 
-function valueOf(headers: readonly string[], name: string): string | null {
+function fieldOf(headers: readonly string[], name: string): string | null {
   const lower = name.toLowerCase();
   for (let at = 0; at < headers.length; at += 2) {
     const field = headers[at] as string;

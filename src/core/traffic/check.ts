@@ -1,6 +1,7 @@
 /** Active checks of an upstream: answers in, healthy or not out; so many in a row turn it, one alone never does. */
-import type { CheckRules } from "../model/traffic.ts";
+
 import type { SpanMs } from "../model/time.ts";
+import type { CheckRules } from "../model/traffic.ts";
 
 export interface Checked {
   readonly isHealthy: boolean;

@@ -149,11 +149,7 @@ function drawFrom<T>({ who, weightsUpTo }: Level<T>, chance: Chance): T {
 }
 
 /** Whose the key is among those that `may` take it; null: nobody's. */
-export function ownerOf<T>(
-  { keyed }: Arrangement<T>,
-  keyHash: number,
-  may: (who: T) => boolean,
-): T | null {
+export function ownerOf<T>({ keyed }: Arrangement<T>, keyHash: number, may: (who: T) => boolean): T | null {
   let owner: T | null = null;
   let best = Number.POSITIVE_INFINITY;
   for (const { who, hash, target } of keyed) {

@@ -6,8 +6,8 @@
  *   escapes, doubled slashes, dots and parameters in the path. Where in doubt a limit matches.
  */
 import type { RegionName } from "../model/id.ts";
-import type { RequestMark, RequestSovereignty } from "../model/traffic.ts";
 import { inNetwork, parseNetwork } from "../model/network.ts";
+import type { RequestMark, RequestSovereignty } from "../model/traffic.ts";
 
 export type AllowedRegions = ReadonlySet<RegionName>;
 
@@ -96,10 +96,7 @@ function fieldName(name: string): string {
 
 /** `EU.Example.com.:8080` -> `eu.example.com`. */
 function hostName(host: string): string {
-  return host
-    .toLowerCase()
-    .replace(/:\d*$/, "")
-    .replace(/\.$/, "");
+  return host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
 }
 
 /** `//a/./b;v=1/../%65u?x` -> `/a/eu`, as a lax server might read it; with `climbs` false `/a/b/eu`, as a lazy one might. */

@@ -1,6 +1,7 @@
 /** What the services that share an upstream ask of it, as one: the strictest of each, since they share its troubles. */
-import type { BulkheadRules, CheckRules, OutlierRules, TrafficRules } from "../model/traffic.ts";
+
 import type { SpanMs } from "../model/time.ts";
+import type { BulkheadRules, CheckRules, OutlierRules, TrafficRules } from "../model/traffic.ts";
 import { type BreakerLimits, breakerLimits } from "./breaker.ts";
 
 export interface UpstreamRules {
@@ -45,7 +46,8 @@ function add(rules: UpstreamRules, { outliers, checks, bulkhead, slowStartMs, ba
         }
       : rules.breaker,
     counts: rules.counts === "all-5xx" ? rules.counts : (outliers?.count ?? rules.counts),
-    checks: checks && (rules.checks === null || checks.everyMs < rules.checks.everyMs) ? checks : rules.checks,
+    checks:
+      checks && (rules.checks === null || checks.everyMs < rules.checks.everyMs) ? checks : rules.checks,
     bulkhead: bulkhead ? narrower(rules.bulkhead, bulkhead) : rules.bulkhead,
     slowStartMs: Math.max(rules.slowStartMs, slowStartMs ?? 0),
     learnsLatency: rules.learnsLatency || balance?.pick === "latency",

@@ -18,7 +18,8 @@ const textArb = fc.string({
 const shareArb = fc.constantFrom(0, 0.2, 0.5, 1);
 
 /** As a decoder makes them: with the prototype of objects. */
-const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record(model, { noNullPrototype: true });
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
+  fc.record(model, { noNullPrototype: true });
 
 /** Any part of it; without limits of requests where there is a Router, since HAProxy cannot keep them. */
 function trafficArb(
@@ -27,7 +28,11 @@ function trafficArb(
 ): fc.Arbitrary<Pick<Topology["services"][number], "traffic">> {
   const some = fc.subarray([...allow], { minLength: 1 });
   const mark = fc.oneof(
-    record({ kind: fc.constant("header" as const), name: fc.constant("X-Tenant"), value: fc.constant("a b") }),
+    record({
+      kind: fc.constant("header" as const),
+      name: fc.constant("X-Tenant"),
+      value: fc.constant("a b"),
+    }),
     record({ kind: fc.constant("host" as const), name: fc.constantFrom("eu.example", "*.eu.example") }),
     record({ kind: fc.constant("path" as const), prefix: fc.constant("/eu") }),
     record({ kind: fc.constant("network" as const), cidr: fc.constantFrom("10.0.0.0/8", "2001:db8::/32") }),

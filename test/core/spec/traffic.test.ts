@@ -8,7 +8,11 @@ const three = exampleText("three-regions.yaml");
 
 /** Lines below the `spec` of the service. */
 function withService(...lines: readonly string[]): string {
-  return edit(three, "  dataStores: [orders-db]", `  dataStores: [orders-db]\n${lines.map((line) => `  ${line}`).join("\n")}`);
+  return edit(
+    three,
+    "  dataStores: [orders-db]",
+    `  dataStores: [orders-db]\n${lines.map((line) => `  ${line}`).join("\n")}`,
+  );
 }
 
 function trafficOf(text: string): TrafficRules | undefined {
@@ -36,7 +40,14 @@ test("nothing is there unless it is asked for, and each part has its defaults", 
       affinity: { kind: "cookie", name: "sid" },
       slowStartMs: 30_000,
       outliers: { failures: 5, count: "gateway", ejectionMs: 500, ejectionMaxMs: 10_000, shareMax: 0.5 },
-      checks: { path: "/ready", everyMs: 2000, jitter: 0.2, timeoutMs: 1000, healthyAfter: 2, unhealthyAfter: 3 },
+      checks: {
+        path: "/ready",
+        everyMs: 2000,
+        jitter: 0.2,
+        timeoutMs: 1000,
+        healthyAfter: 2,
+        unhealthyAfter: 3,
+      },
       bulkhead: { connections: 512, pending: 1024, requests: 20 },
       hedge: { after: 0.99 },
     } satisfies TrafficRules,
@@ -57,7 +68,11 @@ test("limits of requests become regions, and only those that may serve the servi
     ...limits.map((line) => `      ${line}`),
   );
   // A third endpoint stands where the service may not be.
-  const narrowed = edit(text, '    - { region: eu-north, url: "http://127.0.0.1:8003", healthPath: /healthz }\n', "");
+  const narrowed = edit(
+    text,
+    '    - { region: eu-north, url: "http://127.0.0.1:8003", healthPath: /healthz }\n',
+    "",
+  );
   assert.deepEqual(trafficOf(narrowed)?.sovereignty, {
     others: "refuse",
     limits: [

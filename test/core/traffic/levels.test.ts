@@ -105,17 +105,21 @@ test("own region first, by weight, the ejected get nothing, and standbys only wh
 test("by latency each keeps within its weight, and the faster gets more", () => {
   const weightsArb = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 2, maxLength: 4 });
   fc.assert(
-    fc.property(weightsArb, fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })), (weights, costs) => {
-      const all = weights.map((weight, at) => candidate(`u${at}`, "west", { weight }));
-      const cost = new Map(all.map(({ who }) => [who, costs.next().value as number]));
-      const got = shares(all, envoy, (who) => cost.get(who) as number);
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      for (const [at, weight] of weights.entries()) {
-        const p = weight / total;
-        const share = got[`u${at}`] ?? 0;
-        assert.ok(p * p - 0.04 <= share && share <= 1 - (1 - p) ** 2 + 0.04, `${share} of weight ${p}`);
-      }
-    }),
+    fc.property(
+      weightsArb,
+      fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
+      (weights, costs) => {
+        const all = weights.map((weight, at) => candidate(`u${at}`, "west", { weight }));
+        const cost = new Map(all.map(({ who }) => [who, costs.next().value as number]));
+        const got = shares(all, envoy, (who) => cost.get(who) as number);
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        for (const [at, weight] of weights.entries()) {
+          const p = weight / total;
+          const share = got[`u${at}`] ?? 0;
+          assert.ok(p * p - 0.04 <= share && share <= 1 - (1 - p) ** 2 + 0.04, `${share} of weight ${p}`);
+        }
+      },
+    ),
     { numRuns: 10 },
   );
 });

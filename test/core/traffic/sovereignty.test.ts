@@ -92,7 +92,9 @@ test("nothing that is added to a request gives it a region that it did not have"
       for (const region of after) assert.ok(before.has(region));
       // The same limits give the same set: lanes are kept by it.
       assert.equal(limitOf(request), before);
-      const stricter = compileSovereignty({ limits: [...some, ...limits.slice(0, 1)], others: "allow" })(request);
+      const stricter = compileSovereignty({ limits: [...some, ...limits.slice(0, 1)], others: "allow" })(
+        request,
+      );
       for (const region of stricter ?? []) assert.ok(before.has(region));
     }),
   );
