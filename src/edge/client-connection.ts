@@ -63,6 +63,8 @@ export class ClientConnection {
   /** By the clock of the listener's sweep. */
   deadline: number;
   readonly address: string;
+  /** It is asked to come back on another connection, perhaps elsewhere: its next answer is its last here. */
+  isLeaving = false;
   readonly #socket: Socket;
   readonly #owner: RequestOwner;
   #phase: Phase = "head";
@@ -310,7 +312,8 @@ export class ClientConnection {
   }
 
   #keepsAlive(): boolean {
-    return this.#isReadToEnd && this.#head !== null && this.#head.keepAlive && !this.#owner.isEnding;
+    const isWanted = !this.isLeaving && !this.#owner.isEnding;
+    return this.#isReadToEnd && this.#head !== null && this.#head.keepAlive && isWanted;
   }
 
   #answered(): void {

@@ -36,6 +36,7 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     adminToken,
     tcpHoldMaxMs: 5000,
     graceMs: 2000,
+    drainMs: 30_000,
     limits: { headWithinMs: 20_000, bodyWithinMs: 20_000, idleForMs: 20_000, takenWithinMs: 20_000 },
     ...more,
   };
