@@ -51,6 +51,8 @@ const edgeConfig = z.strictObject({
     .prefault({}),
   /** How long in-flight requests may take at the end. */
   graceMs: z.number().nonnegative().default(5000),
+  /** The same when a region is drained: for its edges' clients, and for what others have under way there. */
+  drainMs: z.number().positive().default(30_000),
 });
 
 export type EdgeConfig = Omit<z.infer<typeof edgeConfig>, "adminToken" | "adminTokenFile"> & {

@@ -28,7 +28,8 @@ export interface RunningEdge {
 export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
   const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
-  const plans = new ServicePlans(config.region, metrics, { ...concurrencyRules, ...config.concurrency });
+  const limits = { ...concurrencyRules, ...config.concurrency };
+  const plans = new ServicePlans(config.region, metrics, config.drainMs, limits);
   const room = new HoldRoom(metrics);
   const writers = new WriterWatch(
     () => holder.table,
@@ -55,6 +56,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     }
     for (const listener of tcp) listener.follow(table);
     plans.follow(table);
+    // Later than upstreams: what is taken away there is repeated elsewhere, and must still find its client.
+    proxy.follow(table.regions[config.region], config.drainMs + config.graceMs);
     const changed = Object.keys(table.stores).filter(
       (name) => (epochs.get(name) ?? table.stores[name]?.epoch) !== table.stores[name]?.epoch,
     );
@@ -85,12 +88,12 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       active: plan.active,
       repeating: plan.repeating,
     })),
-    upstreams: [...plans.upstreams].map(({ url, region, isEjected, limit, inFlight }) => ({
+    upstreams: [...plans.upstreams].map(({ url, region, isEjected, inFlight, limit }) => ({
       url,
       region,
       ejected: isEjected,
-      limit,
       inFlight,
+      limit,
     })),
     stores: tcp.map((listener) => ({
       name: listener.config.store,

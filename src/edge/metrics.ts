@@ -99,6 +99,7 @@ const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_request_seconds: "From the head of a request to the end of its response.",
   holdfast_edge_tries_total: "Tries at an upstream, by how they ended.",
   holdfast_edge_repeats_total: "Requests repeated, by why.",
+  holdfast_edge_hedges_total: "Second tries beside a first that took longer than usual.",
   holdfast_edge_held: "Requests held now.",
   holdfast_edge_held_total: "Requests that were held, by why.",
   holdfast_edge_hold_refused_total: "Requests that could not be held any longer, or at all.",

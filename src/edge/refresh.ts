@@ -3,17 +3,19 @@
  * room for what matters least. What comes of it nobody waits for.
  */
 import { Attempt, type AttemptListener } from "./attempt.ts";
+import type { Lane } from "./lane.ts";
 import { monotonicNow } from "./monotonic.ts";
 import type { ServicePlan } from "./service-plan.ts";
 import type { AskedFor, Conditions, StaleStore } from "./stale-store.ts";
 
 export function refresh(
   plan: ServicePlan,
+  lane: Lane,
   asked: AskedFor,
   { kept, conditions }: Conditions,
   store: StaleStore,
 ): void {
-  const upstream = plan.choose([]);
+  const upstream = lane.choose([], null);
   if (!upstream?.hasRoom("sheddable") || !store.beginRefresh(kept)) return;
   const { staleMaxMs, tryTimeoutMs } = plan.route.rules;
   const since = monotonicNow();

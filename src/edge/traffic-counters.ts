@@ -41,6 +41,10 @@ export class TrafficCounters {
     this.#metrics.count("holdfast_edge_repeats_total", { because });
   }
 
+  hedged(): void {
+    this.#metrics.count("holdfast_edge_hedges_total");
+  }
+
   held(because: string): void {
     this.#metrics.count("holdfast_edge_held_total", { because });
   }

@@ -39,6 +39,7 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     graceMs: 2000,
     cache: false,
     concurrency: { least: concurrencyRules.least, most: concurrencyRules.most },
+    drainMs: 30_000,
     limits: { headWithinMs: 20_000, bodyWithinMs: 20_000, idleForMs: 20_000, takenWithinMs: 20_000 },
     ...more,
   };
