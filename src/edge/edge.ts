@@ -1,5 +1,6 @@
 /** One edge: listeners, table and gates put together, and taken apart in order. */
 import type { Address } from "../core/model/topology.ts";
+import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { afterWriterChanged } from "../core/traffic/return.ts";
 import { AdminServer } from "./admin.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -27,14 +28,15 @@ export interface RunningEdge {
 export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
   const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
-  const plans = new ServicePlans(config.region, metrics, config.drainMs);
+  const limits = { ...concurrencyRules, ...config.concurrency };
+  const plans = new ServicePlans(config.region, metrics, config.drainMs, limits);
   const room = new HoldRoom(metrics);
   const writers = new WriterWatch(
     () => holder.table,
     () => room.wakeAll(),
   );
   const counters = new TrafficCounters(metrics);
-  const stale = new StaleStore(config.name);
+  const stale = new StaleStore(config.name, config.cache);
   const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale }, config.limits);
   metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);

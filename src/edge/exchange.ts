@@ -23,14 +23,16 @@ import type { AllowedRegions, MarkedRequest } from "../core/traffic/sovereignty.
 import type { Attempt, AttemptListener } from "./attempt.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
+import type { KeptAnswer } from "./kept-answer.ts";
 import type { Lane } from "./lane.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { plainPlan } from "./plan-rules.ts";
 import { type Problem, problemBody } from "./problem.ts";
+import { refresh } from "./refresh.ts";
 import { jurisdictionGone, nowhereAllowed, outcomeUnknown, tooLate, unavailable } from "./refusals.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
-import type { AskedFor, StaleStore } from "./stale-store.ts";
+import type { AskedFor, Kept, StaleStore } from "./stale-store.ts";
 import type { TrafficCounters } from "./traffic-counters.ts";
 import { Try } from "./try.ts";
 import type { Upstream } from "./upstream.ts";
@@ -59,7 +61,7 @@ export interface ExchangeWorld {
 export class Exchange implements AttemptListener {
   readonly #world: ExchangeWorld;
   readonly #plan: ServicePlan;
-  readonly #request: ExchangeRequest;
+  #request: ExchangeRequest;
   readonly #responder: ClientConnection;
   readonly #arrivedAt = monotonicNow();
   readonly #priority: Priority;
@@ -79,6 +81,8 @@ export class Exchange implements AttemptListener {
   /** The next try is a repeat; and a byte of it has been sent before. */
   #owesRepeat = false;
   #owesResend = false;
+  /** What the service is asked about, whether it still holds. */
+  #validating: Kept | null = null;
   #isOver = false;
 
   constructor(
@@ -112,6 +116,7 @@ export class Exchange implements AttemptListener {
       this.#fail(unavailable(admission.code, admission.because));
       return;
     }
+    if (this.#reuse()) return;
     const writerFailing = !safe && this.#world.writers.isFailing(route.dataStores);
     const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
     if (write.kind === "hold") {
@@ -288,6 +293,20 @@ export class Exchange implements AttemptListener {
   whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void {
     const { staleMaxMs } = this.#plan.route.rules;
     if (staleMaxMs > 0 && this.#request.upstream.method === "GET") {
+      if (this.#validating !== null && head.status === 304) {
+        const holds = this.#world.stale.validated(
+          this.#validating,
+          this.#askedFor(),
+          head.headers,
+          staleMaxMs,
+        );
+        const one = this.#tryOf(attempt);
+        if (one !== null) this.#settleOther(one);
+        one?.learn(false);
+        one?.at.answered(304);
+        this.#answerKept(holds);
+        return;
+      }
       // RFC 5861 section 4: these are errors in the sense of `stale-if-error`.
       if (500 <= head.status && head.status <= 504 && this.#serveStale(`status ${head.status}`)) return;
       this.#world.stale.keep(this.#askedFor(), { ...head, body }, attempt.upstream.region, staleMaxMs);
@@ -335,6 +354,9 @@ export class Exchange implements AttemptListener {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
       this.#world.room.wakeSome(2);
     }
+    // RFC 9111 section 4.4: what was kept of it may hold no longer.
+    if (!this.#request.safe && 200 <= status && status < 400)
+      this.#world.stale.invalidate(this.#askedFor(), headers);
     headers.push("x-holdfast-region", attempt.upstream.region);
     this.#sign(headers);
     this.#count(attempt.upstream.region, status);
@@ -360,13 +382,40 @@ export class Exchange implements AttemptListener {
     if (staleMaxMs <= 0 || !this.#request.safe) return false;
     const kept = this.#world.stale.find(this.#askedFor(), staleMaxMs, because);
     if (kept === null || this.#allowed?.has(kept.region) === false) return false;
-    kept.headers.push("x-holdfast-region", kept.region);
-    this.#sign(kept.headers);
     this.#world.counters.servedStale(because);
-    this.#count(kept.region, kept.status);
-    this.#over();
-    this.#responder.whole(kept.status, kept.headers, kept.body);
+    this.#answerKept(kept);
     return true;
+  }
+
+  /** What is as good as new is not asked for again; of what is not, it is asked whether it still holds. */
+  #reuse(): boolean {
+    const { rules } = this.#plan.route;
+    if (rules.staleMaxMs <= 0 || !this.#request.safe || this.#tries + this.#pauses > 0) return false;
+    const reused = this.#world.stale.reuse(this.#askedFor());
+    // E4.
+    if (reused === null || this.#allowed?.has(reused.region) === false) return false;
+    if (reused.kind === "answer") {
+      this.#world.counters.reused();
+      if (reused.refresh !== null)
+        refresh(this.#plan, this.#lane, this.#askedFor(), reused.refresh, this.#world.stale);
+      this.#answerKept(reused.answer);
+      return true;
+    }
+    if (reused.kind === "validate") {
+      this.#validating = reused.kept;
+      const { upstream } = this.#request;
+      const headers = [...upstream.headers, ...reused.conditions];
+      this.#request = { ...this.#request, upstream: { ...upstream, headers } };
+    }
+    return false;
+  }
+
+  #answerKept({ status, headers, body, region }: KeptAnswer): void {
+    headers.push("x-holdfast-region", region);
+    this.#sign(headers);
+    this.#count(region, status);
+    this.#over();
+    this.#responder.whole(status, headers, body);
   }
 
   #hold(because: string): void {

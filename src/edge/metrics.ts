@@ -104,6 +104,7 @@ const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_held_total: "Requests that were held, by why.",
   holdfast_edge_hold_refused_total: "Requests that could not be held any longer, or at all.",
   holdfast_edge_stale_total: "Old answers served since nobody gave a new one, by why.",
+  holdfast_edge_reused_total: "Kept answers served while they were as good as new.",
   holdfast_edge_stale_bytes: "Memory that kept answers take.",
   holdfast_edge_breaker_open: "1: the upstream is ejected.",
   holdfast_edge_tables_total: "Routing tables offered; every refusal is an alarm.",

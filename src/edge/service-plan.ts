@@ -3,6 +3,7 @@ import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.t
 import { RetryLedger } from "../core/traffic/budget.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import { mayServe } from "../core/traffic/choose.ts";
+import { type ConcurrencyRules, concurrencyRules } from "../core/traffic/concurrency.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
 import type { AllowedRegions } from "../core/traffic/sovereignty.ts";
@@ -78,14 +79,21 @@ export class ServicePlans {
   readonly #plans = new Map<string, ServicePlan>();
   readonly #ownRegion: string;
   readonly #drainMs: number;
+  readonly #limits: ConcurrencyRules;
   #world: LaneWorld | null = null;
   #only: ServicePlan | null = null;
 
   /** `drainMs`: how long what is under way may take in a region that is drained, or at an upstream that is left out. */
-  constructor(ownRegion: string, metrics: Metrics, drainMs: number) {
+  constructor(
+    ownRegion: string,
+    metrics: Metrics,
+    drainMs: number,
+    limits: ConcurrencyRules = concurrencyRules,
+  ) {
     this.#ownRegion = ownRegion;
     this.#metrics = metrics;
     this.#drainMs = drainMs;
+    this.#limits = limits;
   }
 
   get all(): Iterable<ServicePlan> {
@@ -191,7 +199,7 @@ export class ServicePlans {
 
   #open(key: string, target: Target): Place {
     const plans = new Set<ServicePlan>();
-    const upstream = new Upstream(target, () => {
+    const upstream = new Upstream(target, this.#limits, () => {
       for (const plan of plans) plan.rearrange();
     });
     const place = { upstream, plans };

@@ -53,6 +53,10 @@ export class TrafficCounters {
     this.#metrics.count("holdfast_edge_stale_total", { because });
   }
 
+  reused(): void {
+    this.#metrics.count("holdfast_edge_reused_total");
+  }
+
   holdRefused(): void {
     this.#metrics.count("holdfast_edge_hold_refused_total");
   }

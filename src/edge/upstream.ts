@@ -13,7 +13,8 @@ import {
 import { afterCheck, type Checked, unchecked } from "../core/traffic/check.ts";
 import {
   afterAnswer,
-  concurrencyRules,
+  type ConcurrencyLimit,
+  type ConcurrencyRules,
   firstLimit,
   mayEnter,
   type Priority,
@@ -40,7 +41,8 @@ export class Upstream implements AttemptTarget {
   /** Tries under way. */
   inFlight = 0;
   #rules: UpstreamRules = plainRules;
-  #limit = firstLimit;
+  readonly #limits: ConcurrencyRules;
+  #limit: ConcurrencyLimit;
   #breaker: Breaker = closedBreaker;
   #checked: Checked = unchecked;
   #latency: Latency = unknownLatency;
@@ -51,8 +53,11 @@ export class Upstream implements AttemptTarget {
   #retired = false;
 
   /** `onTurned` is called when it is ejected and when it is let back in. */
-  constructor(target: Target, onTurned: () => void) {
+  constructor(target: Target, limits: ConcurrencyRules, onTurned: () => void) {
     this.url = target.url;
+    this.#limits = limits;
+    const limit = Math.max(limits.least, Math.min(limits.most, firstLimit.limit));
+    this.#limit = { ...firstLimit, limit };
     this.region = target.region;
     this.hash = hashOf(`${target.region} ${target.url}`);
     this.#healthPath = target.healthPath;
@@ -123,7 +128,8 @@ export class Upstream implements AttemptTarget {
     if (this.#rules.learnsLatency) this.#latency = afterLatency(this.#latency, tookMs, monotonicNow());
     // That nobody answers says nothing about how many would be answered: it is the breaker's affair.
     if (this.isEjected) return;
-    this.#limit = afterAnswer(this.#limit, { tookMs, inFlight, dropped }, concurrencyRules);
+    const answered = { now: monotonicNow(), tookMs, inFlight, dropped };
+    this.#limit = afterAnswer(this.#limit, answered, this.#limits);
   }
 
   /** An answer that was passed on, whatever it says. */
