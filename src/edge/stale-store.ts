@@ -58,8 +58,10 @@ interface Answer {
   readonly body: Buffer | null;
 }
 
-export type Reused = { readonly region: string } & (
-  /** `refresh`: and ask for it anew meanwhile; the fields as below. */
+export type Reused = {
+  readonly region: string;
+} & /** `refresh`: and ask for it anew meanwhile; the fields as below. */
+(
   | { readonly kind: "answer"; readonly answer: KeptAnswer; readonly refresh: Conditions | null }
   /** Ask whether it still holds, with these fields beside the client's. */
   | ({ readonly kind: "validate" } & Conditions)
@@ -156,7 +158,12 @@ export class StaleStore {
       const answer = fitToRequest(this.#answer(kept, reuse, "hit"), asked.headers);
       if (answer === null) return null;
       const refreshes = reuse.refresh && asked.method === "GET" && !isConditional(asked.headers);
-      return { kind: "answer", region: kept.region, answer, refresh: refreshes ? { kept, conditions } : null };
+      return {
+        kind: "answer",
+        region: kept.region,
+        answer,
+        refresh: refreshes ? { kept, conditions } : null,
+      };
     }
     // Whoever has conditions of his own, or wants a part, is answered by the service itself.
     if (conditions.length === 0 || asked.method !== "GET" || isConditional(asked.headers)) return null;
