@@ -139,7 +139,7 @@ function pidsOf(world: World, region: string, what: string): number[] {
 }
 
 /** A process that outlives the lab: SIGCONT for what goes on anyway does no harm. */
-function continueLater(pids: readonly number[], forMs: number): void {
+export function continueLater(pids: readonly number[], forMs: number): void {
   const script = `sleep ${(forMs / 1000).toFixed(3)}; kill -CONT ${pids.join(" ")} 2>/dev/null; true`;
   spawn("sh", ["-c", script], { stdio: "ignore", detached: true }).unref();
 }
