@@ -39,9 +39,12 @@ if (values.list) {
   process.exit(0);
 }
 const runs = Number(values.runs);
-const chosen = values.systems.split(",").map(
-  (name) => systems.find((system) => system.name === name.trim()) ?? refuse(`no system ${name}; see --list`),
-);
+const chosen = values.systems
+  .split(",")
+  .map(
+    (name) =>
+      systems.find((system) => system.name === name.trim()) ?? refuse(`no system ${name}; see --list`),
+  );
 const faults = values.faults
   .split(",")
   .map((name): FaultName => (isFault(name) ? name : refuse(`no fault ${name}; see --list`)));
@@ -113,7 +116,8 @@ function writeDocs(report: Report): void {
 }
 
 function lineOf(figures: Figures): string {
-  const { writeGapMs, newPrimaryMs, oldPrimaryAcksMs, overlapMs, overlapWrites, lost, http, problems } = figures;
+  const { writeGapMs, newPrimaryMs, oldPrimaryAcksMs, overlapMs, overlapWrites, lost, http, problems } =
+    figures;
   const ms = (value: number | null) => (value === null ? "-" : `${Math.round(value)} ms`);
   return [
     `no write for ${ms(writeGapMs)}, new primary after ${ms(newPrimaryMs)}, old one until ${ms(oldPrimaryAcksMs)}`,

@@ -76,7 +76,8 @@ async function start(settings: AutoFailoverSettings, { say, signal }: Surroundin
       processes: (region) => lab.of(region),
       managers: (region) => managersIn(lab, region),
       // What `pg_autoctl perform switchover` asks of the monitor; it answers at once.
-      switchOver: async () => void (await ask(monitorUrl, "SELECT pgautofailover.perform_failover('default', 0)")),
+      switchOver: async () =>
+        void (await ask(monitorUrl, "SELECT pgautofailover.perform_failover('default', 0)")),
       returnRegion: async (region) => {
         for (const one of lab.of(region)) one.start();
       },
@@ -95,7 +96,7 @@ function addMonitor(lab: PeerLab, region: PeerRegion, pace: AutoFailoverSettings
   const settings = pace === "tuned" ? Object.entries(tuned) : [];
   return addService(lab, region, "monitor", dataDir, {
     create: [
-      ["pg_autoctl create monitor --auth trust --no-ssl --skip-pg-hba"],
+      ["pg_autoctl create monitor --no-ssl --skip-pg-hba"],
       [`--pgdata ${dataDir} --pgport ${ports.monitor} --hostname ${region.address}`],
     ].flat(),
     postgres: settings.map(([name, ms]) => `pgautofailover.${name} = ${ms}`),
@@ -112,7 +113,7 @@ function addMember(
   const { dataDir, address, member } = region;
   return addService(lab, region, "member", dataDir, {
     create: [
-      "pg_autoctl create postgres --auth trust --no-ssl --skip-pg-hba",
+      "pg_autoctl create postgres --no-ssl --skip-pg-hba",
       `--pgdata ${dataDir} --pgport ${ports.postgres} --hostname ${address} --name ${member}`,
       `--monitor '${monitorUrl}' --replication-quorum ${replication === "synchronous"}`,
     ],
@@ -168,6 +169,7 @@ function addService(
     XDG_RUNTIME_DIR: dir,
     // Three servers of one port must not share one folder of sockets.
     PG_REGRESS_SOCK_DIR: dir,
+    PGHOST: dir,
   });
 }
 

@@ -79,7 +79,9 @@ export function figuresOf(evidence: Evidence): Figures {
       ...http.problems,
       ...[outside, inside]
         .filter((one) => one.stalledMs > stalledMaxMs)
-        .map((one) => `the writers stood still for ${Math.round(one.stalledMs)} ms: the machine was too busy`),
+        .map(
+          (one) => `the writers stood still for ${Math.round(one.stalledMs)} ms: the machine was too busy`,
+        ),
       ...(stored === null ? ["the rows could not be read at the end"] : []),
       ...(inside.acknowledgements.some(({ doneAt }) => doneAt < faultAt)
         ? []

@@ -8,7 +8,7 @@ import { monotonicMs } from "../../src/lab/monotonic.ts";
 import type { FaultName } from "./faults.ts";
 import { strike } from "./faults.ts";
 import { type Figures, figuresOf } from "./figures.ts";
-import { ask, untilRow } from "./peer-common.ts";
+import { ask, untilAnswered, untilRow } from "./peer-common.ts";
 import type { RunningSystem, Surroundings, System, SystemRegion } from "./system.ts";
 import { type Term, writesTable } from "./writer-record.ts";
 import { startWriters, type Writers } from "./writers.ts";
@@ -46,7 +46,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
   const { system, fault, round, say, signal } = request;
   const run = `${fault}-${randomUUID().slice(0, 8)}`;
   const [entry] = running.regions;
-  await untilRow(entry?.writerUrl ?? "", `${writesTable}; SELECT 1`, signal);
+  await untilAnswered(entry?.writerUrl ?? "", writesTable, signal);
   const before = await leader(running, signal);
   const region = regionOf(running, before);
   await using outside = startOutside(running, run);
@@ -144,7 +144,9 @@ async function untilWritten(writers: readonly Writers[], signal: AbortSignal): P
   const until = monotonicMs() + 30_000;
   for (const one of writers)
     while (one.latest().acknowledged < 20) {
-      if (until < monotonicMs()) throw new Error("20 writes were not acknowledged within 30 s");
+      if (until < monotonicMs()) throw new Error(
+          `20 writes were not acknowledged within 30 s: ${JSON.stringify(one.latest().failures)}`,
+        );
       await sleep(50, undefined, { signal });
     }
 }

@@ -78,7 +78,18 @@ ${table(
 *Two writers*: how long after a new primary's first acknowledgement another client began a write that the old one still acknowledged, and how many such writes there were. *Old one until*: the last acknowledgement of the old primary to clients beside it, from the fault. *Failed*: requests of the HTTP service that may be repeated, and that may not.
 
 ${table(
-  ["fault", "system", "runs", "gap", "new primary after", "old one until", "two writers", "acknowledged", "lost", "failed"],
+  [
+    "fault",
+    "system",
+    "runs",
+    "gap",
+    "new primary after",
+    "old one until",
+    "two writers",
+    "acknowledged",
+    "lost",
+    "failed",
+  ],
   rows.map((row) => [
     row.fault,
     row.system,

@@ -1,6 +1,7 @@
 /** What every peer is given alike: the database, the view that says who leads, a proxy and a service in each region. */
-import { fileURLToPath } from "node:url";
+import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { addProxy, type Checks } from "./haproxy.ts";
 import { type PeerLab, type PeerRegion, ports } from "./peer-lab.ts";
@@ -76,13 +77,24 @@ export async function untilStreaming(
 
 /** Resolves with the row once the query yields one; rejects with the last reason when it does not. */
 export async function untilRow(url: string, sql: string, signal: AbortSignal): Promise<pg.QueryResultRow> {
+  const [row] = await untilAnswered(url, sql, signal, (rows) => rows.length > 0);
+  return row ?? {};
+}
+
+/** Resolves once it was done: a proxy that has just begun may lead to a standby. */
+export async function untilAnswered(
+  url: string,
+  sql: string,
+  signal: AbortSignal,
+  isGood: (rows: readonly pg.QueryResultRow[]) => boolean = () => true,
+): Promise<readonly pg.QueryResultRow[]> {
   const until = performance.now() + readyWithinMs;
-  let because = "no row";
+  let because = "";
   while (performance.now() < until) {
     try {
-      const [row] = await ask(url, sql);
-      if (row) return row;
-      because = "no row";
+      const rows = await ask(url, sql);
+      if (isGood(rows)) return rows;
+      because = "it is not so yet";
     } catch (error) {
       because = error instanceof Error ? error.message : String(error);
     }
@@ -92,17 +104,20 @@ export async function untilRow(url: string, sql: string, signal: AbortSignal): P
 }
 
 export async function ask(url: string, sql: string): Promise<readonly pg.QueryResultRow[]> {
+  const socket = new Socket();
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 2000,
     query_timeout: 10_000,
+    stream: () => socket,
   });
   client.on("error", () => undefined);
   try {
     await client.connect();
     return (await client.query(sql)).rows;
   } finally {
-    await client.end().catch(() => undefined);
+    // At once: the farewell of a server that is gone never comes.
+    socket.destroy();
   }
 }
 

@@ -1,11 +1,10 @@
 /** `node writer-main.ts --config FILE`: writes row after row and notes who acknowledged what, until its stdin ends. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import pg from "pg";
 import { monotonicMs } from "../../src/lab/monotonic.ts";
 import type { Acknowledgement, LiveWriters, Term, WriterClient, WriterConfig } from "./writer-record.ts";
+import { WriterSession } from "./writer-session.ts";
 
 const { values } = parseArgs({ options: { config: { type: "string" } } });
 const config = JSON.parse(readFileSync(values.config ?? "", "utf8")) as WriterConfig;
@@ -13,11 +12,6 @@ const config = JSON.parse(readFileSync(values.config ?? "", "utf8")) as WriterCo
 /** Else a refused connection would spin. */
 const pauseMs = 25;
 const liveMs = 100;
-
-/** As the orders service does it: who leads here and now is a part of the statement, and of the row. */
-const write = `INSERT INTO bench_writes (run, client, number, epoch, member)
-  SELECT $1, $2, $3, epoch, member FROM (SELECT epoch, member FROM holdfast.epoch ORDER BY epoch DESC LIMIT 1) leader
-  RETURNING epoch, member`;
 
 const acknowledgements: Acknowledgement[] = [];
 const failures: Record<string, number> = {};
@@ -33,24 +27,29 @@ const telling = setInterval(() => {
   const now = monotonicMs();
   stalledMs = Math.max(stalledMs, now - lookedAt - liveMs);
   lookedAt = now;
-  const live: LiveWriters = { terms: [...terms.values()], acknowledged: acknowledgements.length };
-  process.stdout.write(`${JSON.stringify(live)}\n`);
+  tell();
 }, liveMs);
 await Promise.all(config.clients.map(run));
 clearInterval(telling);
-writeFileSync(config.recordFile, JSON.stringify({ acknowledgements, failures, stalledMs }), { mode: 0o600 });
-process.stdout.write(`${JSON.stringify({ terms: [], acknowledged: acknowledgements.length })}\n`);
+writeFileSync(config.recordFile, JSON.stringify({ acknowledgements, stalledMs }), { mode: 0o600 });
+tell();
+
+function tell(): void {
+  const acknowledged = acknowledgements.length;
+  const live: LiveWriters = { terms: [...terms.values()], acknowledged, failures };
+  process.stdout.write(`${JSON.stringify(live)}\n`);
+}
 
 async function run(client: WriterClient): Promise<void> {
-  let session: Session | null = null;
+  let session: WriterSession | null = null;
   let at = 0;
   for (let number = 0; !stopping.signal.aborted; number++) {
     const sentAt = monotonicMs();
     let pauseUntil = sentAt + client.everyMs;
     try {
-      session ??= await Session.open(client.urls[at % client.urls.length] ?? "");
+      session ??= await WriterSession.open(client.urls[at % client.urls.length] ?? "", config);
       const writtenAt = monotonicMs();
-      const term = await session.write(client.name, number);
+      const term = await session.write(config.run, client.name, number);
       note(client.name, number, writtenAt, term);
     } catch (error) {
       const because = error instanceof Error ? error.message : String(error);
@@ -74,58 +73,4 @@ function note(client: string, number: number, sentAt: number, { member, epoch }:
   const term = terms.get(key);
   if (term) term.lastAt = doneAt;
   else terms.set(key, { member, epoch, firstAt: doneAt, lastAt: doneAt });
-}
-
-/** One session, with an end to every wait. */
-class Session {
-  readonly #client: pg.Client;
-  readonly #socket: Socket;
-  #doubt = "";
-
-  private constructor(client: pg.Client, socket: Socket) {
-    this.#client = client;
-    this.#socket = socket;
-    client.on("error", () => undefined);
-    client.on("notice", ({ routine, message }) => {
-      // A cancelled wait for standbys: PostgreSQL calls it a success, and nobody else has the row (patroni#1412).
-      if (routine === "SyncRepWaitForLSN") this.#doubt = message ?? "not replicated";
-    });
-  }
-
-  static async open(connectionString: string): Promise<Session> {
-    const socket = new Socket();
-    const client = new pg.Client({
-      connectionString,
-      application_name: "bench-writer",
-      connectionTimeoutMillis: config.connectTimeoutMs,
-      query_timeout: config.statementTimeoutMs,
-      stream: () => socket,
-    });
-    const session = new Session(client, socket);
-    try {
-      await client.connect();
-      return session;
-    } catch (error) {
-      session.end();
-      throw error;
-    }
-  }
-
-  async write(client: string, number: number): Promise<Term> {
-    this.#doubt = "";
-    const { rows } = await this.#client.query<{ member: string; epoch: string }>({
-      name: "write",
-      text: write,
-      values: [config.run, client, number],
-    });
-    const [row] = rows;
-    if (!row) throw new Error("no epoch has begun");
-    if (this.#doubt !== "") throw new Error(this.#doubt);
-    return { member: row.member, epoch: Number(row.epoch) };
-  }
-
-  /** At once: whoever waits for PostgreSQL's farewell waits for ever when its region is gone. */
-  end(): void {
-    this.#socket.destroy();
-  }
 }

@@ -36,12 +36,12 @@ export interface Acknowledgement extends Term {
 export interface LiveWriters {
   readonly terms: readonly (Term & { readonly firstAt: number; readonly lastAt: number })[];
   readonly acknowledged: number;
+  /** What was said -> how often. */
+  readonly failures: Readonly<Record<string, number>>;
 }
 
 export interface WriterRecord {
   readonly acknowledgements: readonly Acknowledgement[];
-  /** What was said -> how often. */
-  readonly failures: Readonly<Record<string, number>>;
   /** Longest time that the process itself did not run: more than a fraction of a second, and the figures are the machine's. */
   readonly stalledMs: number;
 }

@@ -27,7 +27,7 @@ export function startWriters(config: WriterConfig, prefix: readonly string[]): W
   // Told by `stop`, not by an unhandled rejection in the meantime.
   gone.catch(() => undefined);
   child.stdin.on("error", () => undefined);
-  let latest: LiveWriters = { terms: [], acknowledged: 0 };
+  let latest: LiveWriters = { terms: [], acknowledged: 0, failures: {} };
   createInterface(child.stdout).on("line", (line) => {
     latest = JSON.parse(line) as LiveWriters;
   });
