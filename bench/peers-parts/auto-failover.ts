@@ -13,22 +13,25 @@ interface AutoFailoverSettings {
   readonly replication: System["replication"];
 }
 
-/** Of the monitor, ms. A primary that is cut off ends itself before `primary_demote_timeout` lets another begin. */
+/**
+ * Of the monitor; spans in ms. A primary that is cut off ends itself before `primary_demote_timeout` lets another begin,
+ * as the manual wants it: longer than the member's `network_partition_timeout`.
+ */
 const tuned = {
   health_check_period: 1000,
-  health_check_timeout: 1000,
+  health_check_timeout: 500,
   health_check_max_retries: 1,
   health_check_retry_delay: 500,
-  node_considered_unhealthy_timeout: 3000,
-  primary_demote_timeout: 4000,
+  node_considered_unhealthy_timeout: 2000,
+  primary_demote_timeout: 2500,
 } as const;
 /** Of each member, s. */
-const tunedPartitionTimeout = 3;
+const tunedPartitionTimeout = 2;
 
 export function autoFailover(settings: AutoFailoverSettings): System {
   const { pace, replication } = settings;
   const told = [
-    ...Object.entries(tuned).map(([name, ms]) => `${name} ${ms} ms`),
+    ...Object.entries(tuned).map(([name, value]) => `${name} ${value}`),
     `network_partition_timeout ${tunedPartitionTimeout} s`,
   ];
   return {
@@ -99,7 +102,7 @@ function addMonitor(lab: PeerLab, region: PeerRegion, pace: AutoFailoverSettings
       ["pg_autoctl create monitor --no-ssl --skip-pg-hba"],
       [`--pgdata ${dataDir} --pgport ${ports.monitor} --hostname ${region.address}`],
     ].flat(),
-    postgres: settings.map(([name, ms]) => `pgautofailover.${name} = ${ms}`),
+    postgres: settings.map(([name, value]) => `pgautofailover.${name} = ${value}`),
     further: [],
   });
 }
