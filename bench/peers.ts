@@ -65,6 +65,7 @@ const startedAt = performance.now();
 const say = (text: string) =>
   console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(7)} s  ${text}`);
 
+const compared = versions();
 const all: Figures[] = [...earlier];
 let failed = 0;
 for (let round = 1; round <= runs; round++)
@@ -94,13 +95,11 @@ setTimeout(() => process.exit(), 250).unref();
 /** After every run: hours of them must not hang on the last. */
 function keep(): Report {
   const machine = describeMachine("");
-  const asked = process.argv.slice(2).filter((word) => word !== "--write-docs");
   const report: Report = {
     schema: 1,
     createdAt: new Date().toISOString(),
-    command: `npm run bench:peers${asked.length === 0 ? "" : ` -- ${asked.join(" ")}`}`,
     machine: `${machine.cores} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ${machine.platform}`,
-    versions: versions(),
+    versions: compared,
     settings: Object.fromEntries(systems.map(({ name, settings }) => [name, settings])),
     runs: all,
   };

@@ -67,18 +67,25 @@ export async function strike(fault: Fault): Promise<Struck> {
       signalAll(fault, "SIGSTOP");
       // Twice: whoever was forked while the first round went on.
       signalAll(fault, "SIGSTOP");
-      continueLater(processesOf(fault), atMostMs);
-      return { at, end: async () => void signalAll(fault, "SIGCONT") };
+      const letBe = continueLater(processesOf(fault), atMostMs);
+      return {
+        at,
+        end: async () => {
+          signalAll(fault, "SIGCONT");
+          letBe();
+        },
+      };
     }
     case "manager-freeze": {
       const managers = system.managers(region.name);
       if (managers.length === 0) throw new Error(`${region.name} has no manager to stop`);
       for (const pid of managers) signalTo(pid, "SIGSTOP");
-      continueLater(managers, atMostMs);
+      const letBe = continueLater(managers, atMostMs);
       return {
         at,
         end: async () => {
           for (const pid of managers) signalTo(pid, "SIGCONT");
+          letBe();
         },
       };
     }

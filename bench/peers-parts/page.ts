@@ -7,7 +7,6 @@ import { judgeTargets, type Row, summarize } from "./summary.ts";
 export interface Report {
   readonly schema: 1;
   readonly createdAt: string;
-  readonly command: string;
   readonly machine: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly settings: Readonly<Record<string, string>>;
@@ -46,7 +45,7 @@ export function pageOf(report: Report): string {
 How long writes stand still, and what is lost, when the region of the primary has a fault: every system in the same three regions, with the same clients and the same faults. Written by \`npm run bench:peers\`; do not edit by hand.
 
 \`\`\`sh
-${report.command}
+${commandOf(rows)}
 \`\`\`
 
 ${report.createdAt.slice(0, 10)}; ${report.machine}; load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} before the faults. ${Object.entries(
@@ -123,6 +122,17 @@ Three copies of the data, one a region. Holdfast is started as \`holdfast lab\` 
 
 The faults: ${faults.map((fault) => `*${fault}*: ${faultTexts[fault]}`).join("; ")}.
 `;
+}
+
+/** Which runs these are, however many commands they were asked for with. */
+function commandOf(rows: readonly Row[]): string {
+  const list = (values: readonly string[]) => [...new Set(values)].join(",");
+  const words = [
+    `--runs ${Math.max(...rows.map(({ runs }) => runs))}`,
+    `--systems ${list(rows.map(({ system }) => system))}`,
+    `--faults ${list(rows.map(({ fault }) => fault))}`,
+  ];
+  return `npm run bench:peers -- ${words.join(" ")}`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -1,8 +1,9 @@
 /** What this machine lacks to hold the peers, and how to mend it. */
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { whatIsMissing } from "../../src/lab/net/requirements.ts";
-import { findTool, runTool } from "../../src/lab/net/tool.ts";
+import { findTool } from "../../src/lab/net/tool.ts";
 import type { System } from "./system.ts";
 
 /** Debian's: pg_auto_failover is an extension of this version, and all systems get the same one. */
@@ -30,14 +31,16 @@ export function whatPeersMiss(systems: readonly System[]): readonly string[] {
 
 /** What was compared, as the programs say themselves; empty for what is not installed. */
 export function versions(): Readonly<Record<string, string>> {
-  const ask = (tool: string, pattern: RegExp, ...args: string[]) =>
-    findTool(tool) === null ? "" : (pattern.exec(runTool(tool, args))?.[1] ?? "");
+  const ask = (tool: string, ...args: string[]) => {
+    const { stdout } = spawnSync(findTool(tool) ?? tool, args, { encoding: "utf8", timeout: 20_000 });
+    return /\d+(\.\d+)+/.exec(stdout ?? "")?.[0] ?? "";
+  };
   return {
-    PostgreSQL: ask(join(postgresPrograms, "postgres"), /(\d+\.\d+)/, "--version"),
-    Patroni: ask("patroni", /(\d[\d.]+)/, "--version"),
-    pg_auto_failover: ask("pg_autoctl", /version (\S+)/, "version"),
-    etcd: ask("etcd", /Version: (\S+)/, "--version"),
-    HAProxy: ask("haproxy", /version (\d[\d.]+)/, "-v"),
+    PostgreSQL: ask(join(postgresPrograms, "postgres"), "--version"),
+    Patroni: ask("patroni", "--version"),
+    pg_auto_failover: ask("pg_autoctl", "version"),
+    etcd: ask("etcd", "--version"),
+    HAProxy: ask("haproxy", "-v"),
     "Node.js": process.versions.node,
   };
 }
