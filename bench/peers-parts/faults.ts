@@ -38,7 +38,7 @@ export interface Struck {
   /** CLOCK_MONOTONIC, ms: just before the first effect. */
   readonly at: number;
   /** The region is as before, or on its way back, when it resolves. */
-  end(signal: AbortSignal): Promise<void>;
+  end(): Promise<void>;
 }
 
 export async function strike(fault: Fault): Promise<Struck> {
@@ -55,7 +55,7 @@ export async function strike(fault: Fault): Promise<Struck> {
       for (const one of system.processes(region.name)) one.kill("SIGKILL");
       // Whoever was started in the meantime is not in the first list.
       while (signalAll(fault, "SIGKILL") > 0) fault.signal.throwIfAborted();
-      return { at, end: (signal) => system.returnRegion(region.name, signal) };
+      return { at, end: () => system.returnRegion(region.name) };
     }
     case "region-blackhole":
       cut(system.network, { kind: "blackhole", region: region.name }, atMostMs);

@@ -82,6 +82,9 @@ export function figuresOf(evidence: Evidence): Figures {
         .map(
           (one) => `the writers stood still for ${Math.round(one.stalledMs)} ms: the machine was too busy`,
         ),
+      ...(all.some((one) => one.doneAt < faultAt && !isOf(one, before))
+        ? ["the primary had changed before the fault: the machine was too busy"]
+        : []),
       ...(stored === null ? ["the rows could not be read at the end"] : []),
       ...(inside.acknowledgements.some(({ doneAt }) => doneAt < faultAt)
         ? []

@@ -36,6 +36,7 @@ async function start(profile: ProfileName, { say, signal }: Surroundings): Promi
     },
   });
   const { world, network } = lab;
+  const closing = new AbortController();
   return {
     network,
     folder: world.layout.root,
@@ -46,8 +47,15 @@ async function start(profile: ProfileName, { say, signal }: Surroundings): Promi
       return pid === null ? [] : [pid];
     },
     switchOver: (from, within) => switchOver(lab, from, within),
-    returnRegion: (region, within) => world.returnRegion(region, within),
-    close: () => lab.close(),
+    // On its way, as the peers' are: what it may do wrong it does before it is whole.
+    returnRegion: async (region) =>
+      void world.returnRegion(region, closing.signal).catch((error: Error) => {
+        if (!closing.signal.aborted) say(error.message);
+      }),
+    close: () => {
+      closing.abort();
+      return lab.close();
+    },
   };
 }
 

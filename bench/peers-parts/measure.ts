@@ -70,7 +70,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     await untilSettled(request, outside, before, struck.at);
     endedAt = monotonicMs();
   } finally {
-    await struck.end(signal.aborted ? AbortSignal.timeout(10_000) : signal);
+    await struck.end();
   }
   await sleep(returnMs, undefined, { signal });
   const [outsideRecord, insideRecord, http] = await Promise.all([outside.stop(), inside.stop(), load.stop()]);

@@ -16,7 +16,7 @@ export interface Report {
 const faults = Object.keys(faultTexts) as FaultName[];
 
 export function textOf(report: Report): string {
-  const rows = summarize(report.runs);
+  const rows = byFault(summarize(report.runs));
   const width = Math.max(0, ...rows.map(({ system }) => system.length));
   const lines = rows.map((row) =>
     [
@@ -30,7 +30,7 @@ export function textOf(report: Report): string {
     ].join("  "),
   );
   const targets = judgeTargets(rows).map(({ text, met }) => `${met ? "met   " : "MISSED"}  ${text}`);
-  return ["", ...lines.toSorted(), "", ...targets, "", report.machine].join("\n");
+  return ["", ...lines, "", ...targets, "", report.machine].join("\n");
 }
 
 export function pageOf(report: Report): string {
@@ -89,7 +89,7 @@ ${table(
     "lost",
     "failed",
   ],
-  rows.map((row) => [
+  byFault(rows).map((row) => [
     row.fault,
     row.system,
     String(row.runs),
@@ -122,6 +122,10 @@ Three copies of the data, one a region. Holdfast is started as \`holdfast lab\` 
 
 The faults: ${faults.map((fault) => `*${fault}*: ${faultTexts[fault]}`).join("; ")}.
 `;
+}
+
+function byFault(rows: readonly Row[]): readonly Row[] {
+  return faults.flatMap((fault) => rows.filter((row) => row.fault === fault));
 }
 
 /** Which runs these are, however many commands they were asked for with. */

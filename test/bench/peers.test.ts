@@ -48,6 +48,12 @@ test("an acknowledged write that the last leader lacks is lost, and an unread ta
   assert.match(unread.problems.join(), /could not be read/);
 });
 
+test("a run whose primary had changed before the fault proves nothing", () => {
+  const outside = [...steady(next, 900, 940), ...steady(old, 950, 990)];
+  assert.match(figures({ outside }).problems.join(), /changed before the fault/);
+  assert.deepEqual(figures({ outside: steady(old, 900, 990) }).problems, []);
+});
+
 test("a run that did not come back is longer than any that did", () => {
   assert.equal(median([3, 1, 2]), 2);
   assert.equal(median([1, 2]), 1.5);
