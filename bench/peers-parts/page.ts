@@ -118,7 +118,7 @@ ${Object.entries(report.settings)
   .map(([name, text]) => `- \`${name}\`: ${text}.`)
   .join("\n")}
 
-Three copies of the data, one a region. Holdfast is started as \`holdfast lab\` starts it, its clients enter by the edges. The peers' clients enter by HAProxy in each region, with the checks of Patroni's manual (every 3 s, 3 to fall, 2 to rise) where a system has its defaults, and every 500 ms, 2 to fall and 1 to rise, where it is tuned: no system waits for its proxy. Patroni's HAProxy asks \`/primary\`, that of pg_auto_failover asks PostgreSQL itself. The monitor of pg_auto_failover is in the third region, the primary in the first. PostgreSQL and etcd are the same for all.
+Three copies of the data, one a region. Holdfast is started as \`holdfast lab\` starts it, its clients enter by the edges. The peers' clients enter by HAProxy in each region, with the checks of Patroni's manual (every 3 s, 3 to fall, 2 to rise) where a system has its defaults, and every 500 ms, 2 to fall and 1 to rise, where it is tuned: no system waits for its proxy. Patroni's HAProxy asks \`/primary\`, that of pg_auto_failover asks PostgreSQL itself. The monitor of pg_auto_failover is in the third region, the primary in the first. PostgreSQL is the same for all, and so is etcd, with elections after 600 ms (\`holdfast-balanced\`: 1 s, its default).
 
 The faults: ${faults.map((fault) => `*${fault}*: ${faultTexts[fault]}`).join("; ")}.
 `;

@@ -100,16 +100,17 @@ export class PeerLab {
       env: { HOME: dir, TMPDIR: dir, ...env },
       logFile: join(dir, `${title}.log`),
       readyText: command.readyText,
-      prefix: [...place.prefix, ...this.asUser(dir)],
+      // `nsenter` again: where, and as whom.
+      prefix: [
+        ...place.prefix,
+        `--wd=${dir}`,
+        `--setuid=${this.#account.uid}`,
+        `--setgid=${this.#account.gid}`,
+      ],
     };
     const process = new LabProcess(spec);
     this.#processes.push(process);
     return process;
-  }
-
-  /** More words for `nsenter`: where, and as whom. */
-  asUser(folder: string): readonly string[] {
-    return [`--wd=${folder}`, `--setuid=${this.#account.uid}`, `--setgid=${this.#account.gid}`];
   }
 
   of(region: string): readonly LabProcess[] {
