@@ -7,7 +7,7 @@ set -eu
 # openssl: test/adapters/etcd (certificates); git: test/tidy.test.ts
 # iproute2, nftables, util-linux (nsenter), perl-base: test/lab/net, `holdfast lab`
 # haproxy: test/adapters/haproxy; haproxy and wrk: bench/edge.ts
-# --peers: what bench/peers.ts compares with as well, 100 MB more
+# --peers: what bench/peers.ts compares with as well
 parts="etcd-server etcd-client haproxy wrk openssl git iproute2 nftables util-linux perl-base"
 
 if [ "${1:-}" = --peers ]; then

@@ -99,9 +99,9 @@ function addMonitor(lab: PeerLab, region: PeerRegion, pace: AutoFailoverSettings
   const settings = pace === "tuned" ? Object.entries(tuned) : [];
   return addService(lab, region, "monitor", dataDir, {
     create: [
-      ["pg_autoctl create monitor --no-ssl --skip-pg-hba"],
-      [`--pgdata ${dataDir} --pgport ${ports.monitor} --hostname ${region.address}`],
-    ].flat(),
+      "pg_autoctl create monitor --no-ssl --skip-pg-hba",
+      `--pgdata ${dataDir} --pgport ${ports.monitor} --hostname ${region.address}`,
+    ],
     postgres: settings.map(([name, value]) => `pgautofailover.${name} = ${value}`),
     further: [],
   });
