@@ -41,6 +41,8 @@ export interface Figures extends Pick<Evidence, "system" | "fault" | "round" | "
   /** Writes of B2. */
   readonly overlapWrites: number;
   readonly acknowledged: number;
+  /** What writers outside were told instead -> how often. */
+  readonly failures: Readonly<Record<string, number>>;
   /** B3; null: the rows could not be read. */
   readonly lost: number | null;
   readonly http: { readonly requests: number; readonly safeFailed: number; readonly unsafeFailed: number };
@@ -72,6 +74,7 @@ export function figuresOf(evidence: Evidence): Figures {
     overlapMs: Math.max(0, most(overlaps)),
     overlapWrites: overlaps.length,
     acknowledged: all.length,
+    failures: outside.failures,
     lost:
       stored === null ? null : all.filter(({ client, number }) => !stored.has(`${client} ${number}`)).length,
     http: { requests: http.requests.length, safeFailed: failed.length - unsafeFailed, unsafeFailed },

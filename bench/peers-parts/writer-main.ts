@@ -31,7 +31,7 @@ const telling = setInterval(() => {
 }, liveMs);
 await Promise.all(config.clients.map(run));
 clearInterval(telling);
-writeFileSync(config.recordFile, JSON.stringify({ acknowledgements, stalledMs }), { mode: 0o600 });
+writeFileSync(config.recordFile, JSON.stringify({ acknowledgements, failures, stalledMs }), { mode: 0o600 });
 tell();
 
 function tell(): void {

@@ -40,7 +40,7 @@ export interface LiveWriters {
   readonly failures: Readonly<Record<string, number>>;
 }
 
-export interface WriterRecord {
+export interface WriterRecord extends Pick<LiveWriters, "failures"> {
   readonly acknowledgements: readonly Acknowledgement[];
   /** Longest time that the process itself did not run: more than a fraction of a second, and the figures are the machine's. */
   readonly stalledMs: number;

@@ -97,8 +97,8 @@ function figures(told: {
     before: old,
     faultAt: 1000,
     endedAt: 9000,
-    outside: { acknowledgements: outside, stalledMs: 0 },
-    inside: { acknowledgements: inside, stalledMs: 0 },
+    outside: { acknowledgements: outside, failures: {}, stalledMs: 0 },
+    inside: { acknowledgements: inside, failures: {}, stalledMs: 0 },
     http: { schema: 1, run: "run", startedAt: 0, stoppedAt: 9000, endedAt: 9000, problems: [], requests: [] },
     stored:
       told.stored === undefined
