@@ -60,8 +60,7 @@ interface Answer {
 
 export type Reused = {
   readonly region: string;
-} & /** `refresh`: and ask for it anew meanwhile; the fields as below. */
-(
+} /** `refresh`: and ask for it anew meanwhile; the fields as below. */ & (
   | { readonly kind: "answer"; readonly answer: KeptAnswer; readonly refresh: Conditions | null }
   /** Ask whether it still holds, with these fields beside the client's. */
   | ({ readonly kind: "validate" } & Conditions)
