@@ -15,6 +15,7 @@ import type { Socket } from "node:net";
 import { PassThrough, type Readable } from "node:stream";
 import { ChunkedReader } from "./chunked.ts";
 import { parseRequestHead, type RequestHead } from "./request-head.ts";
+import { acceptWithSlab, kept } from "./slab.ts";
 
 const headMaxBytes = 16 * 1024;
 /** Kept whole up to this size, so that it can be sent again. Times the requests held, it is what memory must bear. */
@@ -79,13 +80,13 @@ export class ClientConnection {
   #isChunking = false;
   #isLingering = false;
 
-  constructor(socket: Socket, owner: RequestOwner) {
-    this.#socket = socket;
+  constructor(accepted: Socket, owner: RequestOwner) {
     this.#owner = owner;
+    const socket = acceptWithSlab(accepted, true, (bytes) => this.#read(bytes));
+    this.#socket = socket;
     this.address = socket.remoteAddress ?? "unknown";
     this.deadline = owner.roughNow + owner.limits.headWithinMs;
     socket
-      .on("data", (bytes: Buffer) => this.#read(bytes))
       .on("drain", () => this.#drained())
       // Half-closed and gone look the same; who only half-closed is rare, and who is gone must free what he held.
       .on("end", () => this.destroy())
@@ -121,6 +122,7 @@ export class ClientConnection {
     // K1.
     else if (this.#phase === "answer" || this.#socket.writableNeedDrain) this.#socket.pause();
     else this.#readHead();
+    if (this.#unread !== null) this.#unread = kept(this.#unread);
   }
 
   #readHead(): void {
@@ -162,7 +164,7 @@ export class ClientConnection {
     const bytes = this.#unread;
     if (bytes === null) return;
     this.#unread = null;
-    if (!this.#take(bytes, (body) => this.#chunks.push(body))) return;
+    if (!this.#take(bytes, (body) => this.#chunks.push(kept(body)))) return;
     if (this.#isReadToEnd) {
       const whole = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
       this.#chunks = [];
@@ -215,7 +217,7 @@ export class ClientConnection {
     const stream = this.#stream;
     if (stream === null) return;
     const isSound = this.#take(bytes, (body) => {
-      if (!stream.write(body)) this.#socket.pause();
+      if (!stream.write(kept(body))) this.#socket.pause();
     });
     if (!isSound) return;
     if (!this.#isReadToEnd) return;
