@@ -54,8 +54,3 @@ export async function runLoad(order: LoadOrder, core?: string): Promise<LoadResu
 export function get(path: string, field = "x-bench: 1"): string {
   return `GET ${path} HTTP/1.1\r\nhost: bench.example\r\n${field}\r\n\r\n`;
 }
-
-/** `share` in 0 to 1. Of sorted values. */
-export function quantile(sorted: ArrayLike<number>, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
-}
