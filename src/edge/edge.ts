@@ -6,6 +6,7 @@ import type { EdgeConfig } from "./config.ts";
 import { MemberGate } from "./gate.ts";
 import { HoldRoom } from "./hold-room.ts";
 import { HttpProxy } from "./http-proxy.ts";
+import { EdgeLevels } from "./levels.ts";
 import { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { ServicePlans } from "./service-plan.ts";
@@ -35,7 +36,13 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   );
   const counters = new TrafficCounters(metrics);
   const stale = new StaleStore(config.name);
-  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale }, config.limits);
+  const levels = new EdgeLevels(
+    () => plans.all,
+    metrics,
+    () => room.wakeAll(),
+  );
+  const world = { edge: config.name, room, writers, counters, stale, levels };
+  const proxy = new HttpProxy(plans, world, config.limits);
   metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
   const tcp = Object.entries(config.tcp).map(
@@ -83,6 +90,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       name: plan.name,
       active: plan.active,
       repeating: plan.repeating,
+      level: levels.of(plan).stand.level,
+      automatic: levels.of(plan).automatic,
     })),
     upstreams: [...plans.upstreams].map(({ url, region, isEjected }) => ({
       url,
@@ -104,6 +113,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     await Promise.all([...tcp, ...gates.values()].map((listener) => listener.close()));
     await admin.close(500);
     writers.close();
+    levels.close();
     plans.close();
   };
 

@@ -5,9 +5,10 @@
  * - E2. What may have been sent is sent again only if it is safe to repeat (`core/traffic/repeat`).
  * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
  */
+import type { TrafficClass, Treatment } from "../core/model/degradation.ts";
 import { mayRepeat } from "../core/traffic/budget.ts";
-import { priorityOf } from "../core/traffic/classes.ts";
-import type { Priority } from "../core/traffic/concurrency.ts";
+import { classOf } from "../core/traffic/classes.ts";
+import { type Stand, treatmentOf } from "../core/traffic/degrade.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
@@ -15,6 +16,7 @@ import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../c
 import { Attempt, type AttemptListener } from "./attempt.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
+import type { EdgeLevels, ServiceLevel } from "./levels.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { type Problem, problemBody } from "./problem.ts";
 import type { ParsedHead } from "./response-head.ts";
@@ -29,7 +31,8 @@ import type { WriterWatch } from "./writer-watch.ts";
 const repeatsAtLeast = 3;
 
 export interface ExchangeRequest {
-  readonly upstream: UpstreamRequest;
+  /** `headers`: with each try they are told anew where it goes, and at which level. */
+  readonly upstream: UpstreamRequest & { readonly headers: string[] };
   readonly requestId: string;
   readonly safe: boolean;
   readonly idempotent: boolean;
@@ -41,6 +44,7 @@ export interface ExchangeWorld {
   readonly writers: WriterWatch;
   readonly counters: TrafficCounters;
   readonly stale: StaleStore;
+  readonly levels: EdgeLevels;
 }
 
 export class Exchange implements AttemptListener {
@@ -55,7 +59,11 @@ export class Exchange implements AttemptListener {
   #pauses = 0;
   #heldMs = 0;
   #attempt: Attempt | null = null;
-  readonly #priority: Priority;
+  readonly #class: TrafficClass;
+  readonly #level: ServiceLevel;
+  /** Header fields of the client end here, and what we tell begins. */
+  readonly #toldAt: number;
+  #isTurnedAway = false;
   /** Of the try under way: where, since when, and among how many. */
   #at: Upstream | null = null;
   #since = 0;
@@ -78,7 +86,10 @@ export class Exchange implements AttemptListener {
     this.#plan = plan;
     this.#request = request;
     this.#responder = responder;
-    this.#priority = priorityOf(plan.route, request.upstream);
+    this.#class = classOf(plan.route.classes, request.upstream);
+    this.#level = world.levels.of(plan);
+    this.#level.requests++;
+    this.#toldAt = request.upstream.headers.length;
     plan.active++;
     responder.onGone = () => this.#leave();
   }
@@ -88,12 +99,21 @@ export class Exchange implements AttemptListener {
     if (this.#isOver) return;
     const { route, table } = this.#plan;
     const { safe, idempotent } = this.#request;
-    const admission = admitByMode(route.mode, safe);
-    if (admission.kind === "refuse") {
-      if (route.mode === "static" && this.#serveStale(admission.because)) return;
-      this.#fail(unavailable(admission.code, admission.because));
+    const { stand } = this.#level;
+    const treatment = treatmentOf(stand, this.#class.name);
+    if (treatment === "refuse") {
+      this.#fail(leftOut(this.#class, stand));
       return;
     }
+    const admission = admitByMode(stand.mode, safe);
+    if (admission.kind === "refuse") {
+      const isStatic = stand.mode === "static";
+      if (isStatic && (this.#serveStale(admission.because) || this.#servePage())) return;
+      if (treatment === "queue" && stand.mode !== "off") this.#hold(admission.because);
+      else this.#fail(unavailable(admission.code, admission.because));
+      return;
+    }
+    if (treatment === "stale" && this.#serveStale(`level ${stand.level}`)) return;
     const writerFailing = !safe && this.#world.writers.isFailing(route.dataStores);
     const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
     if (write.kind === "hold") {
@@ -104,19 +124,15 @@ export class Exchange implements AttemptListener {
       this.#hold("the writer is coming back");
       return;
     }
-    const first = this.#plan.choose(this.#tried);
+    const first = this.#choose(treatment);
     if (!first) {
       this.#tried = [];
       this.#hold("every target failed");
       return;
     }
-    const hasRoom = first.hasRoom(this.#priority);
-    const upstream = hasRoom ? first : this.#plan.chooseWithRoom(this.#tried, this.#priority);
+    const upstream = first.hasRoom(this.#class.priority) ? first : this.#chooseWithRoom(treatment);
     if (!upstream) {
-      // What matters least goes first, at once and not after a wait; the others wait for room.
-      if (this.#priority === "sheddable")
-        this.#fail(unavailable("HOLDFAST_SHED", "there is room only for what matters more"));
-      else this.#hold("every target is full");
+      this.#turnAway(treatment);
       return;
     }
     if (this.#owesRepeat && !this.#mayRepeat()) {
@@ -124,6 +140,33 @@ export class Exchange implements AttemptListener {
       return;
     }
     this.#try(upstream);
+  }
+
+  /** `divert`: in the order of the plan, but only where its class is sent. */
+  #choose(treatment: Treatment): Upstream | null {
+    if (treatment !== "divert") return this.#plan.choose(this.#tried);
+    return this.#diverted().find((upstream) => !this.#tried.includes(upstream)) ?? null;
+  }
+
+  #chooseWithRoom(treatment: Treatment): Upstream | null {
+    const { priority } = this.#class;
+    if (treatment !== "divert") return this.#plan.chooseWithRoom(this.#tried, priority);
+    const fits = (upstream: Upstream) => !this.#tried.includes(upstream) && upstream.hasRoom(priority);
+    return this.#diverted().find(fits) ?? null;
+  }
+
+  #diverted(): readonly Upstream[] {
+    return this.#plan.ordered.filter(({ region }) => this.#class.divertTo?.includes(region));
+  }
+
+  /** What matters least goes first, at once and not after a wait; the others wait for room. */
+  #turnAway(treatment: Treatment): void {
+    if (!this.#isTurnedAway) this.#level.turnedAway++;
+    this.#isTurnedAway = true;
+    const { priority, latencyTargetMs } = this.#class;
+    if (priority === "sheddable" && treatment !== "queue")
+      this.#fail(unavailable("HOLDFAST_SHED", "there is room only for what matters more"));
+    else this.#hold("every target is full", latencyTargetMs);
   }
 
   #mayRepeat(): boolean {
@@ -147,8 +190,20 @@ export class Exchange implements AttemptListener {
     this.#since = monotonicNow();
     this.#among = ++upstream.inFlight;
     const { rules } = this.#plan.route;
+    this.#tell(upstream);
     this.#attempt = new Attempt(upstream, this.#request.upstream, rules.tryTimeoutMs, this);
     this.#attempt.start();
+  }
+
+  /** Nobody reads them any more for the try before. */
+  #tell({ region }: Upstream): void {
+    const { headers } = this.#request.upstream;
+    const { stand } = this.#level;
+    headers.length = this.#toldAt;
+    headers.push("x-holdfast-region", region, "x-holdfast-mode", stand.mode);
+    if (this.#plan.route.levels === undefined) return;
+    headers.push("x-holdfast-level", String(stand.level));
+    if (stand.flags !== "") headers.push("x-holdfast-flags", stand.flags);
   }
 
   #endTry(): void {
@@ -272,6 +327,8 @@ export class Exchange implements AttemptListener {
     headers.push("x-request-id", this.#request.requestId);
     headers.push("x-holdfast-tries", String(this.#tries));
     headers.push("x-holdfast-held-ms", String(Math.round(this.#heldMs)));
+    if (this.#plan.route.levels !== undefined)
+      headers.push("x-holdfast-level", String(this.#level.stand.level));
   }
 
   #askedFor(): AskedFor {
@@ -294,16 +351,32 @@ export class Exchange implements AttemptListener {
     return true;
   }
 
-  #hold(because: string): void {
+  /** The page of a service that is `static`. */
+  #servePage(): boolean {
+    const page = this.#plan.route.levels?.page;
+    if (!page || !this.#request.safe) return false;
+    const body = Buffer.from(page.body);
+    const head = ["content-type", page.contentType, "cache-control", "no-store"];
+    head.push("content-length", String(body.length));
+    this.#sign(head);
+    this.#count("none", page.status);
+    this.#over();
+    this.#responder.whole(page.status, head, body);
+    return true;
+  }
+
+  /** `atMostMs`: what waits for room longer than that would come too late anyway. */
+  #hold(because: string, atMostMs = Number.POSITIVE_INFINITY): void {
     if (this.#serveStale(because)) return;
     const now = monotonicNow();
     const { room, counters } = this.#world;
-    const decision = decideHold(this.#plan.route.rules, {
-      now,
-      arrivedAt: this.#arrivedAt,
-      pauses: this.#pauses,
-      held: room.held,
-    });
+    const { rules } = this.#plan.route;
+    const { priority } = this.#class;
+    if (rules.holdMaxCount <= room.held) room.displaceBelow(priority);
+    const decision = decideHold(
+      { ...rules, holdMaxMs: Math.min(rules.holdMaxMs, atMostMs) },
+      { now, arrivedAt: this.#arrivedAt, pauses: this.#pauses, held: room.held },
+    );
     if (decision.kind === "give-up") {
       counters.holdRefused();
       this.#fail(unavailable("HOLDFAST_HOLD_ENDED", `${because}; ${decision.because}`));
@@ -311,9 +384,13 @@ export class Exchange implements AttemptListener {
     }
     if (this.#pauses === 0) counters.held(because);
     this.#pauses++;
-    this.#waiting = room.wait(decision.pauseMs, () => {
+    const goOn = () => {
       this.#heldMs += monotonicNow() - now;
       this.proceed();
+    };
+    this.#waiting = room.wait(priority, decision.pauseMs, goOn, () => {
+      this.#waiting = null;
+      this.#fail(unavailable("HOLDFAST_SHED", "its place in the queue went to what matters more"));
     });
   }
 
@@ -324,7 +401,7 @@ export class Exchange implements AttemptListener {
     head.push("content-length", String(Buffer.byteLength(body)));
     this.#sign(head);
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
-    this.#count("none", problem.status);
+    this.#count("none", problem.status, problem.code);
     this.#over();
     this.#responder.whole(problem.status, head, Buffer.from(body));
   }
@@ -345,8 +422,14 @@ export class Exchange implements AttemptListener {
     this.#plan.active--;
   }
 
-  #count(region: string, status: number): void {
-    this.#world.counters.answered(this.#plan.name, region, status, (monotonicNow() - this.#arrivedAt) / 1000);
+  /** `code`: of our own refusal; empty: somebody answered. */
+  #count(region: string, status: number, code = ""): void {
+    const { name: service, table } = this.#plan;
+    const { name, latencyTargetMs } = this.#class;
+    const tookMs = monotonicNow() - this.#arrivedAt;
+    const isLate = latencyTargetMs !== undefined && latencyTargetMs < tookMs;
+    const about = { service, region, class: name, generation: table.generation };
+    this.#world.counters.answered(about, { status, code, seconds: tookMs / 1000, isLate });
   }
 
   #leftMs(): number {
@@ -360,6 +443,14 @@ export class Exchange implements AttemptListener {
 
 function isStream({ upstream }: ExchangeRequest): boolean {
   return upstream.body !== null && !Buffer.isBuffer(upstream.body);
+}
+
+/** Levels last longer than failovers. */
+const levelRetryAfterS = 10;
+
+function leftOut({ name }: TrafficClass, { level, name: levelName }: Stand): Problem {
+  const detail = `requests of class ${name} are left out at level ${level} (${levelName})`;
+  return { ...unavailable("HOLDFAST_DEGRADED", detail), retryAfterS: levelRetryAfterS };
 }
 
 function unavailable(code: string, detail: string): Problem {

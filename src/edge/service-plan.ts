@@ -1,8 +1,8 @@
 /** What the routing table means for each service right now: its upstreams in the order to try them, kept ready. */
+import type { Priority } from "../core/model/degradation.ts";
 import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
-import type { Priority } from "../core/traffic/concurrency.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
 import type { Metrics } from "./metrics.ts";

@@ -1,4 +1,5 @@
 /** One instance of a service as an edge sees it: its connections, breaker, limit, and the probe that lets it back in. */
+import type { Priority } from "../core/model/degradation.ts";
 import type { Target } from "../core/model/routing.ts";
 import {
   afterFailure,
@@ -15,7 +16,6 @@ import {
   concurrencyRules,
   firstLimit,
   mayEnter,
-  type Priority,
 } from "../core/traffic/concurrency.ts";
 import { Attempt, type AttemptListener, type AttemptTarget } from "./attempt.ts";
 import { monotonicNow } from "./monotonic.ts";

@@ -9,6 +9,7 @@ import type {
   Service,
   Topology,
 } from "../model/topology.ts";
+import { classesOf, levelsOf } from "./degradation.ts";
 import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
@@ -81,6 +82,8 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
       steps,
     })),
     rules: { ...counts, holdMaxMs: holdMax, tryTimeoutMs: tryTimeout, staleMaxMs: staleMax, ttlMs: ttl },
+    ...classesOf(spec.classes),
+    ...levelsOf(spec.levels),
   };
 }
 
@@ -104,6 +107,17 @@ function nameOf(draft: Draft<KindName>): string {
   return draft.name as string;
 }
 
+/** A file that does not use words which came later has the digest that it had before: agents of two versions agree. */
+function withoutNewWords(spec: object): object {
+  const added = { classes: [], levels: { automatic: 0, flags: {}, page: null, steps: [] } };
+  return Object.fromEntries(
+    Object.entries(spec).filter(
+      ([key, value]) =>
+        !Object.hasOwn(added, key) || JSON.stringify(value) !== JSON.stringify(added[key as keyof typeof added]),
+    ),
+  );
+}
+
 /**
  * What the digest is taken of: all values with defaults filled in, without comments, layout and the order of keys.
  * Paths stand as written, so that agents on several hosts, each with its own folder, run with the same topology.
@@ -111,7 +125,7 @@ function nameOf(draft: Draft<KindName>): string {
 function canonical(drafts: Drafts): string {
   const documents = (Object.values(drafts) as readonly (readonly Draft<KindName>[])[])
     .flat()
-    .map(({ kind, name, spec }) => ({ kind, name, spec }));
+    .map(({ kind, name, spec }) => ({ kind, name, spec: withoutNewWords(spec) }));
   return JSON.stringify(documents, (_key, value: unknown) =>
     value !== null && typeof value === "object" && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))

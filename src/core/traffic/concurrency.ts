@@ -5,6 +5,7 @@
  * When answers come slower than they usually do, a queue is building up somewhere, and the limit shrinks in proportion;
  * when they do not, it grows by a little, so that it finds out whether there is room.
  */
+import type { Priority } from "../model/degradation.ts";
 import type { SpanMs } from "../model/time.ts";
 
 export interface ConcurrencyLimit {
@@ -59,9 +60,6 @@ export function afterAnswer(
   const limit = before.limit * (1 - rules.smoothing) + estimate * rules.smoothing;
   return { limit: Math.max(rules.least, Math.min(rules.most, limit)), usualMs: settledMs };
 }
-
-/** `critical` is never shed for another's sake; `sheddable` goes first. */
-export type Priority = "critical" | "standard" | "sheddable";
 
 /**
  * Share of the limit that a class may fill: what is kept free above it is the higher classes' (so critical requests find
