@@ -1,4 +1,5 @@
 /** The API's questions, answered from what the agent knows and what the store keeps. */
+import { degradationsOf } from "../core/model/degradation.ts";
 import type { RequestRecord } from "../core/model/record.ts";
 import { recordKeys } from "../core/model/record.ts";
 import type { LevelBody, RequestBody } from "../core/model/status.ts";
@@ -52,6 +53,9 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
     };
   };
 
+  const degradations = () =>
+    Object.values(agent.state().levels).flatMap(({ record }) => degradationsOf(record));
+
   const degrade = async (service: string, body: LevelBody, signal: AbortSignal): Promise<DegradeOutcome> => {
     const refused = whyNoLevel(agent, service, body.level);
     if (refused) return { kind: "refused", problem: refused };
@@ -79,14 +83,25 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
     degrade,
     request: (id) => agent.state().requests[id]?.record ?? null,
     incidents: async () =>
-      (await incidents()).map(({ id, kind, dataStore, from, to, impactAt, status }) => ({
-        id,
-        title: `${kind} of ${dataStore}${from ? ` from ${from}` : ""} to ${to}`,
-        beganAt: new Date(impactAt).toISOString(),
-        status,
-      })),
+      [
+        ...(await incidents()).map(({ id, kind, dataStore, from, to, impactAt, status }) => ({
+          id,
+          title: `${kind} of ${dataStore}${from ? ` from ${from}` : ""} to ${to}`,
+          beganAt: new Date(impactAt).toISOString(),
+          status,
+        })),
+        ...degradations().map(({ id, service, level, by, at, ended }) => ({
+          id,
+          title: `${service} degraded to level ${level} by ${by}`,
+          beganAt: new Date(at).toISOString(),
+          status: ended === null ? "stands" : "ended",
+        })),
+      ].sort((a, b) => (a.beganAt < b.beganAt ? 1 : -1)),
     incident: async (id) =>
-      known.get(id) ?? (await incidents()).find((incident) => incident.id === id) ?? null,
+      degradations().find((degradation) => degradation.id === id) ??
+      known.get(id) ??
+      (await incidents()).find((incident) => incident.id === id) ??
+      null,
     peer: (question) => agent.answerPeer(question, peerAnswerMs),
     metrics: () => agentMetrics(agent.state(), clock.now(), agent.counted()),
     async *events(signal): AsyncIterable<ApiEvent> {

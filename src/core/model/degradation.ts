@@ -88,6 +88,20 @@ export interface LevelOrder {
 
 export const ordersKept = 50;
 
+/** An order as it stands among the incidents. */
+export interface Degradation extends LevelOrder {
+  readonly kind: "degradation";
+  readonly id: string;
+  readonly service: string;
+}
+
+/** The newest first; an order for level 0 only ended another. */
+export function degradationsOf({ service, order, before }: LevelRecord): readonly Degradation[] {
+  return [order, ...before]
+    .filter(({ level }) => level > 0)
+    .map((each) => ({ kind: "degradation", id: `${service}-level-${each.number}`, service, ...each }));
+}
+
 /** The level that the record asks for now. */
 export function orderedLevel(record: LevelRecord): number {
   return record.order.ended === null ? record.order.level : 0;
