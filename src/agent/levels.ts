@@ -57,12 +57,19 @@ function ordered(before: LevelRecord | null, service: ServiceName, body: LevelBo
   const order: LevelOrder = { number, level, by, why, at, forMs: level === 0 ? 0 : body.forMs, ended };
   if (before === null) return { schema: 1, service, order, before: [] };
   const last = before.order.ended ?? { at, because: `${by} ordered level ${level}` };
-  return { schema: 1, service, order, before: [{ ...before.order, ended: last }, ...before.before].slice(0, ordersKept) };
+  return {
+    schema: 1,
+    service,
+    order,
+    before: [{ ...before.order, ended: last }, ...before.before].slice(0, ordersKept),
+  };
 }
 
 export interface SeenOrders {
   /** Ends what is over. Never rejects. */
-  look(levels: Readonly<Record<ServiceName, { readonly record: LevelRecord; readonly revision: number }>>): Promise<void>;
+  look(
+    levels: Readonly<Record<ServiceName, { readonly record: LevelRecord; readonly revision: number }>>,
+  ): Promise<void>;
 }
 
 const writeTimeoutMs = 2000;
@@ -82,8 +89,12 @@ export function watchOrders({ store, clock }: Parts, log: Log): SeenOrders {
         const ended = { at: clock.wall(), because: "its time was over" };
         const next: LevelRecord = { ...record, order: { ...order, ended } };
         // O1. Refused: somebody was there first, with an end or with another order.
-        const outcome = await store
-          .compareAndSwap(recordKeys.level(service), revision, JSON.stringify(next), AbortSignal.timeout(writeTimeoutMs));
+        const outcome = await store.compareAndSwap(
+          recordKeys.level(service),
+          revision,
+          JSON.stringify(next),
+          AbortSignal.timeout(writeTimeoutMs),
+        );
         if (outcome.kind === "succeeded")
           log("info", `level ${order.level} of ${service} is over`, { by: order.by, why: order.why });
       }

@@ -36,7 +36,5 @@ export const degradationShape = {
     .object({ automatic: whole, flags, page: page.nullable(), steps: z.array(level).min(1) })
     .optional(),
   level: whole.optional(),
-  capacity: z
-    .array(z.object({ region: z.string(), rps: z.number().nonnegative(), edges: whole }))
-    .optional(),
+  capacity: z.array(z.object({ region: z.string(), rps: z.number().nonnegative(), edges: whole })).optional(),
 };

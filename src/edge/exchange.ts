@@ -8,17 +8,18 @@
 import type { TrafficClass, Treatment } from "../core/model/degradation.ts";
 import { mayRepeat } from "../core/traffic/budget.ts";
 import { classOf } from "../core/traffic/classes.ts";
-import { type Stand, treatmentOf } from "../core/traffic/degrade.ts";
+import { treatmentOf } from "../core/traffic/degrade.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../core/traffic/return.ts";
 import { Attempt, type AttemptListener } from "./attempt.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import { choose, chooseWithRoom } from "./divert.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import type { EdgeLevels, ServiceLevel } from "./levels.ts";
 import { monotonicNow } from "./monotonic.ts";
-import { type Problem, problemBody } from "./problem.ts";
+import { leftOut, type Problem, problemBody, unavailable } from "./problem.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
 import type { AskedFor, StaleStore } from "./stale-store.ts";
@@ -63,7 +64,8 @@ export class Exchange implements AttemptListener {
   readonly #level: ServiceLevel;
   /** Header fields of the client end here, and what we tell begins. */
   readonly #toldAt: number;
-  #isTurnedAway = false;
+  /** When it first found no room. */
+  #turnedAwayAt: number | null = null;
   /** Of the try under way: where, since when, and among how many. */
   #at: Upstream | null = null;
   #since = 0;
@@ -102,7 +104,7 @@ export class Exchange implements AttemptListener {
     const { stand } = this.#level;
     const treatment = treatmentOf(stand, this.#class.name);
     if (treatment === "refuse") {
-      this.#fail(leftOut(this.#class, stand));
+      this.#fail(leftOut(this.#class.name, stand));
       return;
     }
     const admission = admitByMode(stand.mode, safe);
@@ -124,13 +126,17 @@ export class Exchange implements AttemptListener {
       this.#hold("the writer is coming back");
       return;
     }
-    const first = this.#choose(treatment);
+    const divertTo = treatment === "divert" ? (this.#class.divertTo ?? []) : null;
+    const first = choose(this.#plan, this.#tried, divertTo);
     if (!first) {
       this.#tried = [];
       this.#hold("every target failed");
       return;
     }
-    const upstream = first.hasRoom(this.#class.priority) ? first : this.#chooseWithRoom(treatment);
+    const { priority } = this.#class;
+    const upstream = first.hasRoom(priority)
+      ? first
+      : chooseWithRoom(this.#plan, this.#tried, priority, divertTo);
     if (!upstream) {
       this.#turnAway(treatment);
       return;
@@ -142,31 +148,17 @@ export class Exchange implements AttemptListener {
     this.#try(upstream);
   }
 
-  /** `divert`: in the order of the plan, but only where its class is sent. */
-  #choose(treatment: Treatment): Upstream | null {
-    if (treatment !== "divert") return this.#plan.choose(this.#tried);
-    return this.#diverted().find((upstream) => !this.#tried.includes(upstream)) ?? null;
-  }
-
-  #chooseWithRoom(treatment: Treatment): Upstream | null {
-    const { priority } = this.#class;
-    if (treatment !== "divert") return this.#plan.chooseWithRoom(this.#tried, priority);
-    const fits = (upstream: Upstream) => !this.#tried.includes(upstream) && upstream.hasRoom(priority);
-    return this.#diverted().find(fits) ?? null;
-  }
-
-  #diverted(): readonly Upstream[] {
-    return this.#plan.ordered.filter(({ region }) => this.#class.divertTo?.includes(region));
-  }
-
   /** What matters least goes first, at once and not after a wait; the others wait for room. */
   #turnAway(treatment: Treatment): void {
-    if (!this.#isTurnedAway) this.#level.turnedAway++;
-    this.#isTurnedAway = true;
-    const { priority, latencyTargetMs } = this.#class;
-    if (priority === "sheddable" && treatment !== "queue")
+    if (this.#turnedAwayAt === null) this.#level.turnedAway++;
+    this.#turnedAwayAt ??= monotonicNow();
+    const { priority, latencyTargetMs = Number.POSITIVE_INFINITY } = this.#class;
+    if (priority === "sheddable" && treatment !== "queue") {
       this.#fail(unavailable("HOLDFAST_SHED", "there is room only for what matters more"));
-    else this.#hold("every target is full", latencyTargetMs);
+      return;
+    }
+    // Counted from here: what was held for a writer before has a right to be answered late.
+    this.#hold("every target is full", Math.ceil(this.#turnedAwayAt - this.#arrivedAt) + latencyTargetMs);
   }
 
   #mayRepeat(): boolean {
@@ -365,7 +357,7 @@ export class Exchange implements AttemptListener {
     return true;
   }
 
-  /** `atMostMs`: what waits for room longer than that would come too late anyway. */
+  /** `atMostMs` after it came in. */
   #hold(because: string, atMostMs = Number.POSITIVE_INFINITY): void {
     if (this.#serveStale(because)) return;
     const now = monotonicNow();
@@ -443,16 +435,4 @@ export class Exchange implements AttemptListener {
 
 function isStream({ upstream }: ExchangeRequest): boolean {
   return upstream.body !== null && !Buffer.isBuffer(upstream.body);
-}
-
-/** Levels last longer than failovers. */
-const levelRetryAfterS = 10;
-
-function leftOut({ name }: TrafficClass, { level, name: levelName }: Stand): Problem {
-  const detail = `requests of class ${name} are left out at level ${level} (${levelName})`;
-  return { ...unavailable("HOLDFAST_DEGRADED", detail), retryAfterS: levelRetryAfterS };
-}
-
-function unavailable(code: string, detail: string): Problem {
-  return { status: 503, code, title: "The service cannot answer now", detail, retryAfterS: 1 };
 }

@@ -21,7 +21,11 @@ type Row = Map<object, Guest>;
 
 export class HoldRoom {
   /** Who has waited longest comes first in each. */
-  readonly #rows: Readonly<Record<Priority, Row>> = { critical: new Map(), standard: new Map(), sheddable: new Map() };
+  readonly #rows: Readonly<Record<Priority, Row>> = {
+    critical: new Map(),
+    standard: new Map(),
+    sheddable: new Map(),
+  };
 
   constructor(metrics: Metrics) {
     metrics.gauge("holdfast_edge_held", {}, () => this.held);

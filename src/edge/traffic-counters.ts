@@ -83,7 +83,8 @@ export class TrafficCounters {
   }
 
   #under(row: Row, generation: number): Counted {
-    // Almost always: the newest, which comes first.
+    const [newest] = row.generations;
+    if (newest?.generation === generation) return newest;
     const found = row.generations.find((counted) => counted.generation === generation);
     if (found) return found;
     const labels = { ...row.labels, generation };

@@ -11,12 +11,7 @@ import {
   isOpen,
   mayProbe,
 } from "../core/traffic/breaker.ts";
-import {
-  afterAnswer,
-  concurrencyRules,
-  firstLimit,
-  mayEnter,
-} from "../core/traffic/concurrency.ts";
+import { afterAnswer, concurrencyRules, firstLimit, mayEnter } from "../core/traffic/concurrency.ts";
 import { Attempt, type AttemptListener, type AttemptTarget } from "./attempt.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { UpstreamPool } from "./upstream-pool.ts";

@@ -95,7 +95,8 @@ export function levelFlags(levels: Readonly<Record<number, Flags>> = {}): LevelF
     if (epoch < heardIn[0] || (epoch === heardIn[0] && generation < heardIn[1])) return;
     heardIn = [epoch, generation];
     const told = context.flags ?? {};
-    if (context.level !== level || JSON.stringify(told) !== JSON.stringify(features)) change(context.level, told);
+    if (context.level !== level || JSON.stringify(told) !== JSON.stringify(features))
+      change(context.level, told);
   }
 
   function resolve(flag: string, isFit: (value: unknown) => boolean, wanted: string): FlagValue {

@@ -6,13 +6,21 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openStore } from "../../src/adapters/adapters.ts";
 import { orderLevel, type SeenOrders, watchOrders } from "../../src/agent/levels.ts";
-import { degradationsOf, type LevelRecord, orderedLevel, ordersKept } from "../../src/core/model/degradation.ts";
+import {
+  degradationsOf,
+  type LevelRecord,
+  orderedLevel,
+  ordersKept,
+} from "../../src/core/model/degradation.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { threeRegions } from "./three-regions.ts";
 
 async function open() {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-levels-"));
-  const topology = { ...threeRegions(), store: { kind: "embedded", path: join(folder, "store.db") } } as const;
+  const topology = {
+    ...threeRegions(),
+    store: { kind: "embedded", path: join(folder, "store.db") },
+  } as const;
   const store = await openStore(topology, folder, 2000);
   const clock = { at: 0, wallAt: 1_000_000, now: () => clock.at, wall: () => clock.wallAt };
   return {
@@ -64,7 +72,10 @@ test("many at once are all taken, one after the other, and the record stays smal
     const outcomes = await Promise.all(
       ["anna", "ben"].map((by) => orderLevel(place, "orders", { level: 1, forMs: 0, by, why: "" }, soon())),
     );
-    assert.deepEqual(outcomes.map(({ kind }) => kind), ["ordered", "ordered"]);
+    assert.deepEqual(
+      outcomes.map(({ kind }) => kind),
+      ["ordered", "ordered"],
+    );
   }
   const { record } = await stands(place.store);
   assert.equal(record.order.number, 60);
@@ -111,7 +122,10 @@ test("an order without an end stands, and one that is not to be read is replaced
   await using place = await open();
   const poisoned = await place.store.compareAndSwap("level/orders", 0, "{}", soon());
   assert.equal(poisoned.kind, "succeeded");
-  assert.equal((await orderLevel(place, "orders", { level: 1, forMs: 0, by: "anna", why: "" }, soon())).kind, "ordered");
+  assert.equal(
+    (await orderLevel(place, "orders", { level: 1, forMs: 0, by: "anna", why: "" }, soon())).kind,
+    "ordered",
+  );
   place.clock.at = 1e12;
   const orders = watchOrders(place, () => {});
   assert.equal(await look(orders, place.store), 1);

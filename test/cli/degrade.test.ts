@@ -54,7 +54,16 @@ metadata: { name: edge-west }
 spec: { region: west, http: "127.0.0.1:${edgePort}", admin: "127.0.0.1:${adminPort}", stateDir: edge }
 `,
   );
-  const place = ["--topology", "holdfast.yaml", "--region", "west", "--secrets-dir", "secrets", "--state-dir", "state"];
+  const place = [
+    "--topology",
+    "holdfast.yaml",
+    "--region",
+    "west",
+    "--secrets-dir",
+    "secrets",
+    "--state-dir",
+    "state",
+  ];
   const children: ChildProcess[] = [];
   const start = (command: readonly string[]) =>
     children.push(spawn(process.execPath, [cli, ...command, ...place], { cwd: home.path, stdio: "ignore" }));
@@ -78,7 +87,10 @@ spec: { region: west, http: "127.0.0.1:${edgePort}", admin: "127.0.0.1:${adminPo
     assert.match(await (await ask({ headers: { "x-crawler": "1" } })).text(), /HOLDFAST_DEGRADED/);
 
     const shown = await run("status");
-    assert.match(shown.stdout, /orders +rw, from west; level 1 of 2 \(lean\); level 1 ordered by \S+ until further notice: eu-west is gone/);
+    assert.match(
+      shown.stdout,
+      /orders +rw, from west; level 1 of 2 \(lean\); level 1 ordered by \S+ until further notice: eu-west is gone/,
+    );
 
     const readOnly = await run("degrade", "orders", "--level", "2", "--for", "3s", "--json");
     assert.equal(readOnly.code, 0, readOnly.stderr);
@@ -99,7 +111,11 @@ spec: { region: west, http: "127.0.0.1:${edgePort}", admin: "127.0.0.1:${adminPo
     assert.deepEqual([status.services[0]?.level, status.services[0]?.order], [0, null]);
 
     for (const [args, code, said] of [
-      [["degrade", "orders", "--level", "3"], 3, /orders has no level 3; it has 0 \(everything\), 1 \(lean\), 2 \(read-only\)/],
+      [
+        ["degrade", "orders", "--level", "3"],
+        3,
+        /orders has no level 3; it has 0 \(everything\), 1 \(lean\), 2 \(read-only\)/,
+      ],
       [["degrade", "order", "--level", "1"], 3, /no service order in topology degrade; there is: orders/],
       [["degrade", "orders"], 2, /--level N or --off/],
       [["degrade", "orders", "--level", "1", "--off"], 2, /one of them/],

@@ -29,7 +29,9 @@ test("an edge takes a level when the regions left cannot carry the load, tells i
       { region: "central", rps: 100_000, edges: 1 },
     ],
   });
-  await edge.apply(signed(table(1, { regions: { west: "standby", central: "active" }, services: { shop: route } })));
+  await edge.apply(
+    signed(table(1, { regions: { west: "standby", central: "active" }, services: { shop: route } })),
+  );
   const ending = new AbortController();
   const load = (async () => {
     while (!ending.signal.aborted) {
@@ -38,7 +40,11 @@ test("an edge takes a level when the regions left cannot carry the load, tells i
     }
   })();
   try {
-    await until(async () => (await fetch(`${edge.http}/`)).headers.get("x-holdfast-level") === "1", "it takes level 1", 20_000);
+    await until(
+      async () => (await fetch(`${edge.http}/`)).headers.get("x-holdfast-level") === "1",
+      "it takes level 1",
+      20_000,
+    );
     assert.match(await edge.metrics(), /holdfast_edge_level_automatic\{service="shop"\} 1\n/);
     assert.match(await edge.metrics(), /holdfast_edge_level_changes_total\{service="shop",to="up"\} 1\n/);
     assert.equal(told[0], "0 heavy=?1");

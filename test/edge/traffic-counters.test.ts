@@ -10,27 +10,38 @@ const seriesOf = (metrics: Metrics, name: string): readonly (readonly [labels: s
     labels as string,
     Number(value),
   ]);
-const sumOf = (series: readonly (readonly [string, number])[]) => series.reduce((sum, [, value]) => sum + value, 0);
+const sumOf = (series: readonly (readonly [string, number])[]) =>
+  series.reduce((sum, [, value]) => sum + value, 0);
 
 test("C1: nothing that was counted is lost when generations pass, and only the newest are told apart", () => {
   fc.assert(
-    fc.property(fc.array(fc.record({ newer: fc.nat(3), status: fc.constantFrom(200, 404, 500, 503) }), { maxLength: 60 }), (asked) => {
-      const metrics = new Metrics();
-      const counters = new TrafficCounters(metrics);
-      let generation = 1;
-      for (const { newer, status } of asked) {
-        generation += newer;
-        const about = { service: "shop", region: "west", class: "other", generation };
-        counters.answered(about, { status, code: status === 503 ? "HOLDFAST_SHED" : "", seconds: 0.01, isLate: false });
-      }
-      const requests = seriesOf(metrics, "holdfast_edge_requests_total");
-      const errors = seriesOf(metrics, "holdfast_edge_errors_total");
-      assert.equal(sumOf(requests), asked.length);
-      assert.equal(sumOf(errors), asked.filter(({ status }) => 500 <= status).length);
-      const generations = new Set(requests.map(([labels]) => /generation="(\w+)"/.exec(labels)?.[1]));
-      assert.ok(generations.size <= 3, [...generations].join());
-      if (asked.length > 0) assert.ok(generations.has(String(generation)));
-    }),
+    fc.property(
+      fc.array(fc.record({ newer: fc.nat(3), status: fc.constantFrom(200, 404, 500, 503) }), {
+        maxLength: 60,
+      }),
+      (asked) => {
+        const metrics = new Metrics();
+        const counters = new TrafficCounters(metrics);
+        let generation = 1;
+        for (const { newer, status } of asked) {
+          generation += newer;
+          const about = { service: "shop", region: "west", class: "other", generation };
+          counters.answered(about, {
+            status,
+            code: status === 503 ? "HOLDFAST_SHED" : "",
+            seconds: 0.01,
+            isLate: false,
+          });
+        }
+        const requests = seriesOf(metrics, "holdfast_edge_requests_total");
+        const errors = seriesOf(metrics, "holdfast_edge_errors_total");
+        assert.equal(sumOf(requests), asked.length);
+        assert.equal(sumOf(errors), asked.filter(({ status }) => 500 <= status).length);
+        const generations = new Set(requests.map(([labels]) => /generation="(\w+)"/.exec(labels)?.[1]));
+        assert.ok(generations.size <= 3, [...generations].join());
+        if (asked.length > 0) assert.ok(generations.has(String(generation)));
+      },
+    ),
   );
 });
 

@@ -16,7 +16,7 @@ const abilities: Abilities = {
   breaker: yes("ejects a target after failures, probes it before it comes back"),
   hold: yes("unsafe requests wait, unsent, while a writer changes"),
   weights: yes("instances of a region share by weight"),
-  classes: yes("sheds the lowest class first"),
+  classes: yes("sheds the lowest class first, and goes by levels"),
   stale: yes("answers from kept content when every target is bad"),
   tcp: yes("connects to the gate of the current writer"),
   gates: yes("beside each member of its region"),

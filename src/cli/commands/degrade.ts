@@ -4,7 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import type { LevelRecord } from "../../core/model/degradation.ts";
 import { describeSpan } from "../../core/spec/units.ts";
-import { type Connection, type ConnectOptions, complain, connect, orComplain, withConnection } from "../connect.ts";
+import {
+  type Connection,
+  type ConnectOptions,
+  complain,
+  connect,
+  orComplain,
+  withConnection,
+} from "../connect.ts";
 import { exit } from "../exit.ts";
 import { parseSpan } from "../span.ts";
 
@@ -75,7 +82,8 @@ async function untilRouted(connection: Connection, { service, order }: LevelReco
 
 function sentence({ service, order }: LevelRecord, isRouted: boolean): string {
   const state = isRouted ? "is at" : "is ordered to";
-  if (order.level === 0) return `${service} ${state} level 0: everything is on, as far as edges do not degrade by themselves`;
+  if (order.level === 0)
+    return `${service} ${state} level 0: everything is on, as far as edges do not degrade by themselves`;
   const end = order.forMs === 0 ? "until it is ended with --off" : `for ${describeSpan(order.forMs)}`;
   return `${service} ${state} level ${order.level}, ${end}`;
 }

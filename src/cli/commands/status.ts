@@ -1,8 +1,8 @@
 /** `holdfast status`: are customers served, by whom, and what happens if that region dies now. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { formatDuration } from "../../core/spec/units.ts";
 import type { ServiceView, StatusView } from "../../core/model/status.ts";
+import { formatDuration } from "../../core/spec/units.ts";
 import { type ConnectOptions, connect, orComplain, withConnection } from "../connect.ts";
 import { exit, exitWith } from "../exit.ts";
 import { type Paint, paintFor } from "../paint.ts";
@@ -97,7 +97,10 @@ function render(view: StatusView, paint: Paint): string {
   return lines.join("\n");
 }
 
-function serviceLine({ name, mode, level, levelName, levels, targets, order }: ServiceView, paint: Paint): string {
+function serviceLine(
+  { name, mode, level, levelName, levels, targets, order }: ServiceView,
+  paint: Paint,
+): string {
   const mark = level === 0 && mode === "rw" ? paint("green", "●") : paint("yellow", "●");
   const where = `${mode}, from ${targets.join(", ") || "nowhere"}`;
   // An agent of the version before says nothing of levels.
@@ -107,6 +110,9 @@ function serviceLine({ name, mode, level, levelName, levels, targets, order }: S
     order === null || order.forMs === 0
       ? "until further notice"
       : `until ${new Date(order.at + order.forMs).toISOString()} (${formatDuration(order.forMs)})`;
-  const who = order === null ? "" : `; level ${order.level} ordered by ${order.by} ${until}${order.why && `: ${order.why}`}`;
+  const who =
+    order === null
+      ? ""
+      : `; level ${order.level} ordered by ${order.by} ${until}${order.why && `: ${order.why}`}`;
   return `  ${mark} ${name.padEnd(14)} ${where}; ${at}${who}`;
 }

@@ -67,7 +67,13 @@ export type AgentEventBody =
   /** The journeys of the services that write to `dataStore` were run through this region's edge. */
   | { readonly kind: "validated"; readonly id: number; readonly ok: boolean; readonly because: string };
 
-export type SharedRecord = LeaseRecord | AgentRecord | RequestRecord | SignedTable | IncidentRecord | LevelRecord;
+export type SharedRecord =
+  | LeaseRecord
+  | AgentRecord
+  | RequestRecord
+  | SignedTable
+  | IncidentRecord
+  | LevelRecord;
 
 export type WriteOutcome =
   | { readonly kind: "succeeded"; readonly revision: Revision }

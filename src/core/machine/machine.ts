@@ -24,7 +24,14 @@ import { petGuards } from "./guards.ts";
 import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
-import { advanceRouting, takeApplied, takeLevel, takeTable, takeTableReply, touchRouting } from "./routing.ts";
+import {
+  advanceRouting,
+  takeApplied,
+  takeLevel,
+  takeTable,
+  takeTableReply,
+  touchRouting,
+} from "./routing.ts";
 import type { AgentState, Keeper, LeaseWrite, SeenClaim } from "./state.ts";
 import { type KeeperDraft, patchLocal, patchTenure, resetWake, type Tools, type Turn } from "./turn.ts";
 

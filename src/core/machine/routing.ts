@@ -23,7 +23,12 @@ export function takeTable(turn: Turn, revision: number, signed: SignedTable | nu
 }
 
 /** A level is an input of the table and of nothing else: no lease, no claim and no fence looks at it. */
-export function takeLevel(turn: Turn, service: ServiceName, revision: number, record: LevelRecord | null): void {
+export function takeLevel(
+  turn: Turn,
+  service: ServiceName,
+  revision: number,
+  record: LevelRecord | null,
+): void {
   const { [service]: before, ...others } = turn.state.levels;
   if (before && revision <= before.revision) return;
   turn.state.levels = record ? { ...others, [service]: { record, revision } } : others;

@@ -113,7 +113,8 @@ function withoutNewWords(spec: object): object {
   return Object.fromEntries(
     Object.entries(spec).filter(
       ([key, value]) =>
-        !Object.hasOwn(added, key) || JSON.stringify(value) !== JSON.stringify(added[key as keyof typeof added]),
+        !Object.hasOwn(added, key) ||
+        JSON.stringify(value) !== JSON.stringify(added[key as keyof typeof added]),
     ),
   );
 }

@@ -61,7 +61,11 @@ function levelBreaches(draft: Draft<"Service">): readonly Breach[] {
   if (steps.length > levelsMax)
     tell(path("steps"), `it has ${steps.length} levels`, `${levelsMax} at most, besides level 0`);
   if (automatic !== undefined && steps.length < automatic)
-    tell(path("automatic"), `there is no level ${automatic}`, `it has ${steps.length}: add steps, or say less`);
+    tell(
+      path("automatic"),
+      `there is no level ${automatic}`,
+      `it has ${steps.length}: add steps, or say less`,
+    );
   const names = classes.map((each) => each?.name);
   let mode: LevelMode = "rw";
   let saves = 0;

@@ -344,8 +344,16 @@ const service = object({
     "{}",
     "How edges treat its requests while something is changing.",
   ),
-  classes: byDefault(list(trafficClass), "[]", "Kinds of requests that matter differently, the first that matches decides."),
-  levels: byDefault(levels, "{}", "What is left out when capacity is short: `holdfast degrade`, or an edge by itself."),
+  classes: byDefault(
+    list(trafficClass),
+    "[]",
+    "Kinds of requests that matter differently, the first that matches decides.",
+  ),
+  levels: byDefault(
+    levels,
+    "{}",
+    "What is left out when capacity is short: `holdfast degrade`, or an edge by itself.",
+  ),
 });
 
 const edge = object({

@@ -7,7 +7,13 @@ import { quote } from "./scalar.ts";
 import { formatDuration } from "./units.ts";
 
 export function breaches(drafts: Drafts, baseDir: string): readonly Breach[] {
-  return [...doubles(drafts), ...folders(drafts, baseDir), ...placements(drafts), ...services(drafts), ...degradations(drafts)];
+  return [
+    ...doubles(drafts),
+    ...folders(drafts, baseDir),
+    ...placements(drafts),
+    ...services(drafts),
+    ...degradations(drafts),
+  ];
 }
 
 /** Members only where their rows may be, and where there is more than a vote. */

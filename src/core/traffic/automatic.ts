@@ -84,7 +84,14 @@ export function nextAutomatic(
   if (level < needed) {
     const hot = before.hot + 1;
     if (hot < 2) return { ...before, level, hot, calmSince: null };
-    return { ...before, level: needed, hot: 0, raisedAt: now, calmSince: null, patienceMs: patience(before, now, rules) };
+    return {
+      ...before,
+      level: needed,
+      hot: 0,
+      raisedAt: now,
+      calmSince: null,
+      patienceMs: patience(before, now, rules),
+    };
   }
   // A look without any request turned away: one is enough to stay.
   const isCalm = sight.turnedAway === 0 && fitting(levels, sight, 1 - rules.spare) < level;
@@ -95,7 +102,11 @@ export function nextAutomatic(
 }
 
 /** The lowest level at which what is offered fits; the highest that is allowed when it fits at none. */
-function fitting({ automatic, steps }: Pick<Levels, "automatic" | "steps">, sight: Sight, share: number): number {
+function fitting(
+  { automatic, steps }: Pick<Levels, "automatic" | "steps">,
+  sight: Sight,
+  share: number,
+): number {
   const { offeredRps, entitledRps } = sight;
   if (entitledRps === null) return 0;
   for (let level = 0; level <= automatic; level++) {

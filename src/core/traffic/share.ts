@@ -34,5 +34,11 @@ export function entitledRps(
   if (capacity === undefined || capacity.length === 0) return null;
   const there = capacity.filter(({ region }) => left.has(region));
   const rps = there.reduce((sum, region) => sum + region.rps, 0);
-  return rps / Math.max(1, there.reduce((sum, region) => sum + region.edges, 0));
+  return (
+    rps /
+    Math.max(
+      1,
+      there.reduce((sum, region) => sum + region.edges, 0),
+    )
+  );
 }

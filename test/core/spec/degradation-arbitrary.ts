@@ -29,7 +29,10 @@ export function classesArb(endpoints: readonly string[]): fc.Arbitrary<readonly 
 }
 
 /** `null`: none are written. */
-export function levelsArb(classes: readonly TrafficClass[], keepsAnswers: boolean): fc.Arbitrary<Levels | null> {
+export function levelsArb(
+  classes: readonly TrafficClass[],
+  keepsAnswers: boolean,
+): fc.Arbitrary<Levels | null> {
   return fc.gen().map((gen): Levels | null => {
     const flags = gen(() => fc.dictionary(flagArb, fc.boolean(), { maxKeys: 3, noNullPrototype: true }));
     const modes = (["rw", "ro", "static"] as const).slice();
@@ -43,9 +46,16 @@ export function levelsArb(classes: readonly TrafficClass[], keepsAnswers: boolea
       features = { ...features };
       for (const flag of Object.keys(flags)) features = { ...features, [flag]: gen(() => fc.boolean()) };
       for (const { name: of, divertTo } of classes) {
-        const fitting = ["serve", "queue", "refuse", ...(keepsAnswers ? ["stale"] : []), ...(divertTo ? ["divert"] : [])];
+        const fitting = [
+          "serve",
+          "queue",
+          "refuse",
+          ...(keepsAnswers ? ["stale"] : []),
+          ...(divertTo ? ["divert"] : []),
+        ];
         const treatment = gen(() => fc.constantFrom(...fitting)) as Level["classes"][string];
-        if (Object.hasOwn(treatments, of) || gen(() => fc.boolean())) treatments = { ...treatments, [of]: treatment };
+        if (Object.hasOwn(treatments, of) || gen(() => fc.boolean()))
+          treatments = { ...treatments, [of]: treatment };
       }
       return { name, mode: modes[rank] as Level["mode"], flags: features, classes: treatments, saves };
     });

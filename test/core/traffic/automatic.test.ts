@@ -3,9 +3,21 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Level } from "../../../src/core/model/degradation.ts";
-import { type Automatic, automaticRules, nextAutomatic, type Sight, unraised } from "../../../src/core/traffic/automatic.ts";
+import {
+  type Automatic,
+  automaticRules,
+  nextAutomatic,
+  type Sight,
+  unraised,
+} from "../../../src/core/traffic/automatic.ts";
 
-const step = (saves: number): Level => ({ name: `saves-${saves}`, mode: "rw", flags: {}, classes: {}, saves });
+const step = (saves: number): Level => ({
+  name: `saves-${saves}`,
+  mode: "rw",
+  flags: {},
+  classes: {},
+  saves,
+});
 const levels = (automatic: number) => ({ automatic, steps: [step(0.3), step(0.6), step(0.9)] });
 const quiet: Sight = { offeredRps: 0, entitledRps: null, requests: 0, turnedAway: 0 };
 const load = (offeredRps: number, entitledRps: number | null, turnedAway = 0): Sight => ({
@@ -25,14 +37,29 @@ function run(seconds: number, sightAt: (second: number, level: number) => Sight,
 }
 
 test("when a region is lost, the second look takes the level at which the rest can carry the load", () => {
-  assert.deepEqual(run(4, () => load(1000, 800)), [0, 1, 1, 1]);
-  assert.deepEqual(run(4, () => load(1000, 500)), [0, 2, 2, 2]);
-  assert.deepEqual(run(4, () => load(1000, 10)), [0, 3, 3, 3]);
-  assert.deepEqual(run(4, () => load(1000, 1000)), [0, 0, 0, 0]);
+  assert.deepEqual(
+    run(4, () => load(1000, 800)),
+    [0, 1, 1, 1],
+  );
+  assert.deepEqual(
+    run(4, () => load(1000, 500)),
+    [0, 2, 2, 2],
+  );
+  assert.deepEqual(
+    run(4, () => load(1000, 10)),
+    [0, 3, 3, 3],
+  );
+  assert.deepEqual(
+    run(4, () => load(1000, 1000)),
+    [0, 0, 0, 0],
+  );
 });
 
 test("one bad look is not enough", () => {
-  assert.deepEqual(run(6, (second) => load(1000, second % 2 === 0 ? 500 : 2000)), [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(
+    run(6, (second) => load(1000, second % 2 === 0 ? 500 : 2000)),
+    [0, 0, 0, 0, 0, 0],
+  );
 });
 
 test("when too many find no room, levels are taken one by one, each with time to work", () => {
@@ -41,7 +68,10 @@ test("when too many find no room, levels are taken one by one, each with time to
 });
 
 test("few requests prove nothing", () => {
-  assert.deepEqual(run(5, () => ({ ...quiet, requests: 5, turnedAway: 5 })), [0, 0, 0, 0, 0]);
+  assert.deepEqual(
+    run(5, () => ({ ...quiet, requests: 5, turnedAway: 5 })),
+    [0, 0, 0, 0, 0],
+  );
 });
 
 test("after the load is gone, levels go down one by one, a calm apart", () => {
@@ -88,7 +118,10 @@ test("D3: under steady load levels become steady, whatever the estimates are wor
       const changesIn = (from: number, to: number) =>
         taken.slice(from, to).filter((level, at, all) => at > 0 && level !== all[at - 1]).length;
       // One to and fro in the longest calm and the look that finds out.
-      assert.ok(changesIn(3600, 7200) <= 2 * Math.ceil(3_600_000 / automaticRules.calmMaxMs), `${changesIn(3600, 7200)}`);
+      assert.ok(
+        changesIn(3600, 7200) <= 2 * Math.ceil(3_600_000 / automaticRules.calmMaxMs),
+        `${changesIn(3600, 7200)}`,
+      );
       assert.ok(0 < changesIn(0, 3600));
     }),
     { numRuns: 30 },

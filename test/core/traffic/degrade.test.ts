@@ -35,26 +35,47 @@ const degradable: Topology = { ...topology, services: [{ ...orders, levels }] };
 test("an order becomes level and mode of the route, and the table says so", () => {
   const normal = compile({ topology: degradable });
   assert.deepEqual([normal.services.orders?.level, normal.services.orders?.mode], [0, "rw"]);
-  const table = compile({ topology: degradable, previous: normal, facts: { ...facts, levels: { orders: 2 } } });
+  const table = compile({
+    topology: degradable,
+    previous: normal,
+    facts: { ...facts, levels: { orders: 2 } },
+  });
   assert.deepEqual([table.services.orders?.level, table.services.orders?.mode], [2, "ro"]);
   assert.equal(table.because, "service orders: level 0 -> 2, ro");
   assert.equal(table.generation, normal.generation + 1);
 });
 
 test("an order for a level that this topology does not have is the highest that it has", () => {
-  for (const [ordered, level] of [[9, 2], [-1, 0], [1.5, 1]] as const)
-    assert.equal(compile({ topology: degradable, facts: { ...facts, levels: { orders: ordered } } }).services.orders?.level, level);
+  for (const [ordered, level] of [
+    [9, 2],
+    [-1, 0],
+    [1.5, 1],
+  ] as const)
+    assert.equal(
+      compile({ topology: degradable, facts: { ...facts, levels: { orders: ordered } } }).services.orders
+        ?.level,
+      level,
+    );
 });
 
 test("a service without levels has a route as before there were any, whatever is ordered", () => {
   const table = compile({ facts: { ...facts, levels: { orders: 2 } } });
   assert.equal(table.digest, compile().digest);
-  assert.deepEqual(Object.keys(table.services.orders ?? {}), ["mode", "dataStores", "targets", "allow", "rules"]);
+  assert.deepEqual(Object.keys(table.services.orders ?? {}), [
+    "mode",
+    "dataStores",
+    "targets",
+    "allow",
+    "rules",
+  ]);
 });
 
 test("a service that nobody may serve is off, at every level", () => {
   const drained = { west: "drained", central: "drained", east: "drained" } as const;
-  const table = compile({ topology: degradable, facts: { ...facts, regions: drained, levels: { orders: 2 } } });
+  const table = compile({
+    topology: degradable,
+    facts: { ...facts, regions: drained, levels: { orders: 2 } },
+  });
   assert.equal(table.services.orders?.mode, "off");
 });
 
@@ -63,7 +84,10 @@ test("an edge goes by the higher of what was ordered and what it takes itself, w
   assert.ok(route);
   fc.assert(
     fc.property(fc.nat(4), fc.nat(4), fc.nat(2), (ordered, automatic, allowed) => {
-      const stand = standAt({ ...route, level: ordered, levels: { ...levels, automatic: allowed } }, automatic);
+      const stand = standAt(
+        { ...route, level: ordered, levels: { ...levels, automatic: allowed } },
+        automatic,
+      );
       assert.equal(stand.level, Math.min(2, Math.max(ordered, Math.min(automatic, allowed))));
       assert.equal(stand.mode, stand.level === 2 ? "ro" : "rw");
     }),
@@ -82,19 +106,37 @@ test("a class that a level does not name is served, also one that is called as t
   const route = compile({ topology: degradable, facts: { ...facts, levels: { orders: 2 } } }).services.orders;
   assert.ok(route);
   const stand = standAt(route, 0);
-  for (const [name, expected] of [["crawlers", "refuse"], ["search", "stale"], ["checkout", "serve"], ["constructor", "serve"]])
+  for (const [name, expected] of [
+    ["crawlers", "refuse"],
+    ["search", "stale"],
+    ["checkout", "serve"],
+    ["constructor", "serve"],
+  ])
     assert.equal(treatmentOf(stand, name as string), expected, name);
 });
 
 test("what a region can carry is shared by demand, and unknown where somebody does not say what he needs", () => {
-  const regions = topology.regions.map((region) => ({ ...region, capacityRps: region.name === "watch" ? 0 : 900 }));
+  const regions = topology.regions.map((region) => ({
+    ...region,
+    capacityRps: region.name === "watch" ? 0 : 900,
+  }));
   const other = { ...orders, name: "other", demandRps: 200, endpoints: orders.endpoints.slice(1, 2) };
   const of = (demandRps: number, others: readonly Service[]) => {
     const service = { ...orders, demandRps };
-    return capacityOf({ ...topology, regions, services: [service, ...others] }, service).map(({ region, rps }) => [region, rps]);
+    return capacityOf({ ...topology, regions, services: [service, ...others] }, service).map(
+      ({ region, rps }) => [region, rps],
+    );
   };
-  assert.deepEqual(of(0, []), [["east", 900], ["west", 900], ["central", 900]]);
-  assert.deepEqual(of(400, [other]), [["east", 900], ["west", 600], ["central", 900]]);
+  assert.deepEqual(of(0, []), [
+    ["east", 900],
+    ["west", 900],
+    ["central", 900],
+  ]);
+  assert.deepEqual(of(400, [other]), [
+    ["east", 900],
+    ["west", 600],
+    ["central", 900],
+  ]);
   assert.deepEqual(of(0, [other]), []);
   assert.deepEqual(capacityOf(topology, orders), []);
 });
@@ -103,7 +145,10 @@ test("an edge may send its part of what is left, and the edge of a lost region i
   const capacity = ["west", "central", "east"].map((region) => ({ region, rps: 900, edges: 1 }));
   assert.equal(entitledRps(capacity, new Set(["west", "central", "east"])), 900);
   assert.equal(entitledRps(capacity, new Set(["west", "central"])), 900);
-  const uneven = [{ region: "west", rps: 900, edges: 2 }, { region: "central", rps: 300, edges: 1 }];
+  const uneven = [
+    { region: "west", rps: 900, edges: 2 },
+    { region: "central", rps: 300, edges: 1 },
+  ];
   assert.equal(entitledRps(uneven, new Set(["west", "central"])), 400);
   assert.equal(entitledRps(uneven, new Set(["central"])), 300);
   assert.equal(entitledRps(uneven, new Set()), 0);
