@@ -4,10 +4,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "node:test";
 import type { Level, Levels, TrafficClass } from "../../src/core/model/degradation.ts";
 import type { ServiceRoute } from "../../src/core/model/routing.ts";
+import { TableReader } from "../../src/edge/table-reader.ts";
 import { edgeConfig, folder, startHere, until } from "./parts/edges.ts";
 import { startOrigin } from "./parts/origins.ts";
 import { rules, service, signed, table, target } from "./parts/tables.ts";
-import { TableReader } from "../../src/edge/table-reader.ts";
 
 const classes: readonly TrafficClass[] = [
   { name: "checkout", priority: "critical", methods: ["POST"], paths: ["/checkout"] },
@@ -192,7 +192,9 @@ test("an order for one service costs the reading of one, whatever levels the oth
   const reader = new TableReader();
   const at = (generation: number, level: number) => {
     const route = (order: number) => service([target("west", 1)], { classes, levels, level: order });
-    const services = Object.fromEntries(["a", "b", "c", "d"].map((name) => [name, route(name === "c" ? level : 0)]));
+    const services = Object.fromEntries(
+      ["a", "b", "c", "d"].map((name) => [name, route(name === "c" ? level : 0)]),
+    );
     return reader.read(JSON.stringify(signed(table(generation, { services }))));
   };
   const first = await at(1, 0);
