@@ -90,7 +90,7 @@ export class Exchange implements AttemptListener {
     this.#responder = responder;
     this.#class = classOf(plan.route.classes, request.upstream);
     this.#level = world.levels.of(plan);
-    this.#level.requests++;
+    this.#level.came();
     this.#toldAt = request.upstream.headers.length;
     plan.active++;
     responder.onGone = () => this.#leave();
@@ -150,7 +150,7 @@ export class Exchange implements AttemptListener {
 
   /** What matters least goes first, at once and not after a wait; the others wait for room. */
   #turnAway(treatment: Treatment): void {
-    if (this.#turnedAwayAt === null) this.#level.turnedAway++;
+    if (this.#turnedAwayAt === null) this.#level.foundNoRoom();
     this.#turnedAwayAt ??= monotonicNow();
     const { priority, latencyTargetMs = Number.POSITIVE_INFINITY } = this.#class;
     if (priority === "sheddable" && treatment !== "queue") {

@@ -18,8 +18,9 @@ export class ServiceLevel {
   #stand: Stand | null = null;
   #automatic: Automatic = unraised;
   /** Since the last look. */
-  requests = 0;
-  turnedAway = 0;
+  #requests = 0;
+  #turnedAway = 0;
+  /** A mean over some three seconds. */
   offeredRps = 0;
 
   constructor(plan: ServicePlan) {
@@ -39,10 +40,19 @@ export class ServiceLevel {
     return this.#automatic.level;
   }
 
+  /** Without levels nobody looks: what came until then is not the load of the first second with them. */
+  came(): void {
+    if (this.plan.route.levels !== undefined) this.#requests++;
+  }
+
+  foundNoRoom(): void {
+    if (this.plan.route.levels !== undefined) this.#turnedAway++;
+  }
+
   /** True: another level than before. */
   look(now: number, tookMs: number): boolean {
     const { route, ordered } = this.plan;
-    const rps = (this.requests * 1000) / tookMs;
+    const rps = (this.#requests * 1000) / tookMs;
     this.offeredRps += newest * (rps - this.offeredRps);
     const sight = {
       // A burst of one look is not load, and what has just ended is none any more.
@@ -51,10 +61,10 @@ export class ServiceLevel {
         route.capacity,
         new Set(ordered.filter((upstream) => !upstream.isEjected).map(({ region }) => region)),
       ),
-      requests: this.requests,
-      turnedAway: this.turnedAway,
+      requests: this.#requests,
+      turnedAway: this.#turnedAway,
     };
-    this.requests = this.turnedAway = 0;
+    this.#requests = this.#turnedAway = 0;
     const before = this.stand.level;
     this.#automatic = nextAutomatic(this.#automatic, route.levels, sight, now);
     this.#stand = null;

@@ -2,6 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Level, Levels } from "../../src/core/model/degradation.ts";
+import type { ServiceRoute } from "../../src/core/model/routing.ts";
+import { ServiceLevel } from "../../src/edge/levels.ts";
+import { Metrics } from "../../src/edge/metrics.ts";
+import { ServicePlans } from "../../src/edge/service-plan.ts";
 import { edgeConfig, folder, startHere, until } from "./parts/edges.ts";
 import { startOrigin } from "./parts/origins.ts";
 import { rules, service, signed, table, target } from "./parts/tables.ts";
@@ -59,4 +63,50 @@ test("an edge takes a level when the regions left cannot carry the load, tells i
     ending.abort();
     await load;
   }
+});
+
+/** A service of this edge, looked at once a second by the test instead of by the clock. */
+function shopAt(route: ServiceRoute) {
+  const plans = new ServicePlans("west", new Metrics());
+  let generation = 0;
+  const follow = (next: ServiceRoute) => plans.follow(table(++generation, { services: { shop: next } }));
+  follow(route);
+  const plan = plans.find("shop", "/");
+  assert.ok(plan);
+  const level = new ServiceLevel(plan);
+  let second = 0;
+  return {
+    level,
+    follow,
+    /** The level after so many seconds with so many requests each. */
+    after(seconds: number, requests: number): number {
+      for (let look = 0; look < seconds; look++) {
+        for (let request = 0; request < requests; request++) level.came();
+        second++;
+        level.look(second * 1000, 1000);
+      }
+      return level.stand.level;
+    },
+    [Symbol.dispose]: () => plans.close(),
+  };
+}
+
+const carried = { levels, level: 0, capacity: [{ region: "west", rps: 100, edges: 1 }] };
+
+test("it goes back when the load has been gone for a while, and what a person ordered stays", () => {
+  using shop = shopAt(service([target("west", 1)], carried));
+  assert.equal(shop.after(10, 90), 0);
+  assert.equal(shop.after(10, 150), 1);
+  assert.equal(shop.after(25, 20), 1);
+  assert.equal(shop.after(15, 20), 0);
+  shop.follow(service([target("west", 1)], { ...carried, level: 1 }));
+  assert.equal(shop.after(100, 20), 1);
+  assert.equal(shop.level.automatic, 0);
+});
+
+test("a service that is given levels is not taken to task for what came before", () => {
+  using shop = shopAt(service([target("west", 1)]));
+  for (let request = 0; request < 100_000; request++) shop.level.came();
+  shop.follow(service([target("west", 1)], carried));
+  assert.equal(shop.after(10, 50), 0);
 });

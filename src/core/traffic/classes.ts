@@ -1,5 +1,5 @@
 /** A request in, how much it matters out: what is kept alive when capacity is short. */
-import type { Priority, TrafficClass } from "../model/degradation.ts";
+import type { TrafficClass } from "../model/degradation.ts";
 
 /** For metrics and where nothing matches: no class of a topology may bear this name. */
 export const unclassified: TrafficClass = { name: "other", priority: "standard" };
@@ -50,6 +50,3 @@ function hasField(headers: readonly string[], lowerName: string, value: string |
   }
   return false;
 }
-
-/** Higher matters more. */
-export const ranks: Readonly<Record<Priority, number>> = { critical: 2, standard: 1, sheddable: 0 };
