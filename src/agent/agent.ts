@@ -8,6 +8,7 @@ import type { RegionName } from "../core/model/id.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { PeerAnswer, PeerQuestion } from "../ports/peers.ts";
 import { createController } from "./controller.ts";
+import { watchOrders } from "./levels.ts";
 import type { AgentParts } from "./parts.ts";
 import { createPerformer } from "./perform.ts";
 import { inspectRound, probeRound, type Round, startRound } from "./rounds.ts";
@@ -40,6 +41,9 @@ const inspectMs = 100;
 
 /** What somebody changed at a data plane by hand, or one that lost its disk, is put right within this. */
 const planesEveryMs = 5000;
+
+/** An order for a level ends within this after its time. */
+const ordersEveryMs = 500;
 
 export function startAgent(options: AgentOptions): Agent {
   const { topology, region, parts } = options;
@@ -97,6 +101,12 @@ export function startAgent(options: AgentOptions): Agent {
   rounds.set(
     "data planes",
     startRound(planesEveryMs, () => parts.planes.check(stopping.signal), stopping.signal),
+  );
+
+  const orders = watchOrders(parts, parts.log);
+  rounds.set(
+    "orders of levels",
+    startRound(ordersEveryMs, () => orders.look(controller.state().levels), stopping.signal),
   );
 
   return {

@@ -80,6 +80,23 @@ const signedTable = z.object({
   signature: z.string(),
 });
 
+const levelOrder = z.object({
+  number: whole,
+  level: whole,
+  by: z.string(),
+  why: z.string(),
+  at: z.number(),
+  forMs: z.number().nonnegative(),
+  ended: z.object({ at: z.number(), because: z.string() }).nullable(),
+});
+
+const levelRecord = z.object({
+  schema: z.literal(1),
+  service: z.string().min(1),
+  order: levelOrder,
+  before: z.array(levelOrder).max(100),
+});
+
 const incidentRecord = z.looseObject({ schema: z.literal(1), id: z.string(), status: z.string() });
 
 const rooms: Readonly<Record<string, z.ZodType>> = {
@@ -88,6 +105,7 @@ const rooms: Readonly<Record<string, z.ZodType>> = {
   request: requestRecord,
   routing: signedTable,
   incident: incidentRecord,
+  level: levelRecord,
 };
 
 export type Decoded =

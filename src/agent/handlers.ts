@@ -1,12 +1,14 @@
 /** The API's questions, answered from what the agent knows and what the store keeps. */
+import { degradationsOf } from "../core/model/degradation.ts";
 import type { RequestRecord } from "../core/model/record.ts";
 import { recordKeys } from "../core/model/record.ts";
-import type { RequestBody } from "../core/model/status.ts";
+import type { LevelBody, RequestBody } from "../core/model/status.ts";
 import type { IncidentRecord } from "../core/review/incident.ts";
 import type { Agent } from "./agent.ts";
-import type { ApiEvent, ApiHandlers, SubmitOutcome } from "./api/handlers.ts";
+import type { ApiEvent, ApiHandlers, DegradeOutcome, SubmitOutcome } from "./api/handlers.ts";
 import { problem } from "./api/problem.ts";
 import { decodeRecord } from "./decode.ts";
+import { orderLevel } from "./levels.ts";
 import { agentMetrics } from "./metrics.ts";
 import type { AgentParts } from "./parts.ts";
 import { viewStatus } from "./view.ts";
@@ -51,6 +53,21 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
     };
   };
 
+  const degradations = () =>
+    Object.values(agent.state().levels).flatMap(({ record }) => degradationsOf(record));
+
+  const degrade = async (service: string, body: LevelBody, signal: AbortSignal): Promise<DegradeOutcome> => {
+    const refused = whyNoLevel(agent, service, body.level);
+    if (refused) return { kind: "refused", problem: refused };
+    const outcome = await orderLevel(parts, service, body, signal).catch((error: Error) => ({
+      kind: "failed" as const,
+      because: error.message,
+    }));
+    if (outcome.kind === "ordered") return outcome;
+    const detail = `the level of ${service} could not be ordered: ${outcome.because}`;
+    return { kind: "refused", problem: problem("HOLDFAST_REQUEST_UNAVAILABLE", detail) };
+  };
+
   return {
     ready() {
       const state = agent.state();
@@ -63,16 +80,28 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
     status: () => viewStatus(agent.state(), clock.now()),
     routers: () => parts.planes.view(AbortSignal.timeout(readTimeoutMs)),
     submit,
+    degrade,
     request: (id) => agent.state().requests[id]?.record ?? null,
     incidents: async () =>
-      (await incidents()).map(({ id, kind, dataStore, from, to, impactAt, status }) => ({
-        id,
-        title: `${kind} of ${dataStore}${from ? ` from ${from}` : ""} to ${to}`,
-        beganAt: new Date(impactAt).toISOString(),
-        status,
-      })),
+      [
+        ...(await incidents()).map(({ id, kind, dataStore, from, to, impactAt, status }) => ({
+          id,
+          title: `${kind} of ${dataStore}${from ? ` from ${from}` : ""} to ${to}`,
+          beganAt: new Date(impactAt).toISOString(),
+          status,
+        })),
+        ...degradations().map(({ id, service, level, by, at, ended }) => ({
+          id,
+          title: `${service} degraded to level ${level} by ${by}`,
+          beganAt: new Date(at).toISOString(),
+          status: ended === null ? "stands" : "ended",
+        })),
+      ].sort((a, b) => (a.beganAt < b.beganAt ? 1 : -1)),
     incident: async (id) =>
-      known.get(id) ?? (await incidents()).find((incident) => incident.id === id) ?? null,
+      degradations().find((degradation) => degradation.id === id) ??
+      known.get(id) ??
+      (await incidents()).find((incident) => incident.id === id) ??
+      null,
     peer: (question) => agent.answerPeer(question, peerAnswerMs),
     metrics: () => agentMetrics(agent.state(), clock.now(), agent.counted()),
     async *events(signal): AsyncIterable<ApiEvent> {
@@ -93,6 +122,25 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
       }
     },
   };
+}
+
+function whyNoLevel(agent: Agent, name: string, level: number) {
+  const { topology } = agent.state();
+  const service = topology.services.find((candidate) => candidate.name === name);
+  if (!service) {
+    const names = topology.services.map((one) => one.name).join(", ");
+    return problem(
+      "HOLDFAST_REQUEST_INVALID",
+      `no service ${name} in topology ${topology.name}; there is: ${names}`,
+    );
+  }
+  const steps = service.levels?.steps ?? [];
+  if (level <= steps.length) return null;
+  const known =
+    steps.length === 0
+      ? "it has none: add levels to it in the topology"
+      : `it has ${["0 (everything)", ...steps.map((step, index) => `${index + 1} (${step.name})`)].join(", ")}`;
+  return problem("HOLDFAST_REQUEST_INVALID", `${name} has no level ${level}; ${known}`);
 }
 
 /** What can be told at the door: names that are not in the topology, an epoch that is over, a kind that nobody serves. */

@@ -44,6 +44,12 @@ export function agentMetrics(
       rows: stores.map((store) => [{ data_store: store.name }, store.epoch]),
     },
     {
+      name: "holdfast_service_level",
+      help: "Degradation level of the service in the routing table; 0: everything is on.",
+      type: "gauge",
+      rows: view.services.map((service) => [{ service: service.name }, service.level]),
+    },
+    {
       name: "holdfast_has_primary",
       help: "1 when a primary has committed.",
       type: "gauge",

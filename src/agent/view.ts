@@ -22,9 +22,16 @@ export function viewStatus(state: AgentState, now: InstantMs): StatusView {
     regions: topology.regions.map((region) => viewRegion(state, region.name, now)),
     services: topology.services.map((service) => {
       const route = routing.signed?.table.services[service.name];
+      const level = route?.level ?? 0;
+      const steps = service.levels?.steps ?? [];
+      const order = state.levels[service.name]?.record.order;
       return {
         name: service.name,
         mode: route?.mode ?? "off",
+        level,
+        levelName: steps[level - 1]?.name ?? "",
+        levels: steps.length,
+        order: order?.ended === null ? order : null,
         targets: route?.targets.map((target) => target.region) ?? [],
       };
     }),

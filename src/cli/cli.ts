@@ -4,6 +4,7 @@ import manifest from "../../package.json" with { type: "json" };
 import * as agent from "./commands/agent.ts";
 import * as approve from "./commands/approve.ts";
 import * as check from "./commands/check.ts";
+import * as degrade from "./commands/degrade.ts";
 import * as demo from "./commands/demo.ts";
 import * as diff from "./commands/diff.ts";
 import * as doctor from "./commands/doctor.ts";
@@ -32,6 +33,7 @@ const commands = [
   switchover,
   failback,
   failover,
+  degrade,
   approve,
   drill,
   lab,

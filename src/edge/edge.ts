@@ -7,6 +7,7 @@ import type { EdgeConfig } from "./config.ts";
 import { MemberGate } from "./gate.ts";
 import { HoldRoom } from "./hold-room.ts";
 import { HttpProxy } from "./http-proxy.ts";
+import { EdgeLevels } from "./levels.ts";
 import { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { ServicePlans } from "./service-plan.ts";
@@ -37,7 +38,13 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   );
   const counters = new TrafficCounters(metrics);
   const stale = new StaleStore(config.name, config.cache);
-  const proxy = new HttpProxy(plans, { edge: config.name, room, writers, counters, stale }, config.limits);
+  const levels = new EdgeLevels(
+    () => plans.all,
+    metrics,
+    () => room.wakeAll(),
+  );
+  const world = { edge: config.name, room, writers, counters, stale, levels };
+  const proxy = new HttpProxy(plans, world, config.limits);
   metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
   const tcp = Object.entries(config.tcp).map(
@@ -87,6 +94,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       name: plan.name,
       active: plan.active,
       repeating: plan.repeating,
+      level: levels.of(plan).stand.level,
+      automatic: levels.of(plan).automatic,
     })),
     upstreams: [...plans.upstreams].map(({ url, region, isEjected, inFlight, limit }) => ({
       url,
@@ -110,6 +119,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     await Promise.all([...tcp, ...gates.values()].map((listener) => listener.close()));
     await admin.close(500);
     writers.close();
+    levels.close();
     plans.close();
   };
 

@@ -7,12 +7,13 @@
  *   service's deadline.
  * - E4. Where a limit says where a request may be served, nothing else is asked, not even for an old answer.
  */
+import type { TrafficClass, Treatment } from "../core/model/degradation.ts";
 import type { AffinityRules } from "../core/model/traffic.ts";
 import { affinityKey } from "../core/traffic/affinity.ts";
 import { mayRepeat, type RetryBudget } from "../core/traffic/budget.ts";
-import { priorityOf } from "../core/traffic/classes.ts";
-import type { Priority } from "../core/traffic/concurrency.ts";
+import { classOf } from "../core/traffic/classes.ts";
 import { leftOf, toldLeft, tryWithin } from "../core/traffic/deadline.ts";
+import { treatmentOf } from "../core/traffic/degrade.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterValue } from "../core/traffic/percentile.ts";
@@ -22,14 +23,23 @@ import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../c
 import type { AllowedRegions, MarkedRequest } from "../core/traffic/sovereignty.ts";
 import type { Attempt, AttemptListener } from "./attempt.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import { divertedTo } from "./divert.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import type { KeptAnswer } from "./kept-answer.ts";
 import type { Lane } from "./lane.ts";
+import type { EdgeLevels, ServiceLevel } from "./levels.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { plainPlan } from "./plan-rules.ts";
 import { type Problem, problemBody } from "./problem.ts";
 import { refresh } from "./refresh.ts";
-import { jurisdictionGone, nowhereAllowed, outcomeUnknown, tooLate, unavailable } from "./refusals.ts";
+import {
+  jurisdictionGone,
+  leftOut,
+  nowhereAllowed,
+  outcomeUnknown,
+  tooLate,
+  unavailable,
+} from "./refusals.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
 import type { AskedFor, Kept, StaleStore } from "./stale-store.ts";
@@ -43,7 +53,8 @@ import type { WriterWatch } from "./writer-watch.ts";
 const repeatsAtLeast = 3;
 
 export interface ExchangeRequest {
-  readonly upstream: UpstreamRequest;
+  /** `headers`: with each try they are told anew where it goes, and at which level. */
+  readonly upstream: UpstreamRequest & { readonly headers: string[] };
   readonly host: string;
   readonly requestId: string;
   readonly safe: boolean;
@@ -56,6 +67,7 @@ export interface ExchangeWorld {
   readonly writers: WriterWatch;
   readonly counters: TrafficCounters;
   readonly stale: StaleStore;
+  readonly levels: EdgeLevels;
 }
 
 export class Exchange implements AttemptListener {
@@ -64,7 +76,6 @@ export class Exchange implements AttemptListener {
   #request: ExchangeRequest;
   readonly #responder: ClientConnection;
   readonly #arrivedAt = monotonicNow();
-  readonly #priority: Priority;
   #lane: Lane;
   /** Where a limit allows it; null: wherever the service may be served. */
   #allowed: AllowedRegions | null = null;
@@ -77,6 +88,12 @@ export class Exchange implements AttemptListener {
   #first: Try | null = null;
   #second: Try | null = null;
   #hedgeTimer: NodeJS.Timeout | null = null;
+  readonly #class: TrafficClass;
+  readonly #level: ServiceLevel;
+  /** Header fields of the client end here, and what we tell begins. */
+  #toldAt: number;
+  /** When it first found no room. */
+  #turnedAwayAt: number | null = null;
   #waiting: Waiting | null = null;
   /** The next try is a repeat; and a byte of it has been sent before. */
   #owesRepeat = false;
@@ -95,8 +112,11 @@ export class Exchange implements AttemptListener {
     this.#plan = plan;
     this.#request = request;
     this.#responder = responder;
-    this.#priority = priorityOf(plan.route, request.upstream);
     this.#lane = plan.lane;
+    this.#class = classOf(plan.route.classes, request.upstream);
+    this.#level = world.levels.of(plan);
+    this.#level.came();
+    this.#toldAt = request.upstream.headers.length;
     plan.active++;
     plan.ledger.request(this.#arrivedAt);
     responder.onGone = () => this.#leave();
@@ -110,12 +130,21 @@ export class Exchange implements AttemptListener {
     if (this.#plan.rules !== plainPlan && !this.#abidesByRules()) return;
     const { route, table } = this.#plan;
     const { safe, idempotent } = this.#request;
-    const admission = admitByMode(route.mode, safe);
-    if (admission.kind === "refuse") {
-      if (route.mode === "static" && this.#serveStale(admission.because)) return;
-      this.#fail(unavailable(admission.code, admission.because));
+    const { stand } = this.#level;
+    const treatment = treatmentOf(stand, this.#class.name);
+    if (treatment === "refuse") {
+      this.#fail(leftOut(this.#class.name, stand));
       return;
     }
+    const admission = admitByMode(stand.mode, safe);
+    if (admission.kind === "refuse") {
+      const isStatic = stand.mode === "static";
+      if (isStatic && (this.#serveStale(admission.because) || this.#servePage())) return;
+      if (treatment === "queue" && stand.mode !== "off") this.#hold(admission.because);
+      else this.#fail(unavailable(admission.code, admission.because));
+      return;
+    }
+    if (treatment === "stale" && this.#serveStale(`level ${stand.level}`)) return;
     if (this.#reuse()) return;
     const writerFailing = !safe && this.#world.writers.isFailing(route.dataStores);
     const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
@@ -127,6 +156,7 @@ export class Exchange implements AttemptListener {
       this.#hold("the writer is coming back");
       return;
     }
+    if (treatment === "divert") this.#lane = this.#plan.laneWithin(divertedTo(this.#class, this.#allowed));
     const key = this.#plan.rules.affinity === null ? null : this.#keyHash(this.#plan.rules.affinity);
     const first = this.#lane.choose(this.#tried, key);
     if (!first) {
@@ -134,14 +164,10 @@ export class Exchange implements AttemptListener {
       this.#hold("every target failed");
       return;
     }
-    const upstream = first.hasRoom(this.#priority)
-      ? first
-      : this.#lane.chooseWithRoom(this.#tried, this.#priority, key);
+    const { priority } = this.#class;
+    const upstream = first.hasRoom(priority) ? first : this.#lane.chooseWithRoom(this.#tried, priority, key);
     if (!upstream) {
-      // What matters least goes first, at once and not after a wait; the others wait for room.
-      if (this.#priority === "sheddable")
-        this.#fail(unavailable("HOLDFAST_SHED", "there is room only for what matters more"));
-      else this.#hold("every target is full");
+      this.#turnAway(treatment);
       return;
     }
     if (this.#owesRepeat && !this.#mayRepeat(this.#owesResend)) {
@@ -149,6 +175,19 @@ export class Exchange implements AttemptListener {
       return;
     }
     this.#try(upstream);
+  }
+
+  /** What matters least goes first, at once and not after a wait; the others wait for room. */
+  #turnAway(treatment: Treatment): void {
+    if (this.#turnedAwayAt === null) this.#level.foundNoRoom();
+    this.#turnedAwayAt ??= monotonicNow();
+    const { priority, latencyTargetMs = Number.POSITIVE_INFINITY } = this.#class;
+    if (priority === "sheddable" && treatment !== "queue") {
+      this.#fail(unavailable("HOLDFAST_SHED", "there is room only for what matters more"));
+      return;
+    }
+    // Counted from here: what was held for a writer before has a right to be answered late.
+    this.#hold("every target is full", Math.ceil(this.#turnedAwayAt - this.#arrivedAt) + latencyTargetMs);
   }
 
   /** Where it may be served, and whether there is time left. False: it was refused. */
@@ -210,7 +249,7 @@ export class Exchange implements AttemptListener {
     if (isResend) this.#plan.ledger.resent(monotonicNow());
     const { tryTimeoutMs } = this.#plan.route.rules;
     const isWrite = !this.#request.safe;
-    let request = this.#request.upstream;
+    let request = this.#told(upstream);
     let withinMs = tryTimeoutMs;
     if (this.#plan.rules.deadlineMs !== null) {
       const leftMs = this.#timeLeftMs();
@@ -218,6 +257,19 @@ export class Exchange implements AttemptListener {
       request = { ...request, headers: [...request.headers, "x-holdfast-deadline-ms", toldLeft(leftMs)] };
     }
     return new Try(this.#plan, upstream, request, withinMs, this, { isRepeat, isWrite });
+  }
+
+  /** The request of this try: it is told where it goes, and at which level. The first takes the fields as they stand. */
+  #told({ region }: Upstream): UpstreamRequest {
+    const own = this.#request.upstream;
+    const { stand } = this.#level;
+    const headers = this.#tries === 1 ? own.headers : own.headers.slice(0, this.#toldAt);
+    headers.push("x-holdfast-region", region, "x-holdfast-mode", stand.mode);
+    if (this.#plan.route.levels !== undefined) {
+      headers.push("x-holdfast-level", String(stand.level));
+      if (stand.flags !== "") headers.push("x-holdfast-flags", stand.flags);
+    }
+    return headers === own.headers ? own : { ...own, headers };
   }
 
   /** Takes a try off; the one that is left, if any, is the first. */
@@ -369,6 +421,8 @@ export class Exchange implements AttemptListener {
     headers.push("x-request-id", this.#request.requestId);
     headers.push("x-holdfast-tries", String(this.#tries));
     headers.push("x-holdfast-held-ms", String(Math.round(this.#heldMs)));
+    if (this.#plan.route.levels !== undefined)
+      headers.push("x-holdfast-level", String(this.#level.stand.level));
   }
 
   #askedFor(): AskedFor {
@@ -406,6 +460,7 @@ export class Exchange implements AttemptListener {
       const { upstream } = this.#request;
       const headers = [...upstream.headers, ...reused.conditions];
       this.#request = { ...this.#request, upstream: { ...upstream, headers } };
+      this.#toldAt = headers.length;
     }
     return false;
   }
@@ -418,16 +473,32 @@ export class Exchange implements AttemptListener {
     this.#responder.whole(status, headers, body);
   }
 
-  #hold(because: string): void {
+  /** The page of a service that is `static`. */
+  #servePage(): boolean {
+    const page = this.#plan.route.levels?.page;
+    if (!page || !this.#request.safe) return false;
+    const body = Buffer.from(page.body);
+    const head = ["content-type", page.contentType, "cache-control", "no-store"];
+    head.push("content-length", String(body.length));
+    this.#sign(head);
+    this.#count("none", page.status);
+    this.#over();
+    this.#responder.whole(page.status, head, body);
+    return true;
+  }
+
+  /** `atMostMs` after it came in. */
+  #hold(because: string, atMostMs = Number.POSITIVE_INFINITY): void {
     if (this.#serveStale(because)) return;
     const now = monotonicNow();
     const { room, counters } = this.#world;
-    const decision = decideHold(this.#plan.route.rules, {
-      now,
-      arrivedAt: this.#arrivedAt,
-      pauses: this.#pauses,
-      held: room.held,
-    });
+    const { rules } = this.#plan.route;
+    const { priority } = this.#class;
+    if (rules.holdMaxCount <= room.held) room.displaceBelow(priority);
+    const decision = decideHold(
+      { ...rules, holdMaxMs: Math.min(rules.holdMaxMs, atMostMs) },
+      { now, arrivedAt: this.#arrivedAt, pauses: this.#pauses, held: room.held },
+    );
     if (decision.kind === "give-up") {
       counters.holdRefused();
       this.#fail(unavailable("HOLDFAST_HOLD_ENDED", `${because}; ${decision.because}`));
@@ -436,9 +507,13 @@ export class Exchange implements AttemptListener {
     if (this.#pauses === 0) counters.held(because);
     this.#pauses++;
     const pauseMs = Math.max(1, Math.min(decision.pauseMs, this.#timeLeftMs()));
-    this.#waiting = room.wait(pauseMs, () => {
+    const goOn = () => {
       this.#heldMs += monotonicNow() - now;
       this.proceed();
+    };
+    this.#waiting = room.wait(priority, pauseMs, goOn, () => {
+      this.#waiting = null;
+      this.#fail(unavailable("HOLDFAST_SHED", "its place in the queue went to what matters more"));
     });
   }
 
@@ -449,7 +524,7 @@ export class Exchange implements AttemptListener {
     head.push("content-length", String(Buffer.byteLength(body)));
     this.#sign(head);
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
-    this.#count("none", problem.status);
+    this.#count("none", problem.status, problem.code);
     this.#over();
     this.#responder.whole(problem.status, head, Buffer.from(body));
   }
@@ -475,8 +550,14 @@ export class Exchange implements AttemptListener {
     one?.settle(this.#world.room);
   }
 
-  #count(region: string, status: number): void {
-    this.#world.counters.answered(this.#plan.name, region, status, (monotonicNow() - this.#arrivedAt) / 1000);
+  /** `code`: of our own refusal; empty: somebody answered. */
+  #count(region: string, status: number, code = ""): void {
+    const { name: service, table } = this.#plan;
+    const { name, latencyTargetMs } = this.#class;
+    const tookMs = monotonicNow() - this.#arrivedAt;
+    const isLate = latencyTargetMs !== undefined && latencyTargetMs < tookMs;
+    const about = { service, region, class: name, generation: table.generation };
+    this.#world.counters.answered(about, { status, code, seconds: tookMs / 1000, isLate });
   }
 
   #leftMs(): number {

@@ -16,6 +16,7 @@ const ownResponseFields: ReadonlySet<string> = new Set([
   "x-holdfast-region",
   "x-holdfast-edge",
   "x-holdfast-generation",
+  "x-holdfast-level",
   "x-holdfast-tries",
   "x-holdfast-held-ms",
   "x-holdfast-retry",

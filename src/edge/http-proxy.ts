@@ -57,7 +57,6 @@ export class HttpProxy implements RequestHandler {
     const { epoch, generation } = plan.table;
     headers.push("x-request-id", requestId, "x-holdfast-edge", this.#world.edge);
     headers.push("x-holdfast-epoch", String(epoch), "x-holdfast-generation", String(generation));
-    headers.push("x-holdfast-mode", plan.route.mode);
     const upstream = { method, path, headers, body, bodyLength: head.contentLength };
     const safe = isSafe(method);
     const idempotent = isIdempotent(method, head.hasIdempotencyKey);

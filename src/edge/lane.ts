@@ -3,11 +3,11 @@
  *
  * Arranged when it is first asked for: a table that moves a thousand services moves them at once.
  */
+import type { Priority } from "../core/model/degradation.ts";
 import type { RegionState, RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
 import type { InstantMs } from "../core/model/time.ts";
 import { boundEjections } from "../core/traffic/breaker.ts";
 import { orderTargets } from "../core/traffic/choose.ts";
-import type { Priority } from "../core/traffic/concurrency.ts";
 import { type Arrangement, arrange, draw, drawCheaper, ownerOf } from "../core/traffic/levels.ts";
 import type { AllowedRegions } from "../core/traffic/sovereignty.ts";
 import { monotonicNow } from "./monotonic.ts";

@@ -53,6 +53,10 @@ export class Metrics {
     this.counter(name, labels).add();
   }
 
+  forget(name: string, labels: Labels): void {
+    this.#families.get(name)?.series.delete(labelText(labels));
+  }
+
   valueOf(name: string, labels: Labels = {}): number {
     const found = this.#families.get(name)?.series.get(labelText(labels));
     if (found instanceof Counter) return found.value;
@@ -93,7 +97,10 @@ export class Metrics {
 }
 
 const helpTexts: Readonly<Record<string, string>> = {
-  holdfast_edge_requests_total: "Requests answered, by service, upstream region and class of status.",
+  holdfast_edge_requests_total:
+    "Requests answered, by service, region that answered, class, generation of the table and class of status.",
+  holdfast_edge_errors_total: "Answers from 500 on, by what the edge said or which status the service gave.",
+  holdfast_edge_late_total: "Answers later than the latency target of their class.",
   holdfast_edge_refused_total: "Requests that could mean two things, or that no proxy passes on.",
   holdfast_edge_connections: "Clients' HTTP connections open now.",
   holdfast_edge_request_seconds: "From the head of a request to the end of its response.",
@@ -103,6 +110,10 @@ const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_held: "Requests held now.",
   holdfast_edge_held_total: "Requests that were held, by why.",
   holdfast_edge_hold_refused_total: "Requests that could not be held any longer, or at all.",
+  holdfast_edge_level: "Degradation level that the service is at here; 0: everything is on.",
+  holdfast_edge_level_automatic: "Level that this edge has taken by itself.",
+  holdfast_edge_level_changes_total: "Changes of level by this edge itself.",
+  holdfast_edge_offered_per_second: "Requests offered, refused ones too: a mean over some three seconds.",
   holdfast_edge_stale_total: "Old answers served since nobody gave a new one, by why.",
   holdfast_edge_reused_total: "Kept answers served while they were as good as new.",
   holdfast_edge_stale_bytes: "Memory that kept answers take.",

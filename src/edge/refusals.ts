@@ -1,8 +1,17 @@
 /** What an edge answers itself when nobody else can or may. */
+import type { Stand } from "../core/traffic/degrade.ts";
 import type { Problem } from "./problem.ts";
 
 export function unavailable(code: string, detail: string): Problem {
   return { status: 503, code, title: "The service cannot answer now", detail, retryAfterS: 1 };
+}
+
+/** Levels last longer than failovers. */
+const levelRetryAfterS = 10;
+
+export function leftOut(className: string, { level, name }: Stand): Problem {
+  const detail = `requests of class ${className} are left out at level ${level} (${name})`;
+  return { ...unavailable("HOLDFAST_DEGRADED", detail), retryAfterS: levelRetryAfterS };
 }
 
 export function outcomeUnknown(because: string): Problem {

@@ -1,6 +1,7 @@
 /** JSON in, a signed table out, or what is wrong with it: nothing that the types do not promise gets past here. */
 import { z } from "zod";
 import type { SignedTable } from "../core/model/routing.ts";
+import { degradationShape } from "./degradation-shape.ts";
 import { trafficRules } from "./traffic-shape.ts";
 
 const whole = z.number().int().nonnegative();
@@ -20,16 +21,7 @@ const target = z.object({
   weight: z.number().nonnegative(),
 });
 
-const trafficClass = z.object({
-  name: z.string(),
-  priority: z.enum(["critical", "standard", "sheddable"]),
-  methods: z.array(z.string()).optional(),
-  pathPrefix: z.string().startsWith("/").optional(),
-  header: z.object({ name: z.string().lowercase(), value: z.string().nullable() }).optional(),
-});
-
 const serviceRoute = z.object({
-  classes: z.array(trafficClass).optional(),
   traffic: trafficRules.optional(),
   mode: z.enum(["rw", "ro", "static", "off"]),
   dataStores: z.array(z.string()),
@@ -43,6 +35,7 @@ const serviceRoute = z.object({
     staleMaxMs: spanMs,
     ttlMs: spanMs,
   }),
+  ...degradationShape,
 });
 
 // Loose: fields that a newer agent added are kept, or the signature over them would not fit.

@@ -1,4 +1,5 @@
 /** One instance of a service as an edge sees it: its connections, breaker, limit, and the checks that let it back in. */
+import type { Priority } from "../core/model/degradation.ts";
 import type { Target } from "../core/model/routing.ts";
 import type { InstantMs } from "../core/model/time.ts";
 import {
@@ -17,7 +18,6 @@ import {
   type ConcurrencyRules,
   firstLimit,
   mayEnter,
-  type Priority,
 } from "../core/traffic/concurrency.ts";
 import { afterLatency, costOf, type Latency, unknownLatency } from "../core/traffic/latency.ts";
 import { rampAt } from "../core/traffic/ramp.ts";

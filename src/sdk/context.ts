@@ -14,6 +14,7 @@ export const edgeFields = {
   epoch: "x-holdfast-epoch",
   mode: "x-holdfast-mode",
   level: "x-holdfast-level",
+  flags: "x-holdfast-flags",
 } as const;
 
 /** What an edge says of a request. null: it did not, as an older one or none at all. */
@@ -29,6 +30,8 @@ export interface EdgeTold {
   readonly mode: "rw" | "ro" | "static" | null;
   /** 0: everything is on; the higher, the more is left out. */
   readonly level: number | null;
+  /** Features that the topology names for that level, on or off. */
+  readonly flags: Readonly<Record<string, boolean>> | null;
 }
 
 export interface RequestContext extends EdgeTold {
@@ -73,6 +76,7 @@ function readContext(fields: IncomingFields): RequestContext {
     epoch: countOf(get(edgeFields.epoch)),
     mode: mode === "rw" || mode === "ro" || mode === "static" ? mode : null,
     level: countOf(get(edgeFields.level)),
+    flags: flagsOf(get(edgeFields.flags)),
     trace: readTrace(get("traceparent"), get("tracestate")),
   };
 }
@@ -89,4 +93,21 @@ function isWeb(fields: IncomingFields): fields is { get(name: string): string | 
 
 function countOf(text: string | null): number | null {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+/** The last texts that came: edges send the same one for hours. Bounded, in case they do not. */
+const readFlags = new Map<string, Readonly<Record<string, boolean>> | null>();
+
+/** A dictionary of booleans (RFC 9651): `lite=?1, recommendations=?0, search`. null: it is none. */
+function flagsOf(text: string | null): Readonly<Record<string, boolean>> | null {
+  if (text === null) return null;
+  const known = readFlags.get(text);
+  if (known !== undefined) return known;
+  const members = text.split(",").map((member) => /^ *([a-z*][a-z0-9_.*-]*)(?:=\?([01]))? *$/.exec(member));
+  const flags = members.every((member) => member !== null)
+    ? Object.fromEntries(members.map((member) => [member[1] as string, member[2] !== "0"]))
+    : null;
+  if (readFlags.size >= 100) readFlags.clear();
+  readFlags.set(text, flags);
+  return flags;
 }

@@ -4,6 +4,8 @@
  * - F1. A flag is evaluated by the level of the request at hand, and outside of one by the level last heard of.
  * - F2. What a level does not name is as in the level below; a level beyond the highest is as the highest.
  * - F3. Levels are heard in the order of routing tables: what an edge with an older table says changes nothing.
+ * - F4. A feature that the topology names is on or off as the edge says; what the service itself lists for its levels is for
+ *   all other flags, and for values that are not on or off.
  */
 import { onRequestContext, type RequestContext, requestContext } from "./context.ts";
 
@@ -56,11 +58,15 @@ class FlagError extends Error {
   }
 }
 
-/** `levelFlags({ 0: { recommendations: true, search: "full" }, 1: { recommendations: false }, 2: { search: "basic" } })` */
-export function levelFlags(levels: Readonly<Record<number, Flags>>): LevelFlags {
+/**
+ * `levelFlags()`: the features of the topology. With flags of the service's own besides:
+ * `levelFlags({ 0: { recommendations: true, search: "full" }, 1: { recommendations: false }, 2: { search: "basic" } })`
+ */
+export function levelFlags(levels: Readonly<Record<number, Flags>> = {}): LevelFlags {
   const table = inherited(levels);
   const events = flagEvents();
   let level = 0;
+  let features: Flags = {};
   let heardIn: readonly [epoch: number, generation: number] = [0, 0];
   let stop: () => void = () => undefined;
 
@@ -68,8 +74,14 @@ export function levelFlags(levels: Readonly<Record<number, Flags>>): LevelFlags 
 
   function setLevel(next: number): void {
     if (!Number.isInteger(next) || next < 0) throw new RangeError(`level ${next}: 0, 1, 2, ... are levels`);
-    const [before, after] = [flagsAt(level), flagsAt(next)];
+    change(next, features);
+  }
+
+  function change(next: number, nextFeatures: Flags): void {
+    const before = { ...flagsAt(level), ...features };
+    const after = { ...flagsAt(next), ...nextFeatures };
     level = next;
+    features = nextFeatures;
     const flagsChanged = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
       (flag) => JSON.stringify(before[flag]) !== JSON.stringify(after[flag]),
     );
@@ -82,11 +94,19 @@ export function levelFlags(levels: Readonly<Record<number, Flags>>): LevelFlags 
     const [epoch, generation] = [context.epoch ?? 0, context.generation ?? 0];
     if (epoch < heardIn[0] || (epoch === heardIn[0] && generation < heardIn[1])) return;
     heardIn = [epoch, generation];
-    if (context.level !== level) setLevel(context.level);
+    const told = context.flags ?? {};
+    if (context.level !== level || JSON.stringify(told) !== JSON.stringify(features))
+      change(context.level, told);
   }
 
   function resolve(flag: string, isFit: (value: unknown) => boolean, wanted: string): FlagValue {
+    const context = requestContext();
+    // F4.
+    const told = context?.level == null ? features : (context.flags ?? {});
+    if (Object.hasOwn(told, flag) && isFit(told[flag])) return told[flag] as FlagValue;
     const value = flagsAt(levelNow())[flag];
+    if (value === undefined && Object.hasOwn(told, flag))
+      throw new FlagError("TYPE_MISMATCH", `the flag ${flag} is no ${wanted}`);
     if (value === undefined) throw new FlagError("FLAG_NOT_FOUND", `no level names the flag ${flag}`);
     if (!isFit(value)) throw new FlagError("TYPE_MISMATCH", `the flag ${flag} is no ${wanted}`);
     return value;

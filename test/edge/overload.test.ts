@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { Pool } from "undici";
-import type { ClassifiedRoute } from "../../src/core/traffic/classes.ts";
+import type { TrafficClass } from "../../src/core/model/degradation.ts";
 import { edgeConfig, folder, startHere, until } from "./parts/edges.ts";
 import { startOrigin } from "./parts/origins.ts";
 import { service, signed, table, target } from "./parts/tables.ts";
 
-const classes: ClassifiedRoute["classes"] = [
-  { name: "checkout", priority: "critical", pathPrefix: "/checkout" },
-  { name: "crawl", priority: "sheddable", pathPrefix: "/crawl" },
+const classes: readonly TrafficClass[] = [
+  { name: "checkout", priority: "critical", paths: ["/checkout*"] },
+  { name: "crawl", priority: "sheddable", paths: ["/crawl*"] },
 ];
 
 test("a full service refuses what is sheddable, holds what is standard, and takes what is critical", async () => {
@@ -19,7 +19,7 @@ test("a full service refuses what is sheddable, holds what is standard, and take
   await using west = await startOrigin((_request, response) => waiting.push(response));
   await using edge = await startHere(edgeConfig(state.path));
   const rules = { ...service([]).rules, tryTimeoutMs: 10_000 };
-  const route: ClassifiedRoute = { ...service([target("west", west.port)], { rules }), classes };
+  const route = service([target("west", west.port)], { rules, classes });
   await edge.apply(signed(table(1, { services: { orders: route } })));
   const pool = new Pool(edge.http, { connections: 200 });
   const ask = async (path: string) => {
@@ -88,7 +88,7 @@ test("what a full region cannot take is not tried at one that is known to be gon
   await using edge = await startHere(edgeConfig(state.path));
   const rules = { ...service([]).rules, tryTimeoutMs: 10_000 };
   const targets = [target("west", west.port), target("central", central.port)];
-  const route: ClassifiedRoute = { ...service(targets, { rules }), classes };
+  const route = service(targets, { rules, classes });
   await edge.apply(signed(table(1, { services: { orders: route } })));
   const pool = new Pool(edge.http, { connections: 100 });
   try {

@@ -26,6 +26,7 @@ const fields = {
   "x-holdfast-epoch": "7",
   "x-holdfast-mode": "ro",
   "x-holdfast-level": "2",
+  "x-holdfast-flags": "lite=?1, recommendations=?0, search",
   traceparent,
   tracestate: "vendor=a, other=b",
 };
@@ -37,6 +38,7 @@ const told: RequestContext = {
   epoch: 7,
   mode: "ro",
   level: 2,
+  flags: { lite: true, recommendations: false, search: true },
   trace: { traceparent, tracestate: "vendor=a,other=b" },
 };
 const untold: RequestContext = {
@@ -47,6 +49,7 @@ const untold: RequestContext = {
   epoch: null,
   mode: null,
   level: null,
+  flags: null,
   trace: null,
 };
 

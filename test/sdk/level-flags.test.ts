@@ -101,6 +101,43 @@ test("F3: what an edge with an older table says does not bring an older level ba
   assert.equal(changes.length, 3);
 });
 
+test("F4: features that the topology names are on or off as the edge says, the others as the service lists them", async () => {
+  const { client, changes } = await openClient();
+  const told = { ...edgeSays({ level: 1 }), "x-holdfast-flags": "recommendations=?1, search=?0, lite=?1" };
+  await runInContext(told, async () => {
+    assert.equal(await client.getBooleanValue("recommendations", false), true);
+    assert.equal(await client.getBooleanValue("lite", false), true);
+    // Listed as a text: on or off is not what is asked for.
+    assert.equal(await client.getStringValue("search", "none"), "full");
+    assert.equal(await client.getBooleanValue("search", true), false);
+    assert.equal((await client.getStringDetails("lite", "none")).errorCode, "TYPE_MISMATCH");
+  });
+  // Outside of requests: as was heard last.
+  assert.equal(await client.getBooleanValue("lite", false), true);
+  assert.deepEqual(changes, [["search", "results", "lite"]]);
+  runInContext({ ...edgeSays({ level: 1 }), "x-holdfast-flags": "lite=?0" }, () => undefined);
+  assert.equal(await client.getBooleanValue("lite", true), false);
+  assert.deepEqual(changes[1], ["recommendations", "search", "lite"]);
+});
+
+test("without levels of its own a service has the features of the topology", async () => {
+  const domain = randomUUID();
+  await OpenFeature.setProviderAndWait(domain, levelFlags());
+  const client = OpenFeature.getClient(domain);
+  assert.equal(await client.getBooleanValue("lite", true), true);
+  await runInContext({ "x-holdfast-level": "0", "x-holdfast-flags": "lite=?0" }, async () =>
+    assert.equal(await client.getBooleanValue("lite", true), false),
+  );
+});
+
+test("flags that no edge would write are no flags", async () => {
+  const { client } = await openClient();
+  for (const wrong of ["lite=1", "LITE=?1", "lite=?1;", "lite=?2", ",", "a b"])
+    await runInContext({ "x-holdfast-level": "0", "x-holdfast-flags": wrong }, async () =>
+      assert.equal((await client.getBooleanDetails("lite", true)).errorCode, "FLAG_NOT_FOUND", wrong),
+    );
+});
+
 test("a provider that was replaced hears no more", async () => {
   const { flags, changes } = await openClient();
   await flags.onClose();

@@ -18,7 +18,7 @@ const abilities: Abilities = {
   weights: yes("instances of a region share by weight, and regions where that is asked for"),
   choice: yes("by latency, by key, little by little after a return, within bulkheads and deadlines"),
   limits: yes("a request goes where its tenant, host, path or network allows, or nowhere"),
-  classes: yes("sheds the lowest class first"),
+  classes: yes("sheds the lowest class first, and goes by levels"),
   stale: yes("answers from kept content when every target is bad"),
   tcp: yes("connects to the gate of the current writer"),
   gates: yes("beside each member of its region"),

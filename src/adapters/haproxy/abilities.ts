@@ -16,7 +16,7 @@ export const haproxyAbilities: Abilities = {
   weights: no("the first target that is up gets everything"),
   choice: no("the order of the table, whatever the service asks for"),
   limits: no("holdfast validate refuses a Router beside limits of requests: it would serve them anywhere"),
-  classes: no("nothing is shed: its queue and limits are its own"),
+  classes: no("nothing is shed, and of a level only its mode holds: its queue and limits are its own"),
   stale: no("503 when every target is bad"),
   tcp: no("clients of a data store enter through our edge or gate"),
   gates: no("an Edge in the region holds them"),

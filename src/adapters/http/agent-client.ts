@@ -1,9 +1,10 @@
 /** What the command line asks of an agent, with its problems told as errors that say what to do next. */
 import { Agent, request } from "undici";
+import type { LevelRecord } from "../../core/model/degradation.ts";
 import { type ErrorCode, errorCodes, HoldfastError } from "../../core/model/error-code.ts";
 import type { RoutersView } from "../../core/model/plane.ts";
 import type { RequestRecord } from "../../core/model/record.ts";
-import type { Problem, RequestBody, StatusView } from "../../core/model/status.ts";
+import type { LevelBody, Problem, RequestBody, StatusView } from "../../core/model/status.ts";
 import type { SpanMs } from "../../core/model/time.ts";
 import type { Address } from "../../core/model/topology.ts";
 import { sayWhy } from "./failure.ts";
@@ -49,6 +50,11 @@ export class AgentClient {
     return this.#call("GET", `/v1/requests/${encodeURIComponent(id)}`) as Promise<RequestRecord>;
   }
 
+  /** The newest order stands, so that sending it again changes nothing but its number. */
+  degrade(service: string, body: LevelBody): Promise<LevelRecord> {
+    return this.#call("PUT", `/v1/levels/${encodeURIComponent(service)}`, body) as Promise<LevelRecord>;
+  }
+
   incidents(): Promise<readonly unknown[]> {
     return this.#call("GET", "/v1/incidents") as Promise<readonly unknown[]>;
   }
@@ -62,7 +68,7 @@ export class AgentClient {
   }
 
   async #call(
-    method: "GET" | "POST",
+    method: "GET" | "POST" | "PUT",
     path: string,
     body?: object,
     headers: Readonly<Record<string, string>> = {},
@@ -87,7 +93,11 @@ export class AgentClient {
     } catch (error) {
       const why = sayWhy(error, this.#timeoutMs);
       // What was sent may have arrived.
-      const known = method === "GET" ? "" : "; it may have been taken: ask with the same idempotency key";
+      const known = {
+        GET: "",
+        POST: "; it may have been taken: ask with the same idempotency key",
+        PUT: "; it may have been taken: see the status",
+      }[method];
       throw new HoldfastError("HOLDFAST_AGENT_UNREACHABLE", `${tried}: ${why}${known}`, error);
     }
     const value = parseJson(text);

@@ -13,7 +13,7 @@ import type { Address } from "../../core/model/topology.ts";
 import type { ApiHandlers } from "./handlers.ts";
 import { problem, problemResponse } from "./problem.ts";
 import { openApi, type RouteName, routes } from "./routes.ts";
-import { explain, peerQuestionSchema, requestBodySchema } from "./schema.ts";
+import { explain, levelBodySchema, peerQuestionSchema, requestBodySchema } from "./schema.ts";
 
 export interface ApiOptions {
   readonly handlers: ApiHandlers;
@@ -97,6 +97,13 @@ export function createApi(options: ApiOptions): Api {
     return c.json(record, repeated ? 200 : 202, { location: `/v1/requests/${record.id}` });
   });
   serve("request", async (c) => found(c, "request", await handlers.request(id(c))));
+  serve("level", async (c) => {
+    const body = await read(c, levelBodySchema);
+    if (body.kind === "problem") return problemResponse(body.problem);
+    const signal = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(submitTimeoutMs)]);
+    const outcome = await handlers.degrade(id(c), body.value, signal);
+    return outcome.kind === "refused" ? problemResponse(outcome.problem) : c.json(outcome.record);
+  });
   serve("incidents", async (c) => c.json(await handlers.incidents()));
   serve("incident", async (c) => found(c, "incident", await handlers.incident(id(c))));
   serve("peer", async (c) => {

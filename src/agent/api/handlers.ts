@@ -1,7 +1,8 @@
 /** What the API asks of the agent behind it. */
+import type { LevelRecord } from "../../core/model/degradation.ts";
 import type { RoutersView } from "../../core/model/plane.ts";
 import type { RequestRecord } from "../../core/model/record.ts";
-import type { Problem, RequestBody, StatusView } from "../../core/model/status.ts";
+import type { LevelBody, Problem, RequestBody, StatusView } from "../../core/model/status.ts";
 import type { PeerAnswer, PeerQuestion } from "../../ports/peers.ts";
 
 export interface ApiHandlers {
@@ -15,6 +16,8 @@ export interface ApiHandlers {
   submit(id: string, request: RequestBody, signal: AbortSignal): Promise<SubmitOutcome>;
   /** null: none with this id. */
   request(id: string): RequestRecord | null | Promise<RequestRecord | null>;
+  /** Orders a level for a service: the newest order stands. */
+  degrade(service: string, body: LevelBody, signal: AbortSignal): Promise<DegradeOutcome>;
   /** The newest first. */
   incidents(): readonly IncidentSummary[] | Promise<readonly IncidentSummary[]>;
   /** As the review wrote it; null: none with this id. */
@@ -30,6 +33,10 @@ export interface ApiHandlers {
 
 export type SubmitOutcome =
   | { readonly kind: "accepted"; readonly record: RequestRecord; readonly repeated: boolean }
+  | { readonly kind: "refused"; readonly problem: Problem };
+
+export type DegradeOutcome =
+  | { readonly kind: "ordered"; readonly record: LevelRecord }
   | { readonly kind: "refused"; readonly problem: Problem };
 
 export interface IncidentSummary {

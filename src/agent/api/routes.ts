@@ -1,9 +1,9 @@
 /** The routes of the API: the one table that the server serves and `/v1/openapi.json` describes. */
 import { z } from "zod";
-import { peerQuestionSchema, requestBodySchema } from "./schema.ts";
+import { levelBodySchema, peerQuestionSchema, requestBodySchema } from "./schema.ts";
 
 export interface Route {
-  readonly method: "get" | "post";
+  readonly method: "get" | "post" | "put";
   /** As Hono writes it: `/v1/requests/:id`. */
   readonly path: string;
   readonly summary: string;
@@ -80,6 +80,19 @@ export const routes = {
     guarded: true,
     ...noProblem,
     answers: { 200: "a RequestRecord", 404: "none with this id" },
+  },
+  level: {
+    method: "put",
+    path: "/v1/levels/:id",
+    summary: "Order a degradation level for a service",
+    guarded: true,
+    takes: levelBodySchema,
+    contentType: json,
+    answers: {
+      200: "a LevelRecord: the order, and those before it",
+      422: "no such service, no such level, or not an order",
+      503: "the control store did not take it",
+    },
   },
   incidents: {
     method: "get",

@@ -29,6 +29,21 @@ export const requestBodySchema = z
       missing("ifEpoch", "say for which epoch data may be lost");
   });
 
+/** A year: longer is not "for now" any more, but part of the topology. */
+const forMaxMs = 365 * 86_400_000;
+
+export const levelBodySchema = z.strictObject({
+  level: z.int().min(0).max(9).describe("0: everything is on again"),
+  forMs: z
+    .number()
+    .min(0)
+    .max(forMaxMs)
+    .default(0)
+    .describe("how long it stands, in milliseconds; 0: until the next"),
+  by: z.string().min(1).max(200).describe("who asks"),
+  why: z.string().max(1000).default(""),
+});
+
 export const peerQuestionSchema = z.strictObject({
   from: name,
   dataStore: name,

@@ -1,9 +1,11 @@
 /** `holdfast incidents`: what happened, when, and why it was decided so. */
 import type { Command } from "commander";
+import type { Degradation } from "../../core/model/degradation.ts";
 import type { IncidentRecord } from "../../core/review/incident.ts";
 import { measured } from "../../core/review/incident.ts";
+import { describeSpan } from "../../core/spec/units.ts";
 import { type ConnectOptions, connect, orComplain, withConnection } from "../connect.ts";
-import { paintFor } from "../paint.ts";
+import { type Paint, paintFor } from "../paint.ts";
 
 interface Options extends ConnectOptions {
   readonly json?: boolean;
@@ -20,7 +22,7 @@ export function register(program: Command): void {
   withConnection(
     program
       .command("incidents")
-      .description("every change of primary: when it happened, why, and how long each step took")
+      .description("every change of primary, and every degradation: when, why, and how long each step took")
       .argument("[id]", "one incident, whole"),
   )
     .option("--json", "print as JSON")
@@ -34,7 +36,9 @@ export function register(program: Command): void {
         );
         if (options.json) return void process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
         process.stdout.write(
-          id === undefined ? list(answer as readonly Summary[]) : tell(answer as IncidentRecord),
+          id === undefined
+            ? list(answer as readonly Summary[])
+            : tell(answer as IncidentRecord | Degradation),
         );
       });
     });
@@ -47,8 +51,9 @@ function list(incidents: readonly Summary[]): string {
     .join("");
 }
 
-function tell(incident: IncidentRecord): string {
+function tell(incident: IncidentRecord | Degradation): string {
   const paint = paintFor(process.stdout);
+  if (incident.kind === "degradation") return tellDegradation(incident, paint);
   const spans = measured(incident.chronicle);
   const ms = (span: number | null) => (span === null ? "not reached" : `${Math.round(span)} ms`);
   const lines = [
@@ -65,4 +70,15 @@ function tell(incident: IncidentRecord): string {
     ),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function tellDegradation({ service, level, by, why, at, forMs, ended }: Degradation, paint: Paint): string {
+  const planned = forMs === 0 ? "until further notice" : `for ${describeSpan(forMs)}`;
+  const end = ended === null ? "it stands" : `${new Date(ended.at).toISOString()}: ${ended.because}`;
+  return `${[
+    paint("bold", `${service} degraded to level ${level} (${ended === null ? "stands" : "ended"})`),
+    `  ordered   ${new Date(at).toISOString()} by ${by}, ${planned}`,
+    `  because   ${why || "no reason was given"}`,
+    `  ended     ${end}`,
+  ].join("\n")}\n`;
 }

@@ -1,7 +1,8 @@
 /** `holdfast status`: are customers served, by whom, and what happens if that region dies now. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import type { StatusView } from "../../core/model/status.ts";
+import type { ServiceView, StatusView } from "../../core/model/status.ts";
+import { formatDuration } from "../../core/spec/units.ts";
 import { type ConnectOptions, connect, orComplain, withConnection } from "../connect.ts";
 import { exit, exitWith } from "../exit.ts";
 import { type Paint, paintFor } from "../paint.ts";
@@ -80,6 +81,7 @@ function render(view: StatusView, paint: Paint): string {
       `  ${region.agentAlive ? paint("green", "●") : paint("red", "×")} ${region.name.padEnd(14)} ${region.state.padEnd(9)} agent ${seen}${bad.length > 0 ? `; sees ${bad.join(", ")}` : ""}`,
     );
   }
+  lines.push("", paint("bold", "services"), ...view.services.map((service) => serviceLine(service, paint)));
   const store =
     view.storeSeenMsAgo === null
       ? "never heard of"
@@ -93,4 +95,24 @@ function render(view: StatusView, paint: Paint): string {
       `${paint("yellow", request.status)}: ${request.kind} of ${request.dataStore} asked by ${request.by}: ${request.detail || request.why}`,
     );
   return lines.join("\n");
+}
+
+function serviceLine(
+  { name, mode, level, levelName, levels, targets, order }: ServiceView,
+  paint: Paint,
+): string {
+  const mark = level === 0 && mode === "rw" ? paint("green", "●") : paint("yellow", "●");
+  const where = `${mode}, from ${targets.join(", ") || "nowhere"}`;
+  // An agent of the version before says nothing of levels.
+  if (!levels) return `  ${mark} ${name.padEnd(14)} ${where}`;
+  const at = level === 0 ? `level 0 of ${levels}` : `level ${level} of ${levels} (${levelName})`;
+  const until =
+    order === null || order.forMs === 0
+      ? "until further notice"
+      : `until ${new Date(order.at + order.forMs).toISOString()} (${formatDuration(order.forMs)})`;
+  const who =
+    order === null
+      ? ""
+      : `; level ${order.level} ordered by ${order.by} ${until}${order.why && `: ${order.why}`}`;
+  return `  ${mark} ${name.padEnd(14)} ${where}; ${at}${who}`;
 }

@@ -1,4 +1,5 @@
 /** What an agent is told: one closed union. Every event carries the instant at which it happened here. */
+import type { LevelRecord } from "../model/degradation.ts";
 import type { Epoch, MemberName, RegionName, Revision, ServiceName, StoreName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
 import type { AgentRecord, LeaseRecord, MemberState, RequestRecord } from "../model/record.ts";
@@ -66,7 +67,13 @@ export type AgentEventBody =
   /** The journeys of the services that write to `dataStore` were run through this region's edge. */
   | { readonly kind: "validated"; readonly id: number; readonly ok: boolean; readonly because: string };
 
-export type SharedRecord = LeaseRecord | AgentRecord | RequestRecord | SignedTable | IncidentRecord;
+export type SharedRecord =
+  | LeaseRecord
+  | AgentRecord
+  | RequestRecord
+  | SignedTable
+  | IncidentRecord
+  | LevelRecord;
 
 export type WriteOutcome =
   | { readonly kind: "succeeded"; readonly revision: Revision }

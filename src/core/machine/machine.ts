@@ -8,6 +8,7 @@
  *     call that was given up are dropped (trap 9).
  */
 
+import type { LevelRecord } from "../model/degradation.ts";
 import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
 import { recordKeys, splitKey } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
@@ -23,7 +24,14 @@ import { petGuards } from "./guards.ts";
 import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
-import { advanceRouting, takeApplied, takeTable, takeTableReply, touchRouting } from "./routing.ts";
+import {
+  advanceRouting,
+  takeApplied,
+  takeLevel,
+  takeTable,
+  takeTableReply,
+  touchRouting,
+} from "./routing.ts";
 import type { AgentState, Keeper, LeaseWrite, SeenClaim } from "./state.ts";
 import { type KeeperDraft, patchLocal, patchTenure, resetWake, type Tools, type Turn } from "./turn.ts";
 
@@ -141,6 +149,8 @@ function takeRecord(turn: Turn, key: string, revision: number, record: unknown):
         : others;
       return forAll(turn, () => {});
     }
+    case "level":
+      return takeLevel(turn, name, revision, record as LevelRecord | null);
     case recordKeys.routing:
       takeTable(turn, revision, record as SignedTable | null);
       return forAll(turn, () => {});

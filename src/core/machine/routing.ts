@@ -1,5 +1,7 @@
 /** The routing table as one agent keeps it: who publishes, what it says, and that this region's data planes have it. */
 import { judge, type Vantage } from "../judge/judge.ts";
+import { type LevelRecord, orderedLevel } from "../model/degradation.ts";
+import type { ServiceName } from "../model/id.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { NEVER } from "../model/time.ts";
 import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
@@ -18,6 +20,19 @@ export function takeTable(turn: Turn, revision: number, signed: SignedTable | nu
     signed: newer ? signed : routing.signed,
     applyAt: newer ? turn.at : routing.applyAt,
   };
+}
+
+/** A level is an input of the table and of nothing else: no lease, no claim and no fence looks at it. */
+export function takeLevel(
+  turn: Turn,
+  service: ServiceName,
+  revision: number,
+  record: LevelRecord | null,
+): void {
+  const { [service]: before, ...others } = turn.state.levels;
+  if (before && revision <= before.revision) return;
+  turn.state.levels = record ? { ...others, [service]: { record, revision } } : others;
+  touchRouting(turn);
 }
 
 export function takeApplied(turn: Turn, generation: number): void {
@@ -119,7 +134,10 @@ function factsOf(turn: Turn): RoutingFacts {
       verdicts[endpoint.region] = judge(`${service.name}/${endpoint.region}`, vantages).kind;
     health[service.name] = verdicts;
   }
-  return { stores, regions: {}, health, modes: {} };
+  const levels = Object.fromEntries(
+    Object.entries(turn.state.levels).map(([service, { record }]) => [service, orderedLevel(record)]),
+  );
+  return { stores, regions: {}, health, modes: {}, levels };
 }
 
 /** Tables are compared again when this says so: after each change that they depend on. */

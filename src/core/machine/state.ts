@@ -2,6 +2,7 @@
 import type { QuorumSet } from "../act/quorum.ts";
 import type { SagaEntry } from "../act/saga.ts";
 import type { SeenLease } from "../lease/lease.ts";
+import type { LevelRecord } from "../model/degradation.ts";
 import type {
   Epoch,
   Generation,
@@ -9,6 +10,7 @@ import type {
   MemberName,
   RegionName,
   Revision,
+  ServiceName,
   StoreName,
 } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
@@ -39,6 +41,8 @@ export interface AgentState {
   readonly storeSeenAt: InstantMs;
   readonly agents: Readonly<Record<RegionName, SeenAgent>>;
   readonly requests: Readonly<Record<string, SeenRequest>>;
+  /** What people ordered, for the table; nothing else goes by it. */
+  readonly levels: Readonly<Record<ServiceName, SeenLevel>>;
   readonly windows: Readonly<Record<string, Window>>;
   /** What the windows say, as published: a new object only when a sight changes. */
   readonly sees: Readonly<Record<string, Sight>>;
@@ -57,6 +61,11 @@ export interface SeenAgent {
 
 export interface SeenRequest {
   readonly record: RequestRecord;
+  readonly revision: Revision;
+}
+
+export interface SeenLevel {
+  readonly record: LevelRecord;
   readonly revision: Revision;
 }
 
@@ -273,6 +282,7 @@ export function initialState(options: {
     storeSeenAt: Number.NEGATIVE_INFINITY,
     agents: {},
     requests: {},
+    levels: {},
     windows: {},
     sees: {},
     own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at },

@@ -43,6 +43,11 @@ export const errorCodes = {
     retryable: true,
     advice: "Send it again; if it lasts, compare the deadline with how long answers and holds take.",
   },
+  HOLDFAST_DEGRADED: {
+    means: "Requests of this class are left out at the degradation level that the service is at.",
+    retryable: true,
+    advice: 'Come back later: "holdfast status" tells who ordered the level, why, and until when.',
+  },
   HOLDFAST_EDGE_ANSWER: {
     means: "What answered on the edge's admin address is not an edge, or one of another version.",
     retryable: false,

@@ -1,5 +1,14 @@
 /** What regions share: the records of the control store, small JSON with a schema version each. */
-import type { Epoch, Generation, Incarnation, MemberName, RegionName, Revision, StoreName } from "./id.ts";
+import type {
+  Epoch,
+  Generation,
+  Incarnation,
+  MemberName,
+  RegionName,
+  Revision,
+  ServiceName,
+  StoreName,
+} from "./id.ts";
 import type { Lsn } from "./lsn.ts";
 import type { WallMs } from "./time.ts";
 
@@ -143,6 +152,8 @@ export const recordKeys = {
   routing: "routing",
   request: (id: string) => `request/${id}`,
   incident: (id: string) => `incident/${id}`,
+  /** What a person ordered for a service: see `degradation.ts`. */
+  level: (service: ServiceName) => `level/${service}`,
   topology: "topology",
 } as const;
 

@@ -1,4 +1,5 @@
 /** The routing table: who serves what and who may write, computed by the core, applied by every data plane. */
+import type { Levels, TrafficClass } from "./degradation.ts";
 import type { Epoch, Generation, MemberName, RegionName, ServiceName, StoreName } from "./id.ts";
 import type { ServiceRules } from "./rules.ts";
 import type { WallMs } from "./time.ts";
@@ -53,6 +54,21 @@ export interface ServiceRoute {
   readonly allow: readonly RegionName[];
   readonly rules: ServiceRules;
   readonly traffic?: TrafficRules;
+  /** What follows is absent where the topology does not say it. */
+  readonly classes?: readonly TrafficClass[];
+  readonly levels?: Levels;
+  /** As a person ordered; absent: 0. An edge may take a higher one by itself, up to `levels.automatic`. */
+  readonly level?: number;
+  /** What the regions can carry of this service; absent: not declared, or no level is taken automatically. */
+  readonly capacity?: readonly RegionCapacity[];
+}
+
+export interface RegionCapacity {
+  readonly region: RegionName;
+  /** Requests per second of this service. */
+  readonly rps: number;
+  /** Edges there, which share what there is. */
+  readonly edges: number;
 }
 
 export interface Target {

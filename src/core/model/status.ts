@@ -1,4 +1,5 @@
 /** What is shown: one agent's view of the whole, for the API, the command line and the console. */
+import type { LevelOrder } from "./degradation.ts";
 import type { Epoch, Generation, MemberName, RegionName, ServiceName, StoreName } from "./id.ts";
 import type { Lsn } from "./lsn.ts";
 import type { LeaseProfile } from "./profile.ts";
@@ -75,6 +76,14 @@ export interface RegionView {
 export interface ServiceView {
   readonly name: ServiceName;
   readonly mode: "rw" | "ro" | "static" | "off";
+  /** As the table says; 0: everything is on. */
+  readonly level: number;
+  /** What the topology calls it; empty: level 0. */
+  readonly levelName: string;
+  /** How many levels there are besides 0. */
+  readonly levels: number;
+  /** The order of a person that stands; null: none. */
+  readonly order: LevelOrder | null;
   /** In the order of the failover plan. */
   readonly targets: readonly RegionName[];
 }
@@ -85,6 +94,14 @@ export interface RequestBody {
   readonly dataStore: StoreName | null;
   readonly toRegion: RegionName | null;
   readonly ifEpoch: Epoch;
+  readonly by: string;
+  readonly why: string;
+}
+
+/** What a person orders for a service: the agent adds number and time. */
+export interface LevelBody {
+  readonly level: number;
+  readonly forMs: SpanMs;
   readonly by: string;
   readonly why: string;
 }

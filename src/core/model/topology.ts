@@ -1,4 +1,5 @@
 /** What is wanted: regions, data stores, services, edges and objectives, as compiled from `holdfast.yaml`. */
+import type { Levels, TrafficClass } from "./degradation.ts";
 import type { EdgeName, MemberName, RegionName, ServiceName, StoreName } from "./id.ts";
 import type { LeaseProfile } from "./profile.ts";
 import type { ServiceRules } from "./rules.ts";
@@ -105,6 +106,9 @@ export interface Service {
   readonly rules: ServiceRules;
   /** Absent where nothing of it is asked for. */
   readonly traffic?: TrafficRules;
+  /** Absent where none are written, as in what was recorded before there were any. */
+  readonly classes?: readonly TrafficClass[];
+  readonly levels?: Levels;
 }
 
 export interface Objectives {

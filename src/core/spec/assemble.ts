@@ -9,6 +9,7 @@ import type {
   Service,
   Topology,
 } from "../model/topology.ts";
+import { classesOf, levelsOf } from "./degradation.ts";
 import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
@@ -87,6 +88,8 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
     })),
     rules: { ...counts, holdMaxMs: holdMax, tryTimeoutMs: tryTimeout, staleMaxMs: staleMax, ttlMs: ttl },
     ...(traffic && { traffic }),
+    ...classesOf(spec.classes),
+    ...levelsOf(spec.levels),
   };
 }
 
@@ -113,6 +116,18 @@ function nameOf(draft: Draft<KindName>): string {
 /** Words that the language did not have at first: unused, they leave the digest of a file as it was for older agents. */
 const cameLater: ReadonlySet<string> = new Set([...Object.keys(trafficFields), "requests"]);
 
+/** A file that does not use words which came later has the digest that it had before: agents of two versions agree. */
+function withoutNewWords(spec: object): object {
+  const added = { classes: [], levels: { automatic: 0, flags: {}, page: null, steps: [] } };
+  return Object.fromEntries(
+    Object.entries(spec).filter(
+      ([key, value]) =>
+        !Object.hasOwn(added, key) ||
+        JSON.stringify(value) !== JSON.stringify(added[key as keyof typeof added]),
+    ),
+  );
+}
+
 /**
  * What the digest is taken of: all values with defaults filled in, without comments, layout and the order of keys.
  * Paths stand as written, so that agents on several hosts, each with its own folder, run with the same topology.
@@ -120,7 +135,7 @@ const cameLater: ReadonlySet<string> = new Set([...Object.keys(trafficFields), "
 function canonical(drafts: Drafts): string {
   const documents = (Object.values(drafts) as readonly (readonly Draft<KindName>[])[])
     .flat()
-    .map(({ kind, name, spec }) => ({ kind, name, spec }));
+    .map(({ kind, name, spec }) => ({ kind, name, spec: withoutNewWords(spec) }));
   return JSON.stringify(documents, (_key, value: unknown) =>
     value !== null && typeof value === "object" && !Array.isArray(value)
       ? Object.fromEntries(

@@ -18,7 +18,7 @@ export function doubles(drafts: Drafts): readonly Breach[] {
     ...repeated(membersOf(drafts)),
     ...repeated(addressesOf(drafts)),
     ...drafts.Service.flatMap((service) =>
-      [endpointsOf, urlsOf, journeysOf].flatMap((of) => repeated(of(service))),
+      [endpointsOf, urlsOf, journeysOf, classesOf, levelsOf].flatMap((of) => repeated(of(service))),
     ),
   ];
 }
@@ -172,6 +172,38 @@ function journeysOf(draft: Draft<"Service">): readonly Unique[] {
             key: journey.name,
             what: `the journey ${quote(journey.name)}`,
             hint: "journeys are unique within their service",
+          },
+        ],
+  );
+}
+
+function classesOf(draft: Draft<"Service">): readonly Unique[] {
+  return (draft.spec.classes ?? []).flatMap((each, index) =>
+    each?.name === undefined
+      ? []
+      : [
+          {
+            draft,
+            path: ["spec", "classes", index, "name"],
+            key: each.name,
+            what: `the class ${quote(each.name)}`,
+            hint: "classes are unique within their service",
+          },
+        ],
+  );
+}
+
+function levelsOf(draft: Draft<"Service">): readonly Unique[] {
+  return (draft.spec.levels?.steps ?? []).flatMap((step, index) =>
+    step?.name === undefined
+      ? []
+      : [
+          {
+            draft,
+            path: ["spec", "levels", "steps", index, "name"],
+            key: step.name,
+            what: `the level ${quote(step.name)}`,
+            hint: "levels are unique within their service",
           },
         ],
   );

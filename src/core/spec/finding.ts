@@ -22,6 +22,8 @@ export const findingCodes = {
   "availability-budget": "The downtime a month that the availability objective leaves.",
   "availability-below-one-failover": "One failover uses up more than a month's error budget.",
   "capacity-short": "With one region gone (or none), the demand exceeds what the others can carry.",
+  "capacity-degraded":
+    "With one region gone the demand fits only at a degradation level, which edges take by themselves.",
   "capacity-undeclared": "Demand is declared, the capacity of a region that would carry it is not.",
   "sovereignty-unreachable": "After the loss of one region, no allowed one is left for a service.",
   "limit-unreachable": "After the loss of one region, requests that a limit keeps there have no place left.",

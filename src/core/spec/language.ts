@@ -50,6 +50,25 @@ const method = {
   fits: "an HTTP method in capitals",
   example: "GET",
 } as const;
+const pathPattern = {
+  kind: "text",
+  pattern: "^/[\\x21\\x22\\x24-\\x3e\\x40-\\x7e]{0,255}$",
+  fits: "a path without its query, of which `*` stands for any characters",
+  example: "/orders/*",
+} as const;
+// As keys of a structured field (RFC 9651): edges send flags to services in one.
+const flagName = {
+  kind: "text",
+  pattern: "^[a-z][a-z0-9_.-]{0,62}$",
+  fits: "small letters, digits, _, - and .",
+  example: "recommendations",
+} as const;
+const mediaType = {
+  kind: "text",
+  pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+/[\\x20-\\x7e]{1,100}$",
+  fits: "a media type",
+  example: "application/json",
+} as const;
 const body = { kind: "text", fits: "text", example: "{}" } as const;
 
 const topology = object({
@@ -167,6 +186,79 @@ const dataStoreKind = object({
   ),
 });
 
+const trafficClass = object({
+  name: required(name, "Unique within the service; `other` is taken for what no class matches."),
+  match: byDefault(
+    object({
+      methods: byDefault(list(method), "[]", "HTTP methods; empty: any."),
+      paths: byDefault(
+        list(pathPattern),
+        "[]",
+        "Paths without their query; `*` stands for any characters. Empty: any.",
+      ),
+      header: optional(
+        object({
+          name: required(headerName, "Which one. Clients can send any: let a gateway of yours set it."),
+          value: optional(headerValue, "Its exact value; absent: any."),
+        }),
+        "A header that it carries.",
+      ),
+    }),
+    "{}",
+    "What belongs to it: all conditions hold. The first class that matches decides.",
+  ),
+  priority: byDefault(
+    choice("critical", "standard", "sheddable"),
+    "standard",
+    "Who goes first when there is no room: `sheddable`, then `standard`.",
+  ),
+  latencyTarget: optional(
+    duration("300ms"),
+    "Later answers are counted; a request that waited so long for room is refused.",
+  ),
+  divertTo: byDefault(list(region), "[]", "Where a level that diverts it sends it."),
+});
+
+const levels = object({
+  automatic: byDefault(
+    integer(0, 9, 1),
+    "0",
+    "The highest level that an edge takes by itself when the regions left cannot carry the load; 0: none.",
+  ),
+  flags: byDefault(map(flagName, flag), "{}", "Features of the service, and what they are at level 0."),
+  page: optional(
+    object({
+      status: byDefault(integer(200, 599, 200), "200", "Its status."),
+      contentType: byDefault(mediaType, "text/html; charset=utf-8", "Its media type."),
+      body: required(body, "What people are shown."),
+    }),
+    "What `static` answers where no kept answer is; absent: 503.",
+  ),
+  steps: byDefault(
+    list(
+      object({
+        name: required(name, "Unique within the service."),
+        mode: optional(
+          choice("rw", "ro", "static"),
+          "`rw`: all. `ro`: safe methods only. `static`: kept answers, then the page. Absent: as the level below.",
+        ),
+        flags: byDefault(map(flagName, flag), "{}", "Features that it changes."),
+        classes: byDefault(
+          map(name, choice("serve", "queue", "refuse", "stale", "divert")),
+          "{}",
+          "Class to what becomes of it: served, made to wait where it would be refused, refused, answered from what is kept, or sent to `divertTo`.",
+        ),
+        saves: optional(
+          { kind: "share", example: "30%" },
+          "Estimated share of the load at level 0 that it saves. Absent: as the level below.",
+        ),
+      }),
+    ),
+    "[]",
+    "Level 1, 2, ...: each leaves more out, and what it does not name is as in the level below.",
+  ),
+});
+
 const service = object({
   tier: byDefault(integer(0, 9, 1), "1", "0 matters most."),
   objectives: required(
@@ -255,6 +347,16 @@ const service = object({
     "How edges treat its requests while something is changing.",
   ),
   ...trafficFields,
+  classes: byDefault(
+    list(trafficClass),
+    "[]",
+    "Kinds of requests that matter differently, the first that matches decides.",
+  ),
+  levels: byDefault(
+    levels,
+    "{}",
+    "What is left out when capacity is short: `holdfast degrade`, or an edge by itself.",
+  ),
 });
 
 const edge = object({

@@ -96,20 +96,32 @@ function capacityFindings(topology: Topology): readonly Finding[] {
     ...found,
     ...carriers.flatMap(({ name }) => {
       const missing = shortfall(topology, name);
-      return missing ? [short(missing, name)] : [];
+      if (!missing) return [];
+      return [
+        shortfall(topology, name, automaticSaving) ? short(missing, name) : degraded(topology, missing, name),
+      ];
     }),
   ];
 }
 
-function shortfall(topology: Topology, lost: RegionName | null): Shortage | null {
+/** What edges save by themselves, as estimated by who wrote the levels. */
+function automaticSaving({ levels }: Service): number {
+  return levels?.steps[levels.automatic - 1]?.saves ?? 0;
+}
+
+function shortfall(
+  topology: Topology,
+  lost: RegionName | null,
+  savingOf: (service: Service) => number = () => 0,
+): Shortage | null {
   const capacity = new Map(
     topology.regions.filter(({ name }) => name !== lost).map(({ name, capacityRps }) => [name, capacityRps]),
   );
   const demands = topology.services
-    .map(({ name, demandRps, endpoints }) => ({
-      service: name,
-      rps: demandRps,
-      regions: endpoints.map(({ region }) => region).filter((region) => region !== lost),
+    .map((service) => ({
+      service: service.name,
+      rps: service.demandRps * (1 - savingOf(service)),
+      regions: service.endpoints.map(({ region }) => region).filter((region) => region !== lost),
     }))
     // Without any place it is told by `sovereignty-unreachable`.
     .filter(({ regions }) => regions.length > 0);
@@ -127,6 +139,21 @@ function short(missing: Shortage, lost: RegionName | null): Finding {
     sentence: `${when}, ${services.join(" and ")} ${services.length === 1 ? "needs" : "need"} ${demandRps} requests/s and ${regions.join(" and ")} can carry ${capacityRps}: ${lackRps} too few`,
     numbers: { demandRps, capacityRps, lackRps },
     advice: `add ${lackRps} requests/s there, or another region; else the lowest tier is shed`,
+  };
+}
+
+function degraded({ services }: Topology, missing: Shortage, lost: RegionName): Finding {
+  const { demandRps, capacityRps } = missing;
+  const levels = services
+    .filter((service) => missing.services.includes(service.name) && automaticSaving(service) > 0)
+    .map(({ name, levels }) => `${name} at level ${levels?.automatic}`);
+  return {
+    code: "capacity-degraded",
+    severity: "warning",
+    subject: `Region/${lost}`,
+    sentence: `without ${lost}, ${missing.services.join(" and ")} ${missing.services.length === 1 ? "needs" : "need"} ${demandRps} requests/s and ${missing.regions.join(" and ")} can carry ${capacityRps}: ${levels.join(" and ")} would fit, and edges take it by themselves`,
+    numbers: { demandRps, capacityRps, lackRps: demandRps - capacityRps },
+    advice: "prove by a drill what the levels save",
   };
 }
 

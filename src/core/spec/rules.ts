@@ -1,4 +1,5 @@
 /** What no single field can show: things that are there twice, and places that are not allowed. */
+import { degradations } from "./degradation-rules.ts";
 import { doubles } from "./doubles.ts";
 import type { Breach, Draft, Drafts } from "./draft.ts";
 import { folders } from "./folders.ts";
@@ -7,7 +8,13 @@ import { requestLimitBreaches } from "./traffic-rules.ts";
 import { formatDuration } from "./units.ts";
 
 export function breaches(drafts: Drafts, baseDir: string): readonly Breach[] {
-  return [...doubles(drafts), ...folders(drafts, baseDir), ...placements(drafts), ...services(drafts)];
+  return [
+    ...doubles(drafts),
+    ...folders(drafts, baseDir),
+    ...placements(drafts),
+    ...services(drafts),
+    ...degradations(drafts),
+  ];
 }
 
 /** Members only where their rows may be, and where there is more than a vote. */

@@ -1,6 +1,7 @@
 /** A topology in, the text of a `holdfast.yaml` out that compiles to it again. */
 import { stringify } from "yaml";
 import type { DataStore, Edge, ForeignRouter, Region, Service, Topology } from "../model/topology.ts";
+import { writtenClass, writtenLevels } from "./degradation.ts";
 import { apiVersion, type KindName } from "./language.ts";
 import { writeTraffic } from "./traffic.ts";
 import { formatAddress, formatDuration } from "./units.ts";
@@ -97,6 +98,8 @@ function service({ name, tier, objectives, rules, ...rest }: Service): string {
       ttl: formatDuration(rules.ttlMs),
     },
     ...fields,
+    ...(rest.classes === undefined ? {} : { classes: rest.classes.map(writtenClass) }),
+    ...(rest.levels === undefined ? {} : { levels: writtenLevels(rest.levels) }),
   });
 }
 

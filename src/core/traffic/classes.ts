@@ -1,22 +1,8 @@
 /** A request in, how much it matters out: what is kept alive when capacity is short. */
-import type { ServiceRoute } from "../model/routing.ts";
-import type { Priority } from "./concurrency.ts";
+import type { TrafficClass } from "../model/degradation.ts";
 
-/** The first class that matches decides; a condition that is not named matches everything. */
-export interface TrafficClass {
-  readonly name: string;
-  readonly priority: Priority;
-  readonly methods?: readonly string[];
-  /** Begins with `/`; compared with the path as it came, before the query. */
-  readonly pathPrefix?: string;
-  /** `value` null: it is enough that the field is there. Names in lower case. */
-  readonly header?: { readonly name: string; readonly value: string | null };
-}
-
-/** A service whose table names classes of requests. */
-export interface ClassifiedRoute extends ServiceRoute {
-  readonly classes?: readonly TrafficClass[];
-}
+/** For metrics and where nothing matches: no class of a topology may bear this name. */
+export const unclassified: TrafficClass = { name: "other", priority: "standard" };
 
 export interface ClassifiedRequest {
   readonly method: string;
@@ -25,15 +11,36 @@ export interface ClassifiedRequest {
   readonly headers: readonly string[];
 }
 
-export function priorityOf(route: ClassifiedRoute, request: ClassifiedRequest): Priority {
-  const found = route.classes?.find((each) => matches(each, request));
-  return found?.priority ?? "standard";
+export function classOf(
+  classes: readonly TrafficClass[] | undefined,
+  request: ClassifiedRequest,
+): TrafficClass {
+  if (classes === undefined) return unclassified;
+  return classes.find((each) => matches(each, request)) ?? unclassified;
 }
 
-function matches({ methods, pathPrefix, header }: TrafficClass, request: ClassifiedRequest): boolean {
+function matches({ methods, paths, header }: TrafficClass, request: ClassifiedRequest): boolean {
   if (methods && !methods.includes(request.method)) return false;
-  if (pathPrefix !== undefined && !request.path.startsWith(pathPrefix)) return false;
+  if (paths && !paths.some((pattern) => fitsPath(pattern, request.path))) return false;
   return header === undefined || hasField(request.headers, header.name, header.value);
+}
+
+/** `/orders/*` fits `/orders/17?full=1`. What lies between two stars is looked for once: nothing is gone back to. */
+export function fitsPath(pattern: string, path: string): boolean {
+  const query = path.indexOf("?");
+  const end = query < 0 ? path.length : query;
+  const first = pattern.indexOf("*");
+  if (first < 0) return pattern.length === end && path.startsWith(pattern);
+  if (!path.startsWith(pattern.slice(0, first))) return false;
+  const parts = pattern.slice(first + 1).split("*");
+  const last = parts.pop() as string;
+  let at = first;
+  for (const part of parts) {
+    const found = path.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return at + last.length <= end && path.startsWith(last, end - last.length);
 }
 
 function hasField(headers: readonly string[], lowerName: string, value: string | null): boolean {

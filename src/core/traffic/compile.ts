@@ -18,7 +18,9 @@ import type { WallMs } from "../model/time.ts";
 import type { DataStore, Service, Topology } from "../model/topology.ts";
 import { type Digest, digestOf } from "./accept.ts";
 import { canonicalJson } from "./canonical.ts";
+import { orderedStep, stricter } from "./degrade.ts";
 import { explainChange } from "./explain.ts";
+import { capacityOf } from "./share.ts";
 
 export interface RoutingFacts {
   readonly stores: Readonly<Record<StoreName, StoreFact>>;
@@ -28,6 +30,8 @@ export interface RoutingFacts {
   readonly health: Readonly<Record<ServiceName, Readonly<Record<RegionName, "up" | "suspected" | "down">>>>;
   /** What is not named is `rw`. */
   readonly modes: Readonly<Record<ServiceName, ServiceMode>>;
+  /** As people ordered; what is not named is at level 0. */
+  readonly levels?: Readonly<Record<ServiceName, number>>;
 }
 
 export interface StoreFact {
@@ -142,7 +146,8 @@ function serviceRoute(
   facts: RoutingFacts,
   regions: Readonly<Record<RegionName, RegionState>>,
 ): ServiceRoute {
-  const mode = facts.modes[service.name] ?? "rw";
+  const { level, step } = orderOf(service, facts);
+  const mode = stricter(facts.modes[service.name] ?? "rw", step?.mode ?? "rw");
   const plan = topology.regions.map((region) => region.name);
   const targets: Target[] = service.endpoints
     .filter(({ region }) => service.allow.includes(region) && mayServe(regions[region]))
@@ -159,6 +164,24 @@ function serviceRoute(
     allow: service.allow,
     rules: service.rules,
     ...(service.traffic && { traffic: service.traffic }),
+    ...degradationOf(topology, service, level),
+  };
+}
+
+function orderOf(service: Service, facts: RoutingFacts) {
+  const steps = service.levels?.steps ?? [];
+  const level = orderedStep(steps, facts.levels?.[service.name] ?? 0);
+  return { level, step: steps[level - 1] };
+}
+
+/** Nothing where nothing is declared: such tables are as they were before there were levels. */
+function degradationOf(topology: Topology, service: Service, level: number) {
+  const { classes, levels } = service;
+  const capacity = levels && levels.automatic > 0 ? capacityOf(topology, service) : [];
+  return {
+    ...(classes === undefined ? {} : { classes }),
+    ...(levels === undefined ? {} : { levels, level }),
+    ...(capacity.length === 0 ? {} : { capacity }),
   };
 }
 

@@ -11,6 +11,7 @@
  * - N3. When answers have been slower than usual for long, a trial with less than half the limit tells whether it is a queue (they
  *   get faster) or the service (they do not).
  */
+import type { Priority } from "../model/degradation.ts";
 import type { InstantMs, SpanMs } from "../model/time.ts";
 
 export interface ConcurrencyLimit {
@@ -177,9 +178,6 @@ function newUsual({ usualMs, learnt }: ConcurrencyLimit, meanMs: SpanMs): SpanMs
   const weight = 2 * meanMs < usualMs ? 0.5 : Math.max(learning, 1 / (learnt + 1));
   return usualMs === 0 ? meanMs : usualMs + (meanMs - usualMs) * weight;
 }
-
-/** `critical` is never shed for another's sake; `sheddable` goes first. */
-export type Priority = "critical" | "standard" | "sheddable";
 
 /**
  * Share of the limit that a class may fill: what is kept free above it is the higher classes' (so critical requests find

@@ -39,6 +39,8 @@ function explainServices(before: Content, after: Content): string[] {
     const old = before.services[name];
     if (!old) return [`service ${name} is new`];
     if (canonicalJson(old) === canonicalJson(service)) return [];
+    if ((old.level ?? 0) !== (service.level ?? 0))
+      return [`service ${name}: level ${old.level ?? 0} -> ${service.level ?? 0}, ${service.mode}`];
     if (old.mode !== service.mode) return [`service ${name}: ${old.mode} -> ${service.mode}`];
     if (placesOf(old) !== placesOf(service))
       return [

@@ -45,6 +45,15 @@ export function fakeHandlers(more: Partial<ApiHandlers> = {}): FakeHandlers {
       fake.records.set(id, record);
       return { kind: "accepted", record, repeated: false };
     },
+    degrade: async (service, { level, forMs, by, why }) => ({
+      kind: "ordered",
+      record: {
+        schema: 1,
+        service,
+        order: { number: 1, level, forMs, by, why, at: 0, ended: null },
+        before: [],
+      },
+    }),
     request: (id) => fake.records.get(id) ?? null,
     incidents: () => [
       { id: "i1", title: "eu-west is down", beganAt: "2026-11-21T00:00:00Z", status: "closed" },

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { leaseProfiles } from "../../../src/core/model/profile.ts";
 import type { Region, Topology } from "../../../src/core/model/topology.ts";
 import type { AffinityRules } from "../../../src/core/model/traffic.ts";
+import { classesArb, levelsArb } from "./degradation-arbitrary.ts";
 
 const nameArb = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/);
 const spanArb = (min: number) =>
@@ -151,6 +152,10 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
       services: gen(() => names(0, 2)).map((name) => {
         const allow = gen(() => fc.subarray(serving, { minLength: 1 }));
         const everyMs = gen(() => spanArb(100));
+        const endpoints = gen(() => fc.shuffledSubarray(allow, { minLength: 1 }));
+        const staleMaxMs = gen(() => spanArb(0));
+        const classes = gen(() => classesArb(endpoints));
+        const levels = gen(() => levelsArb(classes, staleMaxMs > 0));
         return {
           name,
           tier: gen(() => fc.integer({ min: 0, max: 9 })),
@@ -162,7 +167,7 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
           dataStores: gen(() => fc.shuffledSubarray(stores)),
           allow,
           demandRps: gen(() => rpsArb),
-          endpoints: gen(() => fc.shuffledSubarray(allow, { minLength: 1 })).map((region) => ({
+          endpoints: endpoints.map((region) => ({
             region,
             url: `http://10.1.0.1:${++port}`,
             healthPath: gen(() => fc.constantFrom("/", "/healthz", "/h?a=b#c:d")),
@@ -196,10 +201,12 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
             holdMaxCount: gen(() => fc.integer({ min: 0, max: 1000 })),
             tryTimeoutMs: gen(() => spanArb(1)),
             retryBudget: gen(() => fc.constantFrom(0, 0.2, 0.25, 1)),
-            staleMaxMs: gen(() => spanArb(0)),
+            staleMaxMs,
             ttlMs: gen(() => fc.integer({ min: 0, max: 86_400_000 })),
           },
           ...gen(() => trafficArb(allow, planes.length > 2)),
+          ...(classes.length === 0 ? {} : { classes }),
+          ...(levels === null ? {} : { levels }),
         };
       }),
       edges: planes.slice(0, 2).map((name, index) => ({

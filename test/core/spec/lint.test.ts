@@ -144,6 +144,23 @@ check(
       /without eu-west, orders needs 4500 requests\/s and eu-central and eu-north can carry 4000: 500 too few/,
   },
 );
+const degradable = edit(
+  edit(three, "requestsPerSecond: 3000", "requestsPerSecond: 4500"),
+  "  endpoints:\n",
+  "  levels: { automatic: 1, steps: [{ name: lean, saves: 20% }, { name: bare, saves: 90% }] }\n  endpoints:\n",
+);
+check("a level that edges take by themselves, and that saves enough, makes of it a warning", degradable, {
+  code: "capacity-degraded",
+  severity: "warning",
+  sentence:
+    /without eu-west, orders needs 4500 requests\/s and eu-central and eu-north can carry 4000: orders at level 1 would fit/,
+  advice: /drill/,
+});
+check(
+  "a level that saves too little, or that edges do not take, does not help",
+  edit(degradable, "saves: 20%", "saves: 10%"),
+  { code: "capacity-short", severity: "error", sentence: /without eu-west.*500 too few/ },
+);
 check(
   "too little capacity from the start is told once",
   edit(three, "requestsPerSecond: 3000", "requestsPerSecond: 9000"),

@@ -1,7 +1,6 @@
 /** How an upstream's limit is learnt, and who is let in when it is short. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { priorityOf } from "../../../src/core/traffic/classes.ts";
 import {
   afterAnswer,
   type ConcurrencyLimit,
@@ -10,7 +9,6 @@ import {
   mayEnter,
 } from "../../../src/core/traffic/concurrency.ts";
 import { serve } from "./pool.ts";
-import { compile } from "./tables.ts";
 
 const twentyMs = { workers: 16, serviceMs: () => 20 };
 /** What it takes without a queue: 800 a second. */
@@ -110,25 +108,4 @@ test("sheddable requests leave room for standard ones, and those for critical on
   for (const [inFlight, priority, expected] of rows)
     assert.equal(mayEnter(100, inFlight, priority), expected);
   assert.equal(mayEnter(1, 0, "sheddable"), true);
-});
-
-test("the first class that matches decides, and without one a request is standard", () => {
-  const route = {
-    ...compile().services.orders!,
-    classes: [
-      { name: "checkout", priority: "critical" as const, methods: ["POST"], pathPrefix: "/orders" },
-      { name: "crawlers", priority: "sheddable" as const, header: { name: "x-crawler", value: null } },
-      { name: "batch", priority: "sheddable" as const, header: { name: "x-kind", value: "batch" } },
-    ],
-  };
-  const rows = [
-    ["POST", "/orders/1", [], "critical"],
-    ["GET", "/orders/1", [], "standard"],
-    ["POST", "/stock", ["X-Crawler", "yes"], "sheddable"],
-    ["POST", "/orders", ["X-Crawler", "yes"], "critical"],
-    ["GET", "/", ["x-kind", "batch"], "sheddable"],
-    ["GET", "/", ["x-kind", "other"], "standard"],
-  ] as const;
-  for (const [method, path, headers, expected] of rows)
-    assert.equal(priorityOf(route, { method, path, headers }), expected);
 });
