@@ -1,6 +1,6 @@
 /**
  * `npm run bench:fuzz`: a million malformed requests from a seed against a real edge process, with a real service behind
- * it: the edge must live, leak nothing, and pass on nothing malformed. Some five minutes; `--minutes` is the bound.
+ * it: the edge must live, leak nothing, and pass on nothing malformed. Some three minutes; `--minutes` is the bound.
  *
  * Exits 1 when a target is missed. The same with few requests is a test: test/edge/fuzz.test.ts.
  */

@@ -58,13 +58,16 @@ interface Answer {
   readonly body: Buffer | null;
 }
 
-export type Reused = {
-  readonly region: string;
-} /** `refresh`: and ask for it anew meanwhile; the fields as below. */ & (
-  | { readonly kind: "answer"; readonly answer: KeptAnswer; readonly refresh: Conditions | null }
+export type Reused =
+  | {
+      readonly kind: "answer";
+      readonly region: string;
+      readonly answer: KeptAnswer;
+      /** Not null: and ask for it anew meanwhile. */
+      readonly refresh: Conditions | null;
+    }
   /** Ask whether it still holds, with these fields beside the client's. */
-  | ({ readonly kind: "validate" } & Conditions)
-);
+  | ({ readonly kind: "validate"; readonly region: string } & Conditions);
 
 export interface Conditions {
   readonly kept: Kept;
