@@ -70,6 +70,7 @@ export class Attempt implements ResponseReceiver {
 
   /** The client went away: nothing more is wanted, nothing more is told. */
   abandon(): void {
+    if (this.#phase === "over") return;
     if (this.#phase === "connecting") this.upstream.pool.withdraw(this);
     this.#over();
     this.#connection?.abandon();
@@ -77,6 +78,11 @@ export class Attempt implements ResponseReceiver {
 
   resume(): void {
     this.#connection?.resume();
+  }
+
+  /** Whether a byte of the request left. */
+  get wasSent(): boolean {
+    return this.#connection !== null;
   }
 
   /** In time there was no whole answer and no head of a long one. */

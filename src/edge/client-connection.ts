@@ -15,6 +15,7 @@ import type { Socket } from "node:net";
 import { PassThrough, type Readable } from "node:stream";
 import { ChunkedReader } from "./chunked.ts";
 import { parseRequestHead, type RequestHead } from "./request-head.ts";
+import { acceptWithSlab, kept } from "./slab.ts";
 
 const headMaxBytes = 16 * 1024;
 /** Kept whole up to this size, so that it can be sent again. Times the requests held, it is what memory must bear. */
@@ -62,6 +63,8 @@ export class ClientConnection {
   /** By the clock of the listener's sweep. */
   deadline: number;
   readonly address: string;
+  /** It is asked to come back on another connection, perhaps elsewhere: its next answer is its last here. */
+  isLeaving = false;
   readonly #socket: Socket;
   readonly #owner: RequestOwner;
   #phase: Phase = "head";
@@ -77,13 +80,13 @@ export class ClientConnection {
   #isChunking = false;
   #isLingering = false;
 
-  constructor(socket: Socket, owner: RequestOwner) {
-    this.#socket = socket;
+  constructor(accepted: Socket, owner: RequestOwner) {
     this.#owner = owner;
+    const socket = acceptWithSlab(accepted, true, (bytes) => this.#read(bytes));
+    this.#socket = socket;
     this.address = socket.remoteAddress ?? "unknown";
     this.deadline = owner.roughNow + owner.limits.headWithinMs;
     socket
-      .on("data", (bytes: Buffer) => this.#read(bytes))
       .on("drain", () => this.#drained())
       // Half-closed and gone look the same; who only half-closed is rare, and who is gone must free what he held.
       .on("end", () => this.destroy())
@@ -119,6 +122,7 @@ export class ClientConnection {
     // K1.
     else if (this.#phase === "answer" || this.#socket.writableNeedDrain) this.#socket.pause();
     else this.#readHead();
+    if (this.#unread !== null) this.#unread = kept(this.#unread);
   }
 
   #readHead(): void {
@@ -160,7 +164,7 @@ export class ClientConnection {
     const bytes = this.#unread;
     if (bytes === null) return;
     this.#unread = null;
-    if (!this.#take(bytes, (body) => this.#chunks.push(body))) return;
+    if (!this.#take(bytes, (body) => this.#chunks.push(kept(body)))) return;
     if (this.#isReadToEnd) {
       const whole = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
       this.#chunks = [];
@@ -213,7 +217,7 @@ export class ClientConnection {
     const stream = this.#stream;
     if (stream === null) return;
     const isSound = this.#take(bytes, (body) => {
-      if (!stream.write(body)) this.#socket.pause();
+      if (!stream.write(kept(body))) this.#socket.pause();
     });
     if (!isSound) return;
     if (!this.#isReadToEnd) return;
@@ -308,7 +312,8 @@ export class ClientConnection {
   }
 
   #keepsAlive(): boolean {
-    return this.#isReadToEnd && this.#head !== null && this.#head.keepAlive && !this.#owner.isEnding;
+    const isWanted = !this.isLeaving && !this.#owner.isEnding;
+    return this.#isReadToEnd && this.#head !== null && this.#head.keepAlive && isWanted;
   }
 
   #answered(): void {

@@ -1,5 +1,6 @@
 /** One edge: listeners, table and gates put together, and taken apart in order. */
 import type { Address } from "../core/model/topology.ts";
+import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { afterWriterChanged } from "../core/traffic/return.ts";
 import { AdminServer } from "./admin.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -28,14 +29,15 @@ export interface RunningEdge {
 export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
   const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
-  const plans = new ServicePlans(config.region, metrics);
+  const limits = { ...concurrencyRules, ...config.concurrency };
+  const plans = new ServicePlans(config.region, metrics, config.drainMs, limits);
   const room = new HoldRoom(metrics);
   const writers = new WriterWatch(
     () => holder.table,
     () => room.wakeAll(),
   );
   const counters = new TrafficCounters(metrics);
-  const stale = new StaleStore(config.name);
+  const stale = new StaleStore(config.name, config.cache);
   const levels = new EdgeLevels(
     () => plans.all,
     metrics,
@@ -61,6 +63,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     }
     for (const listener of tcp) listener.follow(table);
     plans.follow(table);
+    // Later than upstreams: what is taken away there is repeated elsewhere, and must still find its client.
+    proxy.follow(table.regions[config.region], config.drainMs + config.graceMs);
     const changed = Object.keys(table.stores).filter(
       (name) => (epochs.get(name) ?? table.stores[name]?.epoch) !== table.stores[name]?.epoch,
     );
@@ -93,10 +97,12 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       level: levels.of(plan).stand.level,
       automatic: levels.of(plan).automatic,
     })),
-    upstreams: [...plans.upstreams].map(({ url, region, isEjected }) => ({
+    upstreams: [...plans.upstreams].map(({ url, region, isEjected, inFlight, limit }) => ({
       url,
       region,
       ejected: isEjected,
+      inFlight,
+      limit,
     })),
     stores: tcp.map((listener) => ({
       name: listener.config.store,

@@ -3,27 +3,48 @@
  *
  * - E1. The client gets exactly one response, or its connection is ended when a response breaks in mid-body.
  * - E2. What may have been sent is sent again only if it is safe to repeat (`core/traffic/repeat`).
- * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
+ * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, no try outlives `tryTimeoutMs`, and nothing the
+ *   service's deadline.
+ * - E4. Where a limit says where a request may be served, nothing else is asked, not even for an old answer.
  */
 import type { TrafficClass, Treatment } from "../core/model/degradation.ts";
-import { mayRepeat } from "../core/traffic/budget.ts";
+import type { AffinityRules } from "../core/model/traffic.ts";
+import { affinityKey } from "../core/traffic/affinity.ts";
+import { mayRepeat, type RetryBudget } from "../core/traffic/budget.ts";
 import { classOf } from "../core/traffic/classes.ts";
+import { leftOf, toldLeft, tryWithin } from "../core/traffic/deadline.ts";
 import { treatmentOf } from "../core/traffic/degrade.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
+import { afterValue } from "../core/traffic/percentile.ts";
+import { hashOf } from "../core/traffic/rendezvous.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../core/traffic/return.ts";
-import { Attempt, type AttemptListener } from "./attempt.ts";
+import type { AllowedRegions, MarkedRequest } from "../core/traffic/sovereignty.ts";
+import type { Attempt, AttemptListener } from "./attempt.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { choose, chooseWithRoom } from "./divert.ts";
+import { divertedTo } from "./divert.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
+import type { KeptAnswer } from "./kept-answer.ts";
+import type { Lane } from "./lane.ts";
 import type { EdgeLevels, ServiceLevel } from "./levels.ts";
 import { monotonicNow } from "./monotonic.ts";
-import { leftOut, type Problem, problemBody, unavailable } from "./problem.ts";
+import { plainPlan } from "./plan-rules.ts";
+import { type Problem, problemBody } from "./problem.ts";
+import { refresh } from "./refresh.ts";
+import {
+  jurisdictionGone,
+  leftOut,
+  nowhereAllowed,
+  outcomeUnknown,
+  tooLate,
+  unavailable,
+} from "./refusals.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
-import type { AskedFor, StaleStore } from "./stale-store.ts";
+import type { AskedFor, Kept, StaleStore } from "./stale-store.ts";
 import type { TrafficCounters } from "./traffic-counters.ts";
+import { Try } from "./try.ts";
 import type { Upstream } from "./upstream.ts";
 import type { UpstreamRequest } from "./upstream-connection.ts";
 import type { WriterWatch } from "./writer-watch.ts";
@@ -34,6 +55,7 @@ const repeatsAtLeast = 3;
 export interface ExchangeRequest {
   /** `headers`: with each try they are told anew where it goes, and at which level. */
   readonly upstream: UpstreamRequest & { readonly headers: string[] };
+  readonly host: string;
   readonly requestId: string;
   readonly safe: boolean;
   readonly idempotent: boolean;
@@ -51,31 +73,33 @@ export interface ExchangeWorld {
 export class Exchange implements AttemptListener {
   readonly #world: ExchangeWorld;
   readonly #plan: ServicePlan;
-  readonly #request: ExchangeRequest;
+  #request: ExchangeRequest;
   readonly #responder: ClientConnection;
   readonly #arrivedAt = monotonicNow();
+  #lane: Lane;
+  /** Where a limit allows it; null: wherever the service may be served. */
+  #allowed: AllowedRegions | null = null;
   /** Since the last pause: each upstream is tried once before anyone waits. */
   #tried: Upstream[] = [];
   #tries = 0;
   #pauses = 0;
   #heldMs = 0;
-  #attempt: Attempt | null = null;
+  /** Under way; the second is a hedge. */
+  #first: Try | null = null;
+  #second: Try | null = null;
+  #hedgeTimer: NodeJS.Timeout | null = null;
   readonly #class: TrafficClass;
   readonly #level: ServiceLevel;
   /** Header fields of the client end here, and what we tell begins. */
-  readonly #toldAt: number;
+  #toldAt: number;
   /** When it first found no room. */
   #turnedAwayAt: number | null = null;
-  /** Of the try under way: where, since when, and among how many. */
-  #at: Upstream | null = null;
-  #since = 0;
-  #among = 0;
   #waiting: Waiting | null = null;
-  /** The try under way is a repeat, and counts against the budget. */
-  #repeating = false;
+  /** The next try is a repeat; and a byte of it has been sent before. */
   #owesRepeat = false;
-  /** The try under way is a write, and counts while a writer comes back. */
-  #writing = false;
+  #owesResend = false;
+  /** What the service is asked about, whether it still holds. */
+  #validating: Kept | null = null;
   #isOver = false;
 
   constructor(
@@ -88,17 +112,22 @@ export class Exchange implements AttemptListener {
     this.#plan = plan;
     this.#request = request;
     this.#responder = responder;
+    this.#lane = plan.lane;
     this.#class = classOf(plan.route.classes, request.upstream);
     this.#level = world.levels.of(plan);
     this.#level.came();
     this.#toldAt = request.upstream.headers.length;
     plan.active++;
+    plan.ledger.request(this.#arrivedAt);
     responder.onGone = () => this.#leave();
   }
 
   proceed(): void {
     this.#waiting = null;
     if (this.#isOver) return;
+    this.#allowed = null;
+    this.#lane = this.#plan.lane;
+    if (this.#plan.rules !== plainPlan && !this.#abidesByRules()) return;
     const { route, table } = this.#plan;
     const { safe, idempotent } = this.#request;
     const { stand } = this.#level;
@@ -116,6 +145,7 @@ export class Exchange implements AttemptListener {
       return;
     }
     if (treatment === "stale" && this.#serveStale(`level ${stand.level}`)) return;
+    if (this.#reuse()) return;
     const writerFailing = !safe && this.#world.writers.isFailing(route.dataStores);
     const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
     if (write.kind === "hold") {
@@ -126,22 +156,21 @@ export class Exchange implements AttemptListener {
       this.#hold("the writer is coming back");
       return;
     }
-    const divertTo = treatment === "divert" ? (this.#class.divertTo ?? []) : null;
-    const first = choose(this.#plan, this.#tried, divertTo);
+    if (treatment === "divert") this.#lane = this.#plan.laneWithin(divertedTo(this.#class, this.#allowed));
+    const key = this.#plan.rules.affinity === null ? null : this.#keyHash(this.#plan.rules.affinity);
+    const first = this.#lane.choose(this.#tried, key);
     if (!first) {
       this.#tried = [];
       this.#hold("every target failed");
       return;
     }
     const { priority } = this.#class;
-    const upstream = first.hasRoom(priority)
-      ? first
-      : chooseWithRoom(this.#plan, this.#tried, priority, divertTo);
+    const upstream = first.hasRoom(priority) ? first : this.#lane.chooseWithRoom(this.#tried, priority, key);
     if (!upstream) {
       this.#turnAway(treatment);
       return;
     }
-    if (this.#owesRepeat && !this.#mayRepeat()) {
+    if (this.#owesRepeat && !this.#mayRepeat(this.#owesResend)) {
       this.#hold("the retry budget is spent");
       return;
     }
@@ -161,59 +190,109 @@ export class Exchange implements AttemptListener {
     this.#hold("every target is full", Math.ceil(this.#turnedAwayAt - this.#arrivedAt) + latencyTargetMs);
   }
 
-  #mayRepeat(): boolean {
-    const budget = { ratio: this.#plan.route.rules.retryBudget, atLeast: repeatsAtLeast };
-    return mayRepeat(budget, this.#plan.active, this.#plan.repeating);
+  /** Where it may be served, and whether there is time left. False: it was refused. */
+  #abidesByRules(): boolean {
+    const { rules } = this.#plan;
+    this.#allowed = rules.limitOf?.(this.#marks()) ?? null;
+    if (this.#allowed !== null) this.#lane = this.#plan.laneWithin(this.#allowed);
+    if (this.#allowed?.size === 0) this.#fail(nowhereAllowed);
+    else if (this.#allowed !== null && this.#lane.ordered.length === 0)
+      this.#fail(jurisdictionGone(this.#allowed));
+    else if (rules.deadlineMs !== null && this.#timeLeftMs() <= 0) this.#fail(tooLate(rules.deadlineMs));
+    return !this.#isOver;
+  }
+
+  #marks(): MarkedRequest {
+    const { host, upstream } = this.#request;
+    return { host, path: upstream.path, headers: upstream.headers, client: this.#responder.address };
+  }
+
+  #keyHash(affinity: AffinityRules): number | null {
+    const key = affinityKey(affinity, this.#marks());
+    return key === null ? null : hashOf(key);
+  }
+
+  #mayRepeat(isResend: boolean): boolean {
+    const { active, repeating, ledger } = this.#plan;
+    const budget = this.#budget();
+    return mayRepeat(budget, active, repeating) && (!isResend || ledger.mayResend(budget, monotonicNow()));
+  }
+
+  #budget(): RetryBudget {
+    return { ratio: this.#plan.route.rules.retryBudget, atLeast: repeatsAtLeast };
   }
 
   #try(upstream: Upstream): void {
+    const { hedgeAfter } = this.#plan.rules;
+    const isRepeat = this.#owesRepeat;
+    const isResend = this.#owesResend;
+    this.#owesRepeat = this.#owesResend = false;
+    this.#first = this.#begin(upstream, isRepeat, isResend);
+    this.#first.start();
+    if (hedgeAfter === null || isRepeat || !this.#request.safe || this.#first === null) return;
+    if (this.#plan.usualMs > 0) this.#hedgeTimer = setTimeout(() => this.#hedge(), this.#plan.usualMs);
+  }
+
+  /** It takes longer than usual: once more elsewhere, where there is room to spare. */
+  #hedge(): void {
+    if (this.#isOver || this.#first === null || this.#second !== null || !this.#mayRepeat(true)) return;
+    const upstream = this.#lane.chooseWithRoom(this.#tried, "sheddable", null);
+    if (upstream === null || upstream.isEjected) return;
+    this.#world.counters.hedged();
+    this.#second = this.#begin(upstream, true, true);
+    this.#second.start();
+  }
+
+  #begin(upstream: Upstream, isRepeat: boolean, isResend: boolean): Try {
     this.#tries++;
     this.#tried.push(upstream);
-    if (this.#owesRepeat) {
-      this.#owesRepeat = false;
-      this.#repeating = true;
-      this.#plan.repeating++;
+    if (isResend) this.#plan.ledger.resent(monotonicNow());
+    const { tryTimeoutMs } = this.#plan.route.rules;
+    const isWrite = !this.#request.safe;
+    let request = this.#told(upstream);
+    let withinMs = tryTimeoutMs;
+    if (this.#plan.rules.deadlineMs !== null) {
+      const leftMs = this.#timeLeftMs();
+      withinMs = tryWithin(tryTimeoutMs, leftMs);
+      request = { ...request, headers: [...request.headers, "x-holdfast-deadline-ms", toldLeft(leftMs)] };
     }
-    if (!this.#request.safe) {
-      this.#writing = true;
-      this.#plan.writing++;
-    }
-    this.#at = upstream;
-    this.#since = monotonicNow();
-    this.#among = ++upstream.inFlight;
-    const { rules } = this.#plan.route;
-    this.#tell(upstream);
-    this.#attempt = new Attempt(upstream, this.#request.upstream, rules.tryTimeoutMs, this);
-    this.#attempt.start();
+    return new Try(this.#plan, upstream, request, withinMs, this, { isRepeat, isWrite });
   }
 
-  /** Nobody reads them any more for the try before. */
-  #tell({ region }: Upstream): void {
-    const { headers } = this.#request.upstream;
+  /** The request of this try: it is told where it goes, and at which level. The first takes the fields as they stand. */
+  #told({ region }: Upstream): UpstreamRequest {
+    const own = this.#request.upstream;
     const { stand } = this.#level;
-    headers.length = this.#toldAt;
+    const headers = this.#tries === 1 ? own.headers : own.headers.slice(0, this.#toldAt);
     headers.push("x-holdfast-region", region, "x-holdfast-mode", stand.mode);
-    if (this.#plan.route.levels === undefined) return;
-    headers.push("x-holdfast-level", String(stand.level));
-    if (stand.flags !== "") headers.push("x-holdfast-flags", stand.flags);
+    if (this.#plan.route.levels !== undefined) {
+      headers.push("x-holdfast-level", String(stand.level));
+      if (stand.flags !== "") headers.push("x-holdfast-flags", stand.flags);
+    }
+    return headers === own.headers ? own : { ...own, headers };
   }
 
-  #endTry(): void {
-    this.#attempt = null;
-    const upstream = this.#at;
-    if (upstream !== null) {
-      this.#at = null;
-      const wasFull = !upstream.hasRoom("standard");
-      upstream.inFlight--;
-      if (wasFull && this.#world.room.held > 0) this.#world.room.wakeSome(1);
+  /** Takes a try off; the one that is left, if any, is the first. */
+  #settle(one: Try): void {
+    one.settle(this.#world.room);
+    if (one === this.#second) this.#second = null;
+    else if (one === this.#first) {
+      this.#first = this.#second;
+      this.#second = null;
     }
-    if (this.#writing) {
-      this.#writing = false;
-      this.#plan.writing--;
-    }
-    if (!this.#repeating) return;
-    this.#repeating = false;
-    this.#plan.repeating--;
+  }
+
+  /** One of the two answered: the other is not waited for. */
+  #settleOther(one: Try): void {
+    if (this.#hedgeTimer !== null) clearTimeout(this.#hedgeTimer);
+    const other = one === this.#first ? this.#second : this.#first;
+    if (other === null) return;
+    other.abandon();
+    this.#settle(other);
+  }
+
+  #tryOf(attempt: Attempt): Try | null {
+    return attempt === this.#second ? this.#second : this.#first;
   }
 
   // --- what the attempt tells ---
@@ -221,38 +300,38 @@ export class Exchange implements AttemptListener {
   refuses(status: number, hint: RetryHint): boolean {
     const next = afterTry(this.#repeatable(), { kind: "answered", status, hint });
     if (next.kind === "hold") return this.#leftMs() > 0;
-    // A status is repeated elsewhere once each: when all say so, it is the answer.
-    return next.kind === "repeat" && this.#plan.choose(this.#tried) !== null;
+    if (next.kind !== "repeat") return false;
+    // A status is repeated elsewhere once each: when all say so, or the budget is spent, it is the answer.
+    const isElsewhere = this.#second !== null || this.#lane.choose(this.#tried, null) !== null;
+    return isElsewhere && this.#plan.ledger.mayResend(this.#budget(), monotonicNow());
   }
 
   ended(attempt: Attempt, end: TryEnd): void {
-    if (end.kind === "no-answer") this.#at?.learn(monotonicNow() - this.#since, this.#among, true);
-    this.#endTry();
+    const one = this.#tryOf(attempt);
+    if (one === null) return;
+    if (end.kind === "no-answer") one.learn(true);
+    this.#settle(one);
     this.#world.counters.tried(attempt.upstream.region, end);
     const next = afterTry(this.#repeatable(), end);
-    if (end.kind !== "answered" || next.kind === "repeat") attempt.upstream.failed();
-    if (this.#isOver) return;
+    if (end.kind !== "answered" || next.kind === "repeat") one.at.failed();
+    // Of a hedged pair the other may still answer.
+    if (this.#isOver || this.#first !== null) return;
     switch (next.kind) {
       case "repeat":
         this.#world.counters.repeated(next.because);
         this.#owesRepeat = true;
+        this.#owesResend ||= end.kind !== "not-sent";
         this.proceed();
         return;
       case "hold":
         // The same answer may come from one instance that alone cannot reach the writer: the next try goes elsewhere.
-        attempt.upstream.succeeded();
+        one.at.succeeded();
         this.#plan.returning = afterWriterFailed(monotonicNow());
         this.#world.writers.reportFailing(this.#plan.route.dataStores);
         this.#hold(next.because);
         return;
       case "fail":
-        this.#fail({
-          status: 502,
-          code: "HOLDFAST_OUTCOME_UNKNOWN",
-          title: "The outcome is unknown",
-          detail: `${next.because}: it may have happened. Ask before sending it again, or send an Idempotency-Key.`,
-          retryAfterS: 0,
-        });
+        this.#fail(outcomeUnknown(next.because));
         return;
       case "answer":
         // Only the head of an answer is ever taken as the answer; that comes by `whole` or `head`.
@@ -266,6 +345,20 @@ export class Exchange implements AttemptListener {
   whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void {
     const { staleMaxMs } = this.#plan.route.rules;
     if (staleMaxMs > 0 && this.#request.upstream.method === "GET") {
+      if (this.#validating !== null && head.status === 304) {
+        const holds = this.#world.stale.validated(
+          this.#validating,
+          this.#askedFor(),
+          head.headers,
+          staleMaxMs,
+        );
+        const one = this.#tryOf(attempt);
+        if (one !== null) this.#settleOther(one);
+        one?.learn(false);
+        one?.at.answered(304);
+        this.#answerKept(holds);
+        return;
+      }
       // RFC 5861 section 4: these are errors in the sense of `stale-if-error`.
       if (500 <= head.status && head.status <= 504 && this.#serveStale(`status ${head.status}`)) return;
       this.#world.stale.keep(this.#askedFor(), { ...head, body }, attempt.upstream.region, staleMaxMs);
@@ -286,13 +379,11 @@ export class Exchange implements AttemptListener {
   }
 
   finished(_attempt: Attempt): void {
-    this.#endTry();
     this.#over();
     this.#responder.end();
   }
 
   broken(attempt: Attempt): void {
-    this.#endTry();
     attempt.upstream.failed();
     this.#over();
     this.#responder.destroy();
@@ -301,12 +392,23 @@ export class Exchange implements AttemptListener {
   // --- how it ends ---
 
   #answered(attempt: Attempt, { status, headers }: ParsedHead): void {
-    this.#at?.learn(monotonicNow() - this.#since, this.#among, status === 503);
-    if (status !== 502 && status !== 504) attempt.upstream.succeeded();
-    if (this.#writing && status < 500 && this.#plan.returning !== unlimited) {
+    const one = this.#tryOf(attempt);
+    if (one !== null) {
+      const { hedgeAfter } = this.#plan.rules;
+      // Of a hedged pair the first: what it would have taken is at least this.
+      const { elapsedMs } = this.#first ?? one;
+      if (hedgeAfter !== null) this.#plan.usualMs = afterValue(this.#plan.usualMs, elapsedMs, hedgeAfter);
+      this.#settleOther(one);
+      one.learn(status === 503);
+      one.at.answered(status);
+    }
+    if (one?.isWrite && status < 500 && this.#plan.returning !== unlimited) {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
       this.#world.room.wakeSome(2);
     }
+    // RFC 9111 section 4.4: what was kept of it may hold no longer.
+    if (!this.#request.safe && 200 <= status && status < 400)
+      this.#world.stale.invalidate(this.#askedFor(), headers);
     headers.push("x-holdfast-region", attempt.upstream.region);
     this.#sign(headers);
     this.#count(attempt.upstream.region, status);
@@ -333,14 +435,42 @@ export class Exchange implements AttemptListener {
     const { staleMaxMs } = this.#plan.route.rules;
     if (staleMaxMs <= 0 || !this.#request.safe) return false;
     const kept = this.#world.stale.find(this.#askedFor(), staleMaxMs, because);
-    if (kept === null) return false;
-    kept.headers.push("x-holdfast-region", kept.region);
-    this.#sign(kept.headers);
+    if (kept === null || this.#allowed?.has(kept.region) === false) return false;
     this.#world.counters.servedStale(because);
-    this.#count(kept.region, kept.status);
-    this.#over();
-    this.#responder.whole(kept.status, kept.headers, kept.body);
+    this.#answerKept(kept);
     return true;
+  }
+
+  /** What is as good as new is not asked for again; of what is not, it is asked whether it still holds. */
+  #reuse(): boolean {
+    const { rules } = this.#plan.route;
+    if (rules.staleMaxMs <= 0 || !this.#request.safe || this.#tries + this.#pauses > 0) return false;
+    const reused = this.#world.stale.reuse(this.#askedFor());
+    // E4.
+    if (reused === null || this.#allowed?.has(reused.region) === false) return false;
+    if (reused.kind === "answer") {
+      this.#world.counters.reused();
+      if (reused.refresh !== null)
+        refresh(this.#plan, this.#lane, this.#askedFor(), reused.refresh, this.#world.stale);
+      this.#answerKept(reused.answer);
+      return true;
+    }
+    if (reused.kind === "validate") {
+      this.#validating = reused.kept;
+      const { upstream } = this.#request;
+      const headers = [...upstream.headers, ...reused.conditions];
+      this.#request = { ...this.#request, upstream: { ...upstream, headers } };
+      this.#toldAt = headers.length;
+    }
+    return false;
+  }
+
+  #answerKept({ status, headers, body, region }: KeptAnswer): void {
+    headers.push("x-holdfast-region", region);
+    this.#sign(headers);
+    this.#count(region, status);
+    this.#over();
+    this.#responder.whole(status, headers, body);
   }
 
   /** The page of a service that is `static`. */
@@ -376,11 +506,12 @@ export class Exchange implements AttemptListener {
     }
     if (this.#pauses === 0) counters.held(because);
     this.#pauses++;
+    const pauseMs = Math.max(1, Math.min(decision.pauseMs, this.#timeLeftMs()));
     const goOn = () => {
       this.#heldMs += monotonicNow() - now;
       this.proceed();
     };
-    this.#waiting = room.wait(priority, decision.pauseMs, goOn, () => {
+    this.#waiting = room.wait(priority, pauseMs, goOn, () => {
       this.#waiting = null;
       this.#fail(unavailable("HOLDFAST_SHED", "its place in the queue went to what matters more"));
     });
@@ -401,17 +532,22 @@ export class Exchange implements AttemptListener {
   /** The client went away. */
   #leave(): void {
     if (this.#isOver) return;
-    this.#attempt?.abandon();
-    this.#endTry();
     this.#waiting?.leave();
     this.#over();
   }
 
   #over(): void {
-    this.#endTry();
     if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#hedgeTimer !== null) clearTimeout(this.#hedgeTimer);
+    this.#end(this.#first);
+    this.#end(this.#second);
     this.#plan.active--;
+  }
+
+  #end(one: Try | null): void {
+    one?.abandon();
+    one?.settle(this.#world.room);
   }
 
   /** `code`: of our own refusal; empty: somebody answered. */
@@ -425,7 +561,16 @@ export class Exchange implements AttemptListener {
   }
 
   #leftMs(): number {
-    return this.#arrivedAt + this.#plan.route.rules.holdMaxMs - monotonicNow();
+    const { holdMaxMs } = this.#plan.route.rules;
+    return Math.min(leftOf(holdMaxMs, this.#arrivedAt, monotonicNow()), this.#timeLeftMs());
+  }
+
+  /** Until the service's deadline. */
+  #timeLeftMs(): number {
+    const { deadlineMs } = this.#plan.rules;
+    return deadlineMs === null
+      ? Number.POSITIVE_INFINITY
+      : leftOf(deadlineMs, this.#arrivedAt, monotonicNow());
   }
 
   #repeatable(): { readonly idempotent: boolean; readonly replayable: boolean } {

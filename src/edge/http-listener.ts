@@ -22,6 +22,7 @@ export class HttpListener implements RequestOwner {
   readonly #handler: RequestHandler;
   readonly #connections = new Set<ClientConnection>();
   readonly #sweeper: NodeJS.Timeout;
+  #hardEnd: NodeJS.Timeout | null = null;
   readonly limits: ClientLimits;
   roughNow = monotonicNow();
   isEnding = false;
@@ -43,6 +44,27 @@ export class HttpListener implements RequestOwner {
 
   listen(address: Address): Promise<Address> {
     return listen(this.#server, address, "http");
+  }
+
+  /**
+   * Clients should go elsewhere: each connection that is open now ends with its next answer, and at the hard end anyway.
+   * Who still comes anew is served as ever, since names are kept for longer than they should be.
+   */
+  drain(hardEndMs: number): void {
+    if (this.#hardEnd !== null) return;
+    const leaving = [...this.#connections];
+    for (const connection of leaving) connection.isLeaving = true;
+    this.#hardEnd = setTimeout(() => {
+      for (const connection of leaving) if (connection.isLeaving) connection.destroy();
+    }, hardEndMs).unref();
+  }
+
+  /** They may stay after all. */
+  stay(): void {
+    if (this.#hardEnd === null) return;
+    clearTimeout(this.#hardEnd);
+    this.#hardEnd = null;
+    for (const connection of this.#connections) connection.isLeaving = false;
   }
 
   /** Takes no more, lets what is under way finish, and ends the rest after `graceMs`. */

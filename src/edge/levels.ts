@@ -51,7 +51,7 @@ export class ServiceLevel {
 
   /** True: another level than before. */
   look(now: number, tookMs: number): boolean {
-    const { route, ordered } = this.plan;
+    const { route, lane } = this.plan;
     const rps = (this.#requests * 1000) / tookMs;
     this.offeredRps += newest * (rps - this.offeredRps);
     const sight = {
@@ -59,7 +59,7 @@ export class ServiceLevel {
       offeredRps: this.offeredRps,
       entitledRps: entitledRps(
         route.capacity,
-        new Set(ordered.filter((upstream) => !upstream.isEjected).map(({ region }) => region)),
+        new Set(lane.ordered.filter((upstream) => !upstream.isEjected).map(({ region }) => region)),
       ),
       requests: this.#requests,
       turnedAway: this.#turnedAway,

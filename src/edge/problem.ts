@@ -1,7 +1,5 @@
 /** Refusals as problem details (RFC 9457), so that a client's program can tell one from another. */
 
-import type { Stand } from "../core/traffic/degrade.ts";
-
 export interface Problem {
   readonly status: number;
   readonly code: string;
@@ -20,16 +18,4 @@ export function problemBody(problem: Problem, requestId: string): string {
     code: problem.code,
     requestId,
   });
-}
-
-export function unavailable(code: string, detail: string): Problem {
-  return { status: 503, code, title: "The service cannot answer now", detail, retryAfterS: 1 };
-}
-
-/** Levels last longer than failovers. */
-const levelRetryAfterS = 10;
-
-export function leftOut(className: string, { level, name }: Stand): Problem {
-  const detail = `requests of class ${className} are left out at level ${level} (${name})`;
-  return { ...unavailable("HOLDFAST_DEGRADED", detail), retryAfterS: levelRetryAfterS };
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { SignedTable } from "../core/model/routing.ts";
 import { degradationShape } from "./degradation-shape.ts";
+import { trafficRules } from "./traffic-shape.ts";
 
 const whole = z.number().int().nonnegative();
 const spanMs = z.number().nonnegative();
@@ -21,6 +22,7 @@ const target = z.object({
 });
 
 const serviceRoute = z.object({
+  traffic: trafficRules.optional(),
   mode: z.enum(["rw", "ro", "static", "off"]),
   dataStores: z.array(z.string()),
   targets: z.array(target),

@@ -8,11 +8,12 @@
  * - C2. A connection is used again only after a response that was framed, whole and asked for, with the request all sent.
  * - C3. Bytes that nobody asked for end it: they might be taken for the answer to the next request.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { ChunkedReader } from "./chunked.ts";
 import { type ParsedHead, parseResponseHead } from "./response-head.ts";
+import { connectWithSlab, kept } from "./slab.ts";
 
 /** Node's own servers allow 16 KiB; twice the usual is plenty for a response. */
 const headMaxBytes = 64 * 1024;
@@ -73,16 +74,17 @@ export class UpstreamConnection {
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const isTls = url.protocol === "https:";
     const port = Number(url.port || (isTls ? 443 : 80));
+    const onBytes = (bytes: Buffer) => this.#read(bytes);
+    const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 };
     this.#socket = isTls
-      ? connectTls({ host, port, servername: host, ALPNProtocols: ["http/1.1"] })
-      : connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 });
+      ? connectTls({ host, port, servername: host, ALPNProtocols: ["http/1.1"] }).on("data", onBytes)
+      : connectWithSlab(options, onBytes);
     this.#connectTimer = setTimeout(() => this.destroy(), connectWithinMs);
     this.#socket
       .on(isTls ? "secureConnect" : "connect", () => {
         clearTimeout(this.#connectTimer);
         if (this.#receiver) this.#send(this.#receiver);
       })
-      .on("data", (bytes: Buffer) => this.#read(bytes))
       .on("end", () => this.#ended())
       .on("error", () => this.destroy())
       .on("close", () => this.destroy());
@@ -179,7 +181,7 @@ export class UpstreamConnection {
     const end = all.indexOf(headEnd);
     if (end < 0) {
       if (headMaxBytes < all.length) this.destroy();
-      else this.#pending = all;
+      else this.#pending = kept(all);
       return;
     }
     this.#pending = null;
@@ -229,7 +231,7 @@ export class UpstreamConnection {
   }
 
   #give(body: Buffer): void {
-    if (this.#receiver?.chunk(body) !== false || this.#isPaused) return;
+    if (this.#receiver?.chunk(kept(body)) !== false || this.#isPaused) return;
     this.#isPaused = true;
     this.#socket.pause();
   }

@@ -67,7 +67,7 @@ test("an edge takes a level when the regions left cannot carry the load, tells i
 
 /** A service of this edge, looked at once a second by the test instead of by the clock. */
 function shopAt(route: ServiceRoute) {
-  const plans = new ServicePlans("west", new Metrics());
+  const plans = new ServicePlans("west", new Metrics(), 30_000);
   let generation = 0;
   const follow = (next: ServiceRoute) => plans.follow(table(++generation, { services: { shop: next } }));
   follow(route);

@@ -13,6 +13,7 @@ import { classesOf, levelsOf } from "./degradation.ts";
 import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
+import { assembleTraffic, trafficFields } from "./traffic.ts";
 import { absolutePath } from "./units.ts";
 
 /** Every draft is whole: no problem was told of any. */
@@ -65,14 +66,18 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
   const spec = whole(draft);
   const { availability, rto, rpo } = spec.objectives;
   const { holdMax, tryTimeout, staleMax, ttl, ...counts } = spec.rules;
+  const allow = regions.filter((candidate) =>
+    mayServe(candidate, spec.sovereignty.regions, spec.sovereignty.jurisdictions),
+  );
+  const traffic = assembleTraffic(spec, spec.sovereignty.requests, (limit) =>
+    allow.filter((candidate) => mayServe(candidate, limit.regions, limit.jurisdictions)).map(nameOf),
+  );
   return {
     name: nameOf(draft),
     tier: spec.tier,
     objectives: { availability, rtoMs: rto, rpoMs: rpo },
     dataStores: spec.dataStores,
-    allow: regions
-      .filter((candidate) => mayServe(candidate, spec.sovereignty.regions, spec.sovereignty.jurisdictions))
-      .map(nameOf),
+    allow: allow.map(nameOf),
     demandRps: spec.demand.requestsPerSecond,
     endpoints: spec.endpoints,
     journeys: spec.journeys.map(({ name, every, timeout, steps }) => ({
@@ -82,6 +87,7 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
       steps,
     })),
     rules: { ...counts, holdMaxMs: holdMax, tryTimeoutMs: tryTimeout, staleMaxMs: staleMax, ttlMs: ttl },
+    ...(traffic && { traffic }),
     ...classesOf(spec.classes),
     ...levelsOf(spec.levels),
   };
@@ -107,6 +113,9 @@ function nameOf(draft: Draft<KindName>): string {
   return draft.name as string;
 }
 
+/** Words that the language did not have at first: unused, they leave the digest of a file as it was for older agents. */
+const cameLater: ReadonlySet<string> = new Set([...Object.keys(trafficFields), "requests"]);
+
 /** A file that does not use words which came later has the digest that it had before: agents of two versions agree. */
 function withoutNewWords(spec: object): object {
   const added = { classes: [], levels: { automatic: 0, flags: {}, page: null, steps: [] } };
@@ -129,7 +138,11 @@ function canonical(drafts: Drafts): string {
     .map(({ kind, name, spec }) => ({ kind, name, spec: withoutNewWords(spec) }));
   return JSON.stringify(documents, (_key, value: unknown) =>
     value !== null && typeof value === "object" && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      ? Object.fromEntries(
+          Object.entries(value)
+            .filter(([key, below]) => below !== null || !cameLater.has(key))
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        )
       : value,
   );
 }

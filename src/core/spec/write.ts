@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import type { DataStore, Edge, ForeignRouter, Region, Service, Topology } from "../model/topology.ts";
 import { writtenClass, writtenLevels } from "./degradation.ts";
 import { apiVersion, type KindName } from "./language.ts";
+import { writeTraffic } from "./traffic.ts";
 import { formatAddress, formatDuration } from "./units.ts";
 
 /** `comment` becomes the first lines of the file. */
@@ -70,6 +71,7 @@ function dataStore(store: DataStore): string {
 }
 
 function service({ name, tier, objectives, rules, ...rest }: Service): string {
+  const { requests, fields } = writeTraffic(rest.traffic);
   return document("Service", name, {
     tier,
     objectives: {
@@ -78,7 +80,7 @@ function service({ name, tier, objectives, rules, ...rest }: Service): string {
       rpo: formatDuration(objectives.rpoMs),
     },
     dataStores: rest.dataStores,
-    sovereignty: { regions: rest.allow },
+    sovereignty: { regions: rest.allow, ...(requests && { requests }) },
     demand: { requestsPerSecond: rest.demandRps },
     endpoints: rest.endpoints,
     journeys: rest.journeys.map(({ everyMs, timeoutMs, ...journey }) => ({
@@ -95,6 +97,7 @@ function service({ name, tier, objectives, rules, ...rest }: Service): string {
       staleMax: formatDuration(rules.staleMaxMs),
       ttl: formatDuration(rules.ttlMs),
     },
+    ...fields,
     ...(rest.classes === undefined ? {} : { classes: rest.classes.map(writtenClass) }),
     ...(rest.levels === undefined ? {} : { levels: writtenLevels(rest.levels) }),
   });

@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { SignedTable } from "../../../src/core/model/routing.ts";
 import type { Address } from "../../../src/core/model/topology.ts";
+import { concurrencyRules } from "../../../src/core/traffic/concurrency.ts";
 import type { EdgeConfig } from "../../../src/edge/config.ts";
 import { type RunningEdge, startEdge } from "../../../src/edge/edge.ts";
 import { adminToken, keys } from "./tables.ts";
@@ -36,6 +37,9 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     adminToken,
     tcpHoldMaxMs: 5000,
     graceMs: 2000,
+    cache: false,
+    concurrency: { least: concurrencyRules.least, most: concurrencyRules.most },
+    drainMs: 30_000,
     limits: { headWithinMs: 20_000, bodyWithinMs: 20_000, idleForMs: 20_000, takenWithinMs: 20_000 },
     ...more,
   };
