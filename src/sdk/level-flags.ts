@@ -58,6 +58,8 @@ class FlagError extends Error {
   }
 }
 
+const noFlags: Flags = {};
+
 /**
  * `levelFlags()`: the features of the topology. With flags of the service's own besides:
  * `levelFlags({ 0: { recommendations: true, search: "full" }, 1: { recommendations: false }, 2: { search: "basic" } })`
@@ -66,7 +68,7 @@ export function levelFlags(levels: Readonly<Record<number, Flags>> = {}): LevelF
   const table = inherited(levels);
   const events = flagEvents();
   let level = 0;
-  let features: Flags = {};
+  let features: Flags = noFlags;
   let heardIn: readonly [epoch: number, generation: number] = [0, 0];
   let stop: () => void = () => undefined;
 
@@ -94,15 +96,15 @@ export function levelFlags(levels: Readonly<Record<number, Flags>> = {}): LevelF
     const [epoch, generation] = [context.epoch ?? 0, context.generation ?? 0];
     if (epoch < heardIn[0] || (epoch === heardIn[0] && generation < heardIn[1])) return;
     heardIn = [epoch, generation];
-    const told = context.flags ?? {};
-    if (context.level !== level || JSON.stringify(told) !== JSON.stringify(features))
-      change(context.level, told);
+    // The same text is the same object: nothing is compared for each request.
+    const told = context.flags ?? noFlags;
+    if (context.level !== level || told !== features) change(context.level, told);
   }
 
   function resolve(flag: string, isFit: (value: unknown) => boolean, wanted: string): FlagValue {
     const context = requestContext();
     // F4.
-    const told = context?.level == null ? features : (context.flags ?? {});
+    const told = context?.level == null ? features : (context.flags ?? noFlags);
     if (Object.hasOwn(told, flag) && isFit(told[flag])) return told[flag] as FlagValue;
     const value = flagsAt(levelNow())[flag];
     if (value === undefined && Object.hasOwn(told, flag))

@@ -62,7 +62,7 @@ test(`each of ${corpus.length} doubtful requests is refused, or arrives as exact
         // What the edge says itself, once each and as it is; none of what a client says in its name.
         assert.deepEqual(
           [...head.matchAll(/\r\nx-holdfast-([^\r]*)/g)].map((match) => match[1]),
-          [`edge: ${config.name}`, "epoch: 1", "generation: 1", "mode: rw"],
+          [`edge: ${config.name}`, "epoch: 1", "generation: 1", "region: west", "mode: rw"],
         );
       });
     }
