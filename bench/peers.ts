@@ -6,9 +6,8 @@
  *
  * Every run starts its system anew, breaks the region of its primary once, and removes all of it. Rounds alternate between
  * systems, so that a busy minute of the machine does not fall on one of them. It needs what `holdfast lab` needs, and the
- * Debian packages of the peers. `--with` joins the runs of earlier files; `--runs 0` only joins. `--evidence` keeps all that a
- * run heard. Exits 1 when a target is
- * missed or a run failed, 4 when something is not installed.
+ * Debian packages of the peers. `--with` joins the runs of earlier files, `--runs 0` only joins; `--evidence` keeps all that
+ * a run heard. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
