@@ -74,7 +74,7 @@ ${table(
 
 ## What else was seen
 
-*Two writers*: how long after a new primary's first acknowledgement another client began a write that the old one still acknowledged, and how many such writes there were. *Old one until*: the last acknowledgement of the old primary to clients beside it, from the fault. *Failed*: requests of the HTTP service that may be repeated, and that may not.
+*Two writers*: how long after a new primary's first acknowledgement another client began a write that the old one still acknowledged, and how many such writes there were. *Old one until*: the last acknowledgement of the old primary to clients beside it, from the fault. *Failed*: requests of the HTTP service that may be repeated, and that may not. *Load*: the largest load average of the machine before a fault.
 
 ${table(
   [
@@ -88,6 +88,7 @@ ${table(
     "acknowledged",
     "lost",
     "failed",
+    "load",
   ],
   byFault(rows).map((row) => [
     row.fault,
@@ -100,6 +101,7 @@ ${table(
     String(row.acknowledged),
     row.lost === row.lostMax ? String(row.lost) : `${row.lost} (up to ${row.lostMax} a run)`,
     `${row.safeFailed} and ${row.unsafeFailed} of ${row.requests}`,
+    row.loadMax.toFixed(1),
   ]),
 )}
 
