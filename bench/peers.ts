@@ -1,12 +1,13 @@
 /**
  * `npm run bench:peers`: Holdfast beside Patroni and pg_auto_failover, in the same lab, by the same clients and faults.
  *
- *     sudo npm run bench:peers -- --runs 5 [--systems a,b] [--faults a,b] [--json FILE] [--with FILE,...] [--write-docs]
+ *     sudo npm run bench:peers -- --runs 5 [--systems a,b] [--faults a,b] [--json FILE] [--with FILE,...]
+ *         [--evidence FOLDER] [--write-docs]
  *
  * Every run starts its system anew, breaks the region of its primary once, and removes all of it. Rounds alternate between
  * systems, so that a busy minute of the machine does not fall on one of them. It needs what `holdfast lab` needs, and the
- * Debian packages of the peers. `--with` joins the runs of earlier files; `--runs 0` only joins. Exits 1 when a target is
- * missed or a run failed, 4 when something is not installed.
+ * Debian packages of the peers. `--with` joins the runs of earlier files, `--runs 0` only joins; `--evidence` keeps all that
+ * a run heard. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     faults: { type: "string", default: Object.keys(faultTexts).join(",") },
     json: { type: "string" },
     with: { type: "string" },
+    evidence: { type: "string" },
     list: { type: "boolean", default: false },
     "write-docs": { type: "boolean", default: false },
   },
@@ -65,6 +67,8 @@ const startedAt = performance.now();
 const say = (text: string) =>
   console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(7)} s  ${text}`);
 
+const evidenceFolder = values.evidence ?? null;
+if (evidenceFolder !== null) mkdirSync(evidenceFolder, { recursive: true });
 const compared = versions();
 const all: Figures[] = [...earlier];
 let failed = 0;
@@ -74,7 +78,7 @@ for (let round = 1; round <= runs; round++)
       if (stopping.signal.aborted) break;
       say(`--- ${fault}, ${system.name}, round ${round} of ${runs}`);
       try {
-        const figures = await measure({ system, fault, round, say, signal: stopping.signal });
+        const figures = await measure({ system, fault, round, evidenceFolder, say, signal: stopping.signal });
         all.push(figures);
         say(lineOf(figures));
         keep();

@@ -1,5 +1,6 @@
 /** One run: a system started, clients, one fault and its end, what clients were told, and what is there afterwards. */
 import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,8 +8,8 @@ import { startLoad } from "../../src/lab/load.ts";
 import { monotonicMs } from "../../src/lab/monotonic.ts";
 import type { FaultName } from "./faults.ts";
 import { strike } from "./faults.ts";
-import { type Figures, figuresOf } from "./figures.ts";
-import { ask, untilAnswered, untilRow } from "./peer-common.ts";
+import { type Evidence, type Figures, figuresOf } from "./figures.ts";
+import { ask, untilAnswered, untilRow } from "./peer-database.ts";
 import type { RunningSystem, Surroundings, System, SystemRegion } from "./system.ts";
 import { type Term, writesTable } from "./writer-record.ts";
 import { startWriters, type Writers } from "./writers.ts";
@@ -31,6 +32,8 @@ export interface RunRequest extends Surroundings {
   readonly system: System;
   readonly fault: FaultName;
   readonly round: number;
+  /** Where everything that a run heard is kept, for whoever doubts a figure; null: nowhere. */
+  readonly evidenceFolder: string | null;
 }
 
 export async function measure(request: RunRequest): Promise<Figures> {
@@ -74,7 +77,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
   }
   await sleep(returnMs, undefined, { signal });
   const [outsideRecord, insideRecord, http] = await Promise.all([outside.stop(), inside.stop(), load.stop()]);
-  return figuresOf({
+  const evidence: Evidence = {
     system: system.name,
     fault,
     round,
@@ -86,7 +89,13 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     inside: insideRecord,
     http,
     stored: await readBack(running, run, signal),
-  });
+  };
+  if (request.evidenceFolder !== null)
+    writeFileSync(
+      join(request.evidenceFolder, `${system.name}-${fault}-${round}.json`),
+      JSON.stringify({ ...evidence, stored: [...(evidence.stored ?? [])] }),
+    );
+  return figuresOf(evidence);
 }
 
 /** Three writers outside of all regions, each with another region's door first. */

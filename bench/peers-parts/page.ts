@@ -15,6 +15,9 @@ export interface Report {
 
 const faults = Object.keys(faultTexts) as FaultName[];
 
+/** Below it a median says little. */
+const fewRuns = 3;
+
 export function textOf(report: Report): string {
   const rows = byFault(summarize(report.runs));
   const width = Math.max(0, ...rows.map(({ system }) => system.length));
@@ -38,6 +41,7 @@ export function pageOf(report: Report): string {
   const names = [...new Set(rows.map(({ system }) => system))];
   const find = (system: string, fault: FaultName) =>
     rows.find((row) => row.system === system && row.fault === fault);
+  const played = faults.filter((fault) => rows.some((row) => row.fault === fault));
   const doubtful = report.runs.filter(({ problems }) => problems.length > 0);
   const loads = report.runs.map(({ loadAverage }) => loadAverage);
   return `# Beside Patroni and pg_auto_failover
@@ -53,17 +57,17 @@ ${report.createdAt.slice(0, 10)}; ${report.machine}; load average ${Math.min(...
   )
     .filter(([, version]) => version !== "")
     .map(([name, version]) => `${name} ${version}`)
-    .join(", ")}.
+    .join(", ")}.${rows.some(({ runs }) => runs < fewRuns) ? ` **Fewer than ${fewRuns} runs a row in places, and a machine with other work if the load says so: a look, not a measurement.**` : ""}
 
 ## Write gap
 
 Seconds without an acknowledged write for clients outside of the regions: median, and in brackets the longest, of the runs. "-": it was not run; "none": writes did not come back while the fault lasted.
 
 ${table(
-  ["", ...faults],
+  ["", ...played],
   names.map((system) => [
     system,
-    ...faults.map((fault) => {
+    ...played.map((fault) => {
       const row = find(system, fault);
       return row ? cell(row) : "-";
     }),
@@ -74,7 +78,7 @@ ${table(
 
 ## What else was seen
 
-*Two writers*: how long after a new primary's first acknowledgement another client began a write that the old one still acknowledged, and how many such writes there were. *Old one until*: the last acknowledgement of the old primary to clients beside it, from the fault. *Failed*: requests of the HTTP service that may be repeated, and that may not.
+*Two writers*: how long after a new primary's first acknowledgement another client began a write that the old one still acknowledged, and how many such writes there were. *Old one until*: the last acknowledgement of the old primary to clients beside it, from the fault. *Failed*: requests of the HTTP service that may be repeated, and that may not. *Load*: the largest load average of the machine before a fault.
 
 ${table(
   [
@@ -88,6 +92,7 @@ ${table(
     "acknowledged",
     "lost",
     "failed",
+    "load",
   ],
   byFault(rows).map((row) => [
     row.fault,
@@ -100,10 +105,11 @@ ${table(
     String(row.acknowledged),
     row.lost === row.lostMax ? String(row.lost) : `${row.lost} (up to ${row.lostMax} a run)`,
     `${row.safeFailed} and ${row.unsafeFailed} of ${row.requests}`,
+    row.loadMax.toFixed(1),
   ]),
 )}
 
-${doubtful.length === 0 ? "Every run counts." : `Of ${report.runs.length} runs ${doubtful.length} prove little, because ${[...new Set(doubtful.flatMap(({ problems }) => problems))].slice(0, 4).join("; ")}.`}
+${doubtful.length === 0 ? "No run was doubtful by its own checks." : `Of ${report.runs.length} runs ${doubtful.length} prove little, because ${[...new Set(doubtful.flatMap(({ problems }) => problems))].slice(0, 4).join("; ")}.`}
 
 ## Targets
 
@@ -128,7 +134,7 @@ function byFault(rows: readonly Row[]): readonly Row[] {
   return faults.flatMap((fault) => rows.filter((row) => row.fault === fault));
 }
 
-/** Which runs these are, however many commands they were asked for with. */
+/** By which such runs are made, however many commands they were asked for with. */
 function commandOf(rows: readonly Row[]): string {
   const list = (values: readonly string[]) => [...new Set(values)].join(",");
   const words = [

@@ -21,6 +21,8 @@ export interface Row {
   readonly safeFailed: number;
   readonly unsafeFailed: number;
   readonly requests: number;
+  /** Of the machine, before the busiest run: figures of a busy one are the machine's. */
+  readonly loadMax: number;
   /** Runs that prove nothing, such as those of a machine that was too busy. */
   readonly doubtful: number;
 }
@@ -58,6 +60,7 @@ function rowOf(system: string, fault: FaultName, own: readonly Figures[]): Row {
     safeFailed: sum(({ http }) => http.safeFailed),
     unsafeFailed: sum(({ http }) => http.unsafeFailed),
     requests: sum(({ http }) => http.requests),
+    loadMax: largest(({ loadAverage }) => loadAverage),
     doubtful: own.filter(({ problems }) => problems.length > 0).length,
   };
 }

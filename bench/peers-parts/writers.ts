@@ -21,7 +21,7 @@ export function startWriters(config: WriterConfig, prefix: readonly string[]): W
   const configFile = `${config.recordFile}.config.json`;
   // It holds connection strings, and so a password.
   writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
-  const [command = "", ...args] = [...prefix, process.execPath, main, "--config", configFile];
+  const [command, ...args] = [...prefix, process.execPath, main, "--config", configFile];
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   const gone = once(child, "exit");
   // Told by `stop`, not by an unhandled rejection in the meantime.

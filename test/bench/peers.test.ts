@@ -1,3 +1,4 @@
+/** The figures of bench/peers.ts, from what clients were told. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { type Evidence, type Figures, figuresOf } from "../../bench/peers-parts/figures.ts";

@@ -1,44 +1,10 @@
-/** What every peer is given alike: the database, the view that says who leads, a proxy and a service in each region. */
+/** The database that every peer is given alike, and questions to it. */
 import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import pg from "pg";
-import { addProxy, type Checks } from "./haproxy.ts";
 import { type PeerLab, type PeerRegion, ports } from "./peer-lab.ts";
-import type { SystemRegion } from "./system.ts";
 
-const serviceMain = fileURLToPath(new URL("../../examples/orders/main.ts", import.meta.url));
 const readyWithinMs = 180_000;
-
-export function systemRegions(lab: PeerLab): SystemRegion[] {
-  return lab.regions.map(({ name, member, dataDir, address }) => ({
-    name,
-    member,
-    dataDir,
-    writerUrl: appUrl(address, ports.writer),
-    directUrl: appUrl(address, ports.postgres),
-    httpUrl: `http://${address}:${ports.http}`,
-  }));
-}
-
-/** Proxies and services: up when every region's proxy leads to the writer. */
-export async function startFronts(lab: PeerLab, checks: Checks, signal: AbortSignal): Promise<void> {
-  for (const region of lab.regions) {
-    addProxy(lab, region, checks).start();
-    const command = { program: process.execPath, args: [serviceMain], readyText: "listening" };
-    lab
-      .add(region, "service", "service", command, {
-        HOST: region.address,
-        PORT: String(ports.service),
-        REGION: region.name,
-        DATABASE_URL: appUrl(region.address, ports.writer),
-        DATABASE_URL_READ: appUrl(region.address, ports.postgres),
-      })
-      .start();
-  }
-  for (const { address } of lab.regions)
-    await untilRow(appUrl(address, ports.writer), "SELECT 1 WHERE NOT pg_is_in_recovery()", signal);
-}
 
 /**
  * The database of the service, and the table by which Holdfast tells who leads: here a view that says the same of a peer,
@@ -124,8 +90,4 @@ export async function ask(url: string, sql: string): Promise<readonly pg.QueryRe
 /** The whole lab trusts: it is a network that nobody else reaches. */
 export function adminUrl(address: string, database: string): string {
   return `postgres://postgres@${address}:${ports.postgres}/${database}`;
-}
-
-function appUrl(address: string, port: number): string {
-  return `postgres://app@${address}:${port}/orders`;
 }
