@@ -4,6 +4,7 @@
  * - It ends exactly once: with the head of a response, as not sent, or without an answer.
  * - Small responses count as arrived only when they are whole, so that a region that dies in mid-body costs latency.
  */
+import type { Socket } from "node:net";
 import type { RetryHint, TryEnd } from "../core/traffic/repeat.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamRequest } from "./upstream-connection.ts";
@@ -34,6 +35,8 @@ export interface AttemptListener {
   /** False: the client is slow, pause until `resume`. */
   chunk(attempt: Attempt, chunk: Buffer): boolean;
   finished(attempt: Attempt): void;
+  /** Instead of an answer: the upstream's socket speaks WebSocket now. */
+  switched(attempt: Attempt, head: ParsedHead, socket: Socket, first: Buffer | null): void;
   /** The upstream went away in mid-body. */
   broken(attempt: Attempt): void;
 }
@@ -140,6 +143,11 @@ export class Attempt implements ResponseReceiver {
       const body = this.#more === null ? this.#first : Buffer.concat(this.#more);
       this.#listener.whole(this, this.#head as ParsedHead, body);
     } else if (phase === "streaming") this.#listener.finished(this);
+  }
+
+  switched(head: ParsedHead, socket: Socket, first: Buffer | null): void {
+    this.#over();
+    this.#listener.switched(this, head, socket, first);
   }
 
   failed(): void {

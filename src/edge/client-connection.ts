@@ -12,17 +12,21 @@
  */
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough } from "node:stream";
 import { ChunkedReader } from "./chunked.ts";
+import type { ClientPeer } from "./client-peer.ts";
 import { parseRequestHead, type RequestHead } from "./request-head.ts";
+import type { RequestHandler, Responder } from "./responder.ts";
 
-const headMaxBytes = 16 * 1024;
+export const headMaxBytes = 16 * 1024;
 /** Kept whole up to this size, so that it can be sent again. Times the requests held, it is what memory must bear. */
-const bodyWholeUpToBytes = 1024 * 1024;
+export const bodyWholeUpToBytes = 1024 * 1024;
 /** A body of bytes this small leaves with its head in one write; copying more costs more than a second buffer. */
 const oneWriteUpToBytes = 16 * 1024;
 const headEnd = Buffer.from("\r\n\r\n");
 const goOn = "HTTP/1.1 100 Continue\r\n\r\n";
+/** What an HTTP/2 client says first (RFC 9113 section 3.4), as a strict reader of HTTP/1.1 finds it: a head, and more. */
+const priorKnowledge = "PRI * HTTP/2.0";
 
 /** How long what a refused client still sends is read and thrown away, so that it gets to see the refusal. */
 const lingerMs = 1000;
@@ -37,15 +41,16 @@ export interface ClientLimits {
   readonly idleForMs: number;
   /** For what it does not take of its answer. */
   readonly takenWithinMs: number;
+  /** Between two pieces of an answer in pieces (server-sent events), or of a WebSocket. */
+  readonly quietForMs: number;
 }
 
-export interface RequestOwner {
+export interface RequestOwner extends RequestHandler {
   readonly limits: ClientLimits;
-  /** `body` is null, whole, or a stream that is read once. `responder` is this connection. */
-  serve(head: RequestHead, body: Buffer | Readable | null, responder: ClientConnection): void;
-  /** Bytes that are no request, or none that is passed on. */
-  refuse(status: number, because: string, responder: ClientConnection): void;
   closed(connection: ClientConnection): void;
+  /** Whether a client may speak HTTP/2 without having been asked, and to whom it then speaks. */
+  readonly takesPriorKnowledge: boolean;
+  takeHttp2(socket: Socket, peer: ClientPeer): void;
   /** In milliseconds, as of the last sweep. */
   readonly roughNow: number;
   /** No further request is wanted on any connection. */
@@ -54,14 +59,14 @@ export interface RequestOwner {
 
 type Phase = "head" | "body" | "stream" | "answer" | "over";
 
-export class ClientConnection {
+export class ClientConnection implements Responder {
   /** Told once if the client goes away before its answer is complete. */
   onGone: (() => void) | null = null;
   /** Told when the client has taken what `chunk` said false to. */
   onTaken: (() => void) | null = null;
   /** By the clock of the listener's sweep. */
   deadline: number;
-  readonly address: string;
+  readonly peer: ClientPeer;
   readonly #socket: Socket;
   readonly #owner: RequestOwner;
   #phase: Phase = "head";
@@ -76,11 +81,12 @@ export class ClientConnection {
   #isAnswering = false;
   #isChunking = false;
   #isLingering = false;
+  #isFirst = true;
 
-  constructor(socket: Socket, owner: RequestOwner) {
+  constructor(socket: Socket, peer: ClientPeer, owner: RequestOwner) {
     this.#socket = socket;
     this.#owner = owner;
-    this.address = socket.remoteAddress ?? "unknown";
+    this.peer = peer;
     this.deadline = owner.roughNow + owner.limits.headWithinMs;
     socket
       .on("data", (bytes: Buffer) => this.#read(bytes))
@@ -89,6 +95,10 @@ export class ClientConnection {
       .on("end", () => this.destroy())
       .on("error", () => this.destroy())
       .on("close", () => this.destroy());
+  }
+
+  get protocol(): "HTTP/1.1" {
+    return "HTTP/1.1";
   }
 
   get isIdle(): boolean {
@@ -133,13 +143,17 @@ export class ClientConnection {
       else if (headMaxBytes < all.length) this.#refuse(431, `a head of more than ${headMaxBytes} bytes`);
       return;
     }
-    const head = parseRequestHead(all.toString("latin1", 0, end), this.address);
-    const next = end + 4;
-    this.#unread = next < all.length ? all.subarray(next) : null;
+    const text = all.toString("latin1", 0, end);
+    const head = parseRequestHead(text, this.peer);
     if ("status" in head) {
-      this.#refuse(head.status, head.because);
+      if (this.#isFirst && text === priorKnowledge && this.#owner.takesPriorKnowledge)
+        this.#owner.takeHttp2(this.#release(), this.peer);
+      else this.#refuse(head.status, head.because);
       return;
     }
+    this.#isFirst = false;
+    const next = end + 4;
+    this.#unread = next < all.length ? all.subarray(next) : null;
     this.#head = head;
     if (!head.chunked && (head.contentLength ?? 0) === 0) {
       this.#serve(null);
@@ -269,6 +283,7 @@ export class ClientConnection {
     const coding = this.#isChunking ? ["transfer-encoding", "chunked"] : [];
     if (!hasLength && !this.#isChunking) this.#isReadToEnd = false;
     this.#socket.write(this.#headText(status, [...headers, ...coding]), "latin1");
+    if (this.#isReadToEnd) this.deadline = this.#owner.roughNow + this.#owner.limits.quietForMs;
   }
 
   /** False: wait for `onTaken`. */
@@ -290,12 +305,34 @@ export class ClientConnection {
   }
 
   #written(flows: boolean): boolean {
-    if (!flows) this.deadline = this.#owner.roughNow + this.#owner.limits.takenWithinMs;
+    const { takenWithinMs, quietForMs } = this.#owner.limits;
+    this.deadline = this.#owner.roughNow + (flows ? quietForMs : takenWithinMs);
     return flows;
   }
 
+  /** The head of a 101, and the socket with what was sent ahead: nothing more is read or written here. */
+  switchProtocols(headers: readonly string[]): Socket | null {
+    if (!this.#isAnswering) return null;
+    let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+    for (let at = 0; at < headers.length; at += 2) text += `${headers[at]}: ${headers[at + 1]}\r\n`;
+    this.#socket.write(`${text}\r\n`, "latin1");
+    return this.#release();
+  }
+
+  #release(): Socket {
+    this.#isAnswering = false;
+    this.#phase = "over";
+    this.onGone = this.onTaken = null;
+    this.#owner.closed(this);
+    this.#socket.removeAllListeners("data");
+    this.#socket.pause();
+    if (this.#unread !== null) this.#socket.unshift(this.#unread);
+    this.#unread = null;
+    return this.#socket;
+  }
+
   #drained(): void {
-    if (this.#isAnswering) this.deadline = Number.POSITIVE_INFINITY;
+    if (this.#isAnswering) this.deadline = this.#owner.roughNow + this.#owner.limits.quietForMs;
     this.onTaken?.();
     this.#readNext();
   }

@@ -5,6 +5,8 @@
  * - E2. What may have been sent is sent again only if it is safe to repeat (`core/traffic/repeat`).
  * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
  */
+
+import type { Socket } from "node:net";
 import { mayRepeat } from "../core/traffic/budget.ts";
 import { priorityOf } from "../core/traffic/classes.ts";
 import type { Priority } from "../core/traffic/concurrency.ts";
@@ -12,17 +14,19 @@ import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../core/traffic/return.ts";
+import type { AccessRecord, Outcome } from "./access-log.ts";
 import { Attempt, type AttemptListener } from "./attempt.ts";
-import type { ClientConnection } from "./client-connection.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { type Problem, problemBody } from "./problem.ts";
+import type { Responder } from "./responder.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
 import type { AskedFor, StaleStore } from "./stale-store.ts";
 import type { TrafficCounters } from "./traffic-counters.ts";
 import type { Upstream } from "./upstream.ts";
 import type { UpstreamRequest } from "./upstream-connection.ts";
+import type { WebSockets } from "./websockets.ts";
 import type { WriterWatch } from "./writer-watch.ts";
 
 /** Envoy's least number of repeats at once. */
@@ -33,6 +37,8 @@ export interface ExchangeRequest {
   readonly requestId: string;
   readonly safe: boolean;
   readonly idempotent: boolean;
+  /** null: nothing is written down. */
+  readonly record: AccessRecord | null;
 }
 
 export interface ExchangeWorld {
@@ -41,13 +47,14 @@ export interface ExchangeWorld {
   readonly writers: WriterWatch;
   readonly counters: TrafficCounters;
   readonly stale: StaleStore;
+  readonly webSockets: WebSockets;
 }
 
 export class Exchange implements AttemptListener {
   readonly #world: ExchangeWorld;
   readonly #plan: ServicePlan;
   readonly #request: ExchangeRequest;
-  readonly #responder: ClientConnection;
+  readonly #responder: Responder;
   readonly #arrivedAt = monotonicNow();
   /** Since the last pause: each upstream is tried once before anyone waits. */
   #tried: Upstream[] = [];
@@ -68,18 +75,14 @@ export class Exchange implements AttemptListener {
   #writing = false;
   #isOver = false;
 
-  constructor(
-    world: ExchangeWorld,
-    plan: ServicePlan,
-    request: ExchangeRequest,
-    responder: ClientConnection,
-  ) {
+  constructor(world: ExchangeWorld, plan: ServicePlan, request: ExchangeRequest, responder: Responder) {
     this.#world = world;
     this.#plan = plan;
     this.#request = request;
     this.#responder = responder;
     this.#priority = priorityOf(plan.route, request.upstream);
     plan.active++;
+    if (request.record !== null) this.#describe(request.record);
     responder.onGone = () => this.#leave();
   }
 
@@ -224,6 +227,7 @@ export class Exchange implements AttemptListener {
       this.#world.stale.keep(this.#askedFor(), { ...head, body }, attempt.upstream.region, staleMaxMs);
     }
     this.#answered(attempt, head);
+    if (this.#request.record !== null) this.#request.record.bytes = body?.length ?? 0;
     this.#over();
     this.#responder.whole(head.status, head.headers, body);
   }
@@ -235,6 +239,7 @@ export class Exchange implements AttemptListener {
   }
 
   chunk(_attempt: Attempt, chunk: Buffer): boolean {
+    if (this.#request.record !== null) this.#request.record.bytes += chunk.length;
     return this.#responder.chunk(chunk);
   }
 
@@ -244,7 +249,23 @@ export class Exchange implements AttemptListener {
     this.#responder.end();
   }
 
+  switched(attempt: Attempt, head: ParsedHead, upstream: Socket, first: Buffer | null): void {
+    this.#answered(attempt, head);
+    this.#ends("switched");
+    const at = this.#at;
+    this.#over();
+    const client = this.#responder.switchProtocols(head.headers);
+    if (client === null || at === null) upstream.destroy();
+    else
+      this.#world.webSockets.open(client, upstream, first, {
+        plan: this.#plan,
+        region: at.region,
+        url: at.url,
+      });
+  }
+
   broken(attempt: Attempt): void {
+    this.#ends("broken");
     this.#endTry();
     attempt.upstream.failed();
     this.#over();
@@ -260,6 +281,7 @@ export class Exchange implements AttemptListener {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
       this.#world.room.wakeSome(2);
     }
+    if (this.#request.record !== null) this.#request.record.upstreamMs = monotonicNow() - this.#since;
     headers.push("x-holdfast-region", attempt.upstream.region);
     this.#sign(headers);
     this.#count(attempt.upstream.region, status);
@@ -288,6 +310,7 @@ export class Exchange implements AttemptListener {
     kept.headers.push("x-holdfast-region", kept.region);
     this.#sign(kept.headers);
     this.#world.counters.servedStale(because);
+    this.#ends("stale");
     this.#count(kept.region, kept.status);
     this.#over();
     this.#responder.whole(kept.status, kept.headers, kept.body);
@@ -325,6 +348,7 @@ export class Exchange implements AttemptListener {
     this.#sign(head);
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
     this.#count("none", problem.status);
+    this.#ends(problem.code === "HOLDFAST_SHED" ? "shed" : "refused", problem.code);
     this.#over();
     this.#responder.whole(problem.status, head, Buffer.from(body));
   }
@@ -332,6 +356,7 @@ export class Exchange implements AttemptListener {
   /** The client went away. */
   #leave(): void {
     if (this.#isOver) return;
+    this.#ends("gone");
     this.#attempt?.abandon();
     this.#endTry();
     this.#waiting?.leave();
@@ -343,9 +368,26 @@ export class Exchange implements AttemptListener {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#plan.active--;
+    this.#request.record?.over(this.#tries, this.#heldMs);
+  }
+
+  #describe(record: AccessRecord): void {
+    const { name, table } = this.#plan;
+    record.service = name;
+    record.generation = table.generation;
+    record.epoch = table.epoch;
+    record.priority = this.#priority;
+  }
+
+  #ends(outcome: Outcome, code: string | null = null): void {
+    const { record } = this.#request;
+    if (record === null) return;
+    record.outcome = outcome;
+    record.code = code;
   }
 
   #count(region: string, status: number): void {
+    this.#request.record?.answered(region, status);
     this.#world.counters.answered(this.#plan.name, region, status, (monotonicNow() - this.#arrivedAt) / 1000);
   }
 

@@ -13,6 +13,7 @@ import type { Readable } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { ChunkedReader } from "./chunked.ts";
 import { type ParsedHead, parseResponseHead } from "./response-head.ts";
+import { isAcceptOf } from "./websocket.ts";
 
 /** Node's own servers allow 16 KiB; twice the usual is plenty for a response. */
 const headMaxBytes = 64 * 1024;
@@ -28,6 +29,8 @@ export interface UpstreamRequest {
   readonly body: Buffer | Readable | null;
   /** Of a stream: as declared; null: sent in chunks. */
   readonly bodyLength: number | null;
+  /** Of a request that asks for a WebSocket; its headers say so too. */
+  readonly webSocketKey: string | null;
 }
 
 export interface ResponseReceiver {
@@ -39,6 +42,8 @@ export interface ResponseReceiver {
   /** False: pause until `resume`. */
   chunk(bytes: Buffer): boolean;
   end(): void;
+  /** The upstream speaks WebSocket from here on, `first` of it came with its answer. The socket is the receiver's now. */
+  switched(head: ParsedHead, socket: Socket, first: Buffer | null): void;
   /** No connection, or it broke: nothing more will come. */
   failed(): void;
 }
@@ -191,8 +196,8 @@ export class UpstreamConnection {
     }
     const rest = end + 4 < all.length ? all.subarray(end + 4) : null;
     if (head.status < 200) {
-      // 101 was never asked for; other interim responses are for this hop.
-      if (head.status === 101) this.destroy();
+      // Other interim responses are for this hop.
+      if (head.status === 101) this.#switch(head, rest);
       else if (rest) this.#readHead(rest);
       return;
     }
@@ -203,6 +208,22 @@ export class UpstreamConnection {
     if (this.#receiver !== receiver) return;
     if (this.#rest === 0 && this.#chunked === null) this.#finish(rest === null ? 0 : rest.length);
     else if (rest) this.#readBody(rest);
+  }
+
+  /** Only to what was asked for, and by who has read the question. */
+  #switch(head: ParsedHead, first: Buffer | null): void {
+    const receiver = this.#receiver as ResponseReceiver;
+    const key = receiver.request.webSocketKey;
+    if (key === null || !isAcceptOf(key, head.headers)) {
+      this.destroy();
+      return;
+    }
+    this.#isClosed = true;
+    this.#receiver = null;
+    this.#socket.removeAllListeners("data");
+    this.#socket.pause();
+    this.#owner.closed(this);
+    receiver.switched(head, this.#socket, first);
   }
 
   /** RFC 9112 section 6.3. */

@@ -121,6 +121,7 @@ export class Upstream implements AttemptTarget {
         headers: ["host", host],
         body: null,
         bodyLength: null,
+        webSocketKey: null,
       };
       new Attempt(this, request, probeTimeoutMs, probeListener(resolve)).start();
     });
@@ -139,6 +140,7 @@ function probeListener(tell: (isHealthy: boolean) => void): AttemptListener {
     },
     chunk: () => true,
     finished: () => undefined,
+    switched: (_attempt, _head, socket) => socket.destroy(),
     broken: () => tell(false),
   };
 }

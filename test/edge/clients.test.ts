@@ -6,7 +6,13 @@ import { edgeConfig, folder, startHere, type TestEdge, until } from "./parts/edg
 import { type Listener, startOrigin } from "./parts/origins.ts";
 import { service, signed, table, target } from "./parts/tables.ts";
 
-const limits = { headWithinMs: 300, bodyWithinMs: 300, idleForMs: 300, takenWithinMs: 300 };
+const limits = {
+  headWithinMs: 300,
+  bodyWithinMs: 300,
+  idleForMs: 300,
+  takenWithinMs: 300,
+  quietForMs: 60_000,
+};
 
 interface Raw extends Disposable {
   readonly socket: Socket;
