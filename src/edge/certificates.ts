@@ -35,6 +35,7 @@ interface Shown {
 }
 
 const namesKeptMax = 1000;
+const code = "HOLDFAST_EDGE_CERTIFICATE";
 
 export class Certificates {
   readonly #options: CertificateOptions;
@@ -122,7 +123,7 @@ export class Certificates {
       if (this.#refused[at] !== digest) {
         this.#count("refused");
         console.error(
-          `HOLDFAST_EDGE_CERTIFICATE: cannot use ${certFile} with ${keyFile}, the one before is shown on ` +
+          `${code}: cannot use ${certFile} with ${keyFile}, the one before is shown on ` +
             `until ${this.#at(at).certificate.validTo}: ${(error as Error).message}`,
         );
       }

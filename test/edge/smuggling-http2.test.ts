@@ -144,3 +144,28 @@ test(`each of ${corpus.length} doubtful heads of HTTP/2 is refused, or arrives a
       assert.deepEqual(head.match(/\r\nx-holdfast-mode: [^\r]*/g), ["\r\nx-holdfast-mode: rw"]);
     });
 });
+
+test("a request that is taken back in the middle of its body never arrives as a whole one", async () => {
+  using state = folder();
+  await using origin = await startHearing();
+  const http2 = { ...edgeConfig("").http2, cleartext: true };
+  await using edge = await startHere(edgeConfig(state.path, { http2 }));
+  await edge.apply(signed(table(1, { services: { orders: service([target("west", origin.port)]) } })));
+  await using frames = await openFrames(edge);
+  // NO_ERROR and CANCEL; with a length and without.
+  for (const [at, code] of [0, 8, 0, 8].entries()) {
+    const stream = 2 * at + 1;
+    const fields = at < 2 ? post() : post(["content-length", "50"]);
+    frames.write(
+      frames.headers(stream, { fields }),
+      frames.data(stream, "half", false),
+      frames.reset(stream, code),
+    );
+  }
+  frames.write(frames.headers(9, { end: true }));
+  await until(() => frames.statuses.length === 1, "the request after them is answered");
+  assert.deepEqual(
+    origin.heard.map(({ raw }) => raw.slice(0, 5)),
+    ["GET /"],
+  );
+});

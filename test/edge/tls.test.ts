@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:https";
+import { connect as connectTcp } from "node:net";
 import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { connect, type SecureVersion, type TLSSocket } from "node:tls";
@@ -106,8 +107,10 @@ test("TLS 1.2 and 1.3 are spoken, and nothing older", async () => {
     assert.equal(socket.alpnProtocol, "h2");
     socket.destroy();
   }
+  const failed = async () => Number(/edge_tls_failed_total (\d+)/.exec(await it.edge.metrics())?.[1]);
+  const before = await failed();
   await assert.rejects(handshake(it.edge, "a.example", "TLSv1.1"), /alert protocol version/);
-  assert.match(await it.edge.metrics(), /holdfast_edge_tls_failed_total 1\n/);
+  await until(async () => before < (await failed()), "it is counted");
 });
 
 test("a new certificate is shown to new connections, and a connection that is open goes on", async () => {
@@ -182,6 +185,20 @@ test("the process takes new files by itself, and at once at SIGHUP", async () =>
   const [said] = await once(atSignal.child.stderr as Readable, "data");
   assert.match(String(said), /^HOLDFAST_EDGE_CERTIFICATE: cannot use .*a\.crt with .*a\.key, the one before/);
   assert.equal(await shownFor(atSignal, "x"), "DNS:second.example");
+});
+
+test("who does not get on with the handshake, or speaks no TLS, is ended in time", async () => {
+  using state = folder();
+  const made = makeCertificate(state.path, "a", ["a.example"]);
+  const limits = { ...edgeConfig("").limits, headWithinMs: 300 };
+  await using edge = await startHere(edgeConfig(state.path, { tls: tlsOf(made), limits }));
+  const port = Number(new URL(edge.https).port);
+  for (const first of ["", "\x16\x03\x01\x02\x00\x01", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]) {
+    const socket = connectTcp({ host: "127.0.0.1", port });
+    socket.on("error", () => undefined).resume();
+    if (first !== "") socket.write(Buffer.from(first, "latin1"));
+    await once(socket, "close");
+  }
 });
 
 test("an edge whose certificate cannot be used does not start, and says which", async () => {

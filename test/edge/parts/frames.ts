@@ -23,8 +23,9 @@ export interface Frames extends AsyncDisposable {
   /** `fields` instead of a plain GET: names and values as they are, without HPACK's tables. */
   headers(stream: number, how: { end?: boolean; more?: boolean; fields?: readonly Field[] }): Buffer;
   continuation(stream: number): Buffer;
-  data(stream: number, body: string): Buffer;
-  reset(stream: number): Buffer;
+  data(stream: number, body: string, end?: boolean): Buffer;
+  /** `code`: CANCEL unless it says otherwise. */
+  reset(stream: number, code?: number): Buffer;
   settings(): Buffer;
   ping(): Buffer;
 }
@@ -76,8 +77,8 @@ export async function openFrames(edge: TestEdge): Promise<Frames> {
     headers: (stream, { end = false, more = false, fields = plainGet }) =>
       frame(1, (end ? endStream : 0) | (more ? 0 : endHeaders), stream, block(fields)),
     continuation: (stream) => frame(9, 0, stream, block([["x-more", "y".repeat(1000)]])),
-    data: (stream, body) => frame(0, endStream, stream, Buffer.from(body, "latin1")),
-    reset: (stream) => frame(3, 0, stream, Buffer.from([0, 0, 0, 8])),
+    data: (stream, body, end = true) => frame(0, end ? endStream : 0, stream, Buffer.from(body, "latin1")),
+    reset: (stream, code = 8) => frame(3, 0, stream, Buffer.from([0, 0, 0, code])),
     settings: () => frame(4, 0, 0, Buffer.from([0, 4, 0, 1, 0, 0])),
     ping: () => frame(6, 0, 0, Buffer.alloc(8)),
     [Symbol.asyncDispose]: async () => {
