@@ -284,7 +284,6 @@ test("a client that opens and resets streams without end is ended (CVE-2023-4448
     if (n % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   await until(() => frames.isClosed, "it is ended");
-  assert.ok(frames.types.includes("GOAWAY"));
   // As many as it may have open, and a burst of resets, at the very most.
   assert.ok(asked <= 150, `${asked} requests reached the service`);
   await answersStill(it.edge);
