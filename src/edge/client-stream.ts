@@ -8,10 +8,8 @@ import { fieldsOf, headTextOf } from "./http2-head.ts";
 import { parseRequestHead, type RequestHead } from "./request-head.ts";
 import type { RequestHandler, Responder } from "./responder.ts";
 
-/** RST_STREAM codes of RFC 9113 section 7. */
+/** RST_STREAM, RFC 9113 section 7. */
 const noError = 0;
-const internalError = 2;
-const cancelled = 8;
 
 export interface StreamOwner extends RequestHandler {
   readonly limits: ClientLimits;
@@ -56,8 +54,9 @@ export class ClientStream implements Responder {
     else this.#readBody(head);
   }
 
+  /** By an error: `close` would end what was answered so far as if it were all, and reset it then. */
   destroy(): void {
-    this.#stream.close(this.#isAnswering ? internalError : cancelled);
+    this.#stream.destroy(new Error("not brought to its end"));
   }
 
   #readBody(head: RequestHead): void {
