@@ -68,6 +68,9 @@ export class ClientSession implements StreamOwner {
     });
     this.#session
       .on("stream", (stream: ServerHttp2Stream, _headers: unknown, flags: number, fields: string[]) => {
+        stream.on("error", () => undefined);
+        // Taken back before it was looked at: most streams of a client that opens and resets them without end.
+        if (stream.closed || stream.destroyed) return;
         const one = new ClientStream(stream, peer, this);
         this.#streams.add(one);
         one.read(fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0);

@@ -37,10 +37,7 @@ export class ClientStream implements Responder {
     this.#stream = stream;
     this.peer = peer;
     this.#owner = owner;
-    stream
-      .on("error", () => undefined)
-      .on("drain", () => this.#drained())
-      .on("close", () => this.#closed());
+    stream.on("drain", () => this.#drained()).on("close", () => this.#closed());
   }
 
   /** `fields`: names and values in turn, pseudo-header fields among them. */
@@ -142,8 +139,14 @@ export class ClientStream implements Responder {
 
   #respond(status: number, headers: readonly string[]): boolean {
     if (!this.#isAnswering || this.#stream.destroyed || this.#stream.closed) return false;
-    this.#stream.respond({ ":status": status, ...fieldsOf(headers) });
-    return true;
+    try {
+      this.#stream.respond({ ":status": status, ...fieldsOf(headers) });
+      return true;
+    } catch {
+      // What a service may say in HTTP/1.1 and nobody in HTTP/2, such as status 999.
+      this.destroy();
+      return false;
+    }
   }
 
   #quiet(): void {

@@ -97,7 +97,7 @@ export class HttpListener implements RequestOwner, SessionOwner {
   }
 
   #mayTake(socket: Socket): boolean {
-    if (this.connections < connectionsMax) return true;
+    if (this.connections < connectionsMax) return !socket.destroyed;
     socket.resetAndDestroy();
     return false;
   }

@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { edgeConfig, folder, startHere, type TestEdge, until } from "./parts/edges.ts";
-import { type Frames, openFrames } from "./parts/frames.ts";
+import { type Frames, openFrames, plainGet } from "./parts/frames.ts";
 import { type Listener, readAll, startOrigin } from "./parts/origins.ts";
 import { rules, service, signed, table, target } from "./parts/tables.ts";
 
@@ -252,6 +252,17 @@ test("pieces of an answer arrive as they are written, and a slow reader is not r
   assert.equal(String((await once(events, "data"))[0]), "third", "the other stream goes on");
 });
 
+test("an answer that HTTP/2 has no words for is a stream that is reset, and the connection goes on", async () => {
+  using state = folder();
+  await using it = await startWith(state.path, (request, response) => {
+    response.writeHead(request.url === "/999" ? 999 : 200, { "x-sound": "\xfc" }).end("ok");
+  });
+  using client = open(it.edge);
+  assert.equal((await fetch(`${it.edge.http}/`)).status, 200);
+  await assert.rejects(ask(client, { ":path": "/999" }), /NGHTTP2_INTERNAL_ERROR/);
+  assert.equal((await ask(client, { ":path": "/200" })).headers["x-sound"], "\xfc");
+});
+
 test("an edge that ends says GOAWAY, and lets what is under way finish", async () => {
   using state = folder();
   let finish: (() => void) | null = null;
@@ -280,7 +291,9 @@ test("a client that opens and resets streams without end is ended (CVE-2023-4448
   await using frames = await openFrames(it.edge);
   for (let n = 0; n < 2000 && !frames.isClosed; n++) {
     const stream = 2 * n + 1;
-    frames.write(frames.headers(stream, { end: true }), frames.reset(stream));
+    // Who expects to be told to go on, and is gone by then, too.
+    const fields = n % 2 === 0 ? plainGet : [...plainGet, ["expect", "100-continue"] as const];
+    frames.write(frames.headers(stream, { end: n % 2 === 0, fields }), frames.reset(stream));
     if (n % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   await until(() => frames.isClosed, "it is ended");
