@@ -77,6 +77,8 @@ const edgeConfig = z.strictObject({
   /** Clients over TLS; without it the plain listener is the only one. */
   tls: tls.optional(),
   http2: http2.prefault({}),
+  /** Open at once, idle ones too; beyond it they are refused. What each costs: docs/reference/edge.md. */
+  connectionsMax: z.number().int().positive().default(20_000),
   /** Open at once; beyond it they are refused. */
   webSocketsMax: z.number().int().nonnegative().default(10_000),
   /** Balancers of ours: their `Forwarded` and `X-Forwarded-*` are believed, anybody else's are replaced. */

@@ -13,8 +13,6 @@ import { monotonicNow } from "./monotonic.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { RequestHandler, Responder } from "./responder.ts";
 
-/** Some 10 KB each when idle (`npm run bench:idle`): 200 MB. Beyond, a connection is refused at once, which costs nothing. */
-const connectionsMax = 20_000;
 /** Deadlines are of seconds: looking twice a second is exact enough, and costs nothing per request. */
 const sweepEveryMs = 500;
 
@@ -27,6 +25,8 @@ export interface ListenerOptions {
     readonly cleartext: boolean;
   };
   readonly trustedProxies: readonly string[];
+  /** Beyond it a connection is refused at once, which costs nothing. */
+  readonly connectionsMax: number;
 }
 
 export class HttpListener implements RequestOwner, SessionOwner {
@@ -86,7 +86,7 @@ export class HttpListener implements RequestOwner, SessionOwner {
       },
     );
     // Handshakes that never end count too: this one bounds what has been accepted.
-    server.maxConnections = connectionsMax;
+    server.maxConnections = this.#options.connectionsMax;
     server.on("tlsClientError", (_error: Error, socket: TLSSocket) => {
       failed.add();
       socket.destroy();
@@ -97,7 +97,7 @@ export class HttpListener implements RequestOwner, SessionOwner {
   }
 
   #mayTake(socket: Socket): boolean {
-    if (this.connections < connectionsMax) return !socket.destroyed;
+    if (this.connections < this.#options.connectionsMax) return !socket.destroyed;
     socket.resetAndDestroy();
     return false;
   }

@@ -4,7 +4,8 @@
  * - H1. There is one reader of requests: a head of HTTP/2 is written down as one of HTTP/1.1 and read by
  *   `parseRequestHead`. So it can become nothing that a client of HTTP/1.1 could not have sent.
  * - H2. What would not survive being written down is refused before: line ends, names that are no tokens or have capitals,
- *   fields that belong to one connection (RFC 9113 section 8.2.2), an authority beside another host.
+ *   fields that belong to one connection (RFC 9113 section 8.2.2), an authority beside another host. (Of fields with such
+ *   names or values nghttp2 tells nobody; that it does so is not relied upon.)
  */
 import type { OutgoingHttpHeaders } from "node:http2";
 import { headMaxBytes } from "./client-connection.ts";

@@ -32,7 +32,9 @@ test("every field and its default stand in docs/reference/edge.md", () => {
   const all = read(given) as Readonly<Record<string, unknown>>;
   const missing: string[] = [];
   const look = (value: unknown, asGiven: unknown, path: string): void => {
-    if (typeof value === "object" && value !== null && !Array.isArray(value) && path !== "keys") {
+    const isGroup =
+      typeof value === "object" && value !== null && !Array.isArray(value) && !("port" in value);
+    if (isGroup && path !== "keys") {
       for (const [name, inner] of Object.entries(value)) {
         const before = (asGiven as Readonly<Record<string, unknown>> | undefined)?.[name];
         // The table of the limits is headed by their name.
@@ -40,7 +42,7 @@ test("every field and its default stand in docs/reference/edge.md", () => {
       }
       return;
     }
-    const shown = Array.isArray(value) || typeof value === "object" ? JSON.stringify(value) : String(value);
+    const shown = typeof value === "string" ? value : JSON.stringify(value);
     const texts =
       asGiven === undefined && path !== "tcp" && path !== "gates"
         ? [`\`${path}\` (${shown})`, `\`${path}\` (\`${shown}\`)`]
@@ -61,5 +63,6 @@ test("what does not fit is refused by name", () => {
   check({ trustedProxies: ["balancer"] }, /trustedProxies\.0: neither an address nor a network/);
   check({ accessLog: { file: "-", bufferMaxBytes: 1 } }, /accessLog\.bufferMaxBytes: /);
   check({ http2: { streamsMax: 0 } }, /http2\.streamsMax: /);
+  check({ connectionsMax: 0 }, /connectionsMax: /);
   check({ limits: { quietForMs: -1 } }, /limits\.quietForMs: /);
 });

@@ -162,7 +162,7 @@ test("a request for one is tried in the next region, as any other", async () => 
 
 const store: StoreRoute = {
   epoch: 1,
-  writer: { member: "pg-1", region: "west", gate: { host: "127.0.0.1", port: 1 } },
+  writer: { member: "pg-1", region: "central", gate: { host: "127.0.0.1", port: 1 } },
   changing: false,
 };
 
@@ -185,7 +185,7 @@ const ends: readonly (readonly [
   [
     "the writer changes",
     "writer changed",
-    (orders) => ({ services: { orders }, stores: { db: { ...store, epoch: 2 } } }),
+    (orders) => ({ services: { orders }, stores: { db: { ...store, epoch: 2 } }, epoch: 2 }),
   ],
 ];
 

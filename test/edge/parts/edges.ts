@@ -45,6 +45,7 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
       quietForMs: 60_000,
     },
     http2: { tls: true, cleartext: false, streamsMax: 100, resetBurst: 200, resetsPerSecond: 33 },
+    connectionsMax: 20_000,
     webSocketsMax: 100,
     trustedProxies: [],
     traceparent: "pass",
