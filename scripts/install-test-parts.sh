@@ -6,8 +6,8 @@ set -eu
 # etcd-server, etcd-client: test/adapters/etcd (a cluster of three on loopback, started by the tests themselves)
 # openssl: test/adapters/etcd (certificates); git: test/tidy.test.ts
 # iproute2, nftables, util-linux (nsenter), perl-base: test/lab/net, `holdfast lab`
-# haproxy: test/adapters/haproxy; haproxy and wrk: bench/edge.ts
-parts="etcd-server etcd-client haproxy wrk openssl git iproute2 nftables util-linux perl-base"
+# haproxy: test/adapters/haproxy; haproxy, nginx and wrk: bench/edge.ts; nginx: bench/cache.ts, bench/smuggling.ts
+parts="etcd-server etcd-client haproxy nginx wrk openssl git iproute2 nftables util-linux perl-base"
 
 is_there() {
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -1,14 +1,12 @@
 /** The proxies that are compared, and the origin behind them. */
 import { spawn } from "node:child_process";
-import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { RoutingTable } from "../../src/core/model/routing.ts";
-import { digestOf } from "../../src/core/traffic/accept.ts";
-import { sha256, signTable } from "../../src/edge/signature.ts";
+import { benchTable, startEdge } from "../parts/edge.ts";
+import { nginxHead, nginxPaths } from "../parts/nginx.ts";
 import { end, freePort, untilAnswers } from "../parts/server.ts";
 
 /** Alone on it: nothing else of the bench is pinned here. */
@@ -82,86 +80,68 @@ async function startHaproxyProcess(
   return { pid: child.pid as number, stop: () => end(child) };
 }
 
-/** The real edge process, with the features of a normal service on: holds, breakers, budget, ids, metrics. */
-export async function startEdge(
+export async function startNginx(
+  folder: string,
+  originPort: number,
+): Promise<Running & { readonly http: string }> {
+  const port = await freePort();
+  const place = join(folder, "nginx");
+  mkdirSync(place);
+  const file = join(place, "nginx.conf");
+  writeFileSync(
+    file,
+    `${nginxHead(place)}
+http {
+  access_log off;
+  ${nginxPaths(place)}
+  upstream west { server 127.0.0.1:${originPort}; keepalive 128; }
+  server {
+    listen 127.0.0.1:${port};
+    keepalive_requests 1000000;
+    location / {
+      proxy_pass http://west;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_set_header X-Request-Id $request_id;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      add_header X-Holdfast-Region west;
+    }
+  }
+}
+`,
+  );
+  const child = spawn("taskset", ["-c", proxyCore, "nginx", "-c", file, "-p", place], { stdio: "inherit" });
+  await untilAnswers(port);
+  return { http: `http://127.0.0.1:${port}/`, pid: child.pid as number, stop: () => end(child) };
+}
+
+/** A proxy package of Node. `packages`: where it is installed. */
+export async function startNodeProxy(
+  name: string,
+  packages: string,
+  originPort: number,
+): Promise<Running & { readonly http: string }> {
+  const program = fileURLToPath(new URL("./node-proxy.ts", import.meta.url));
+  const node = [process.execPath, "--no-deprecation"];
+  const command = ["-c", proxyCore, ...node, program, name, packages, String(originPort)];
+  const child = spawn("taskset", command, { stdio: ["ignore", "pipe", "inherit"] });
+  const [port] = (await once(createInterface(child.stdout), "line")) as [string];
+  return { http: `http://127.0.0.1:${port}/`, pid: child.pid as number, stop: () => end(child) };
+}
+
+/** With the features of a normal service on: holds, breakers, budget, ids, metrics. */
+export async function startBenchEdge(
   folder: string,
   originPort: number,
 ): Promise<Running & { readonly http: string; readonly tcp: string }> {
-  const pair = generateKeyPairSync("ed25519");
-  const anyPort = { host: "127.0.0.1", port: 0 };
-  const config = {
-    name: "edge-west",
-    region: "west",
-    http: anyPort,
-    admin: anyPort,
-    tcp: { origin: anyPort },
-    stateDir: join(folder, "edge"),
-    keys: { bench: pair.publicKey.export({ type: "spki", format: "der" }).toString("base64") },
-    adminToken: "only-for-this-benchmark",
-  };
-  const file = join(folder, "edge.json");
-  writeFileSync(file, JSON.stringify(config));
-  const main = fileURLToPath(new URL("../../src/edge/main.ts", import.meta.url));
-  const child = spawn("taskset", ["-c", proxyCore, process.execPath, main, "--config", file], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-  const { http, admin, tcp } = JSON.parse(line) as {
-    http: { port: number };
-    admin: { port: number };
-    tcp: { origin: { port: number } };
-  };
-  const privateKey = pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
-  const answer = await fetch(`http://127.0.0.1:${admin.port}/v1/table`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${config.adminToken}` },
-    body: JSON.stringify(signTable(benchTable(originPort), "bench", privateKey)),
-  });
-  if (!answer.ok) throw new Error(`the edge refused the table: ${await answer.text()}`);
+  const edge = await startEdge(folder, { core: proxyCore });
+  await edge.apply(benchTable({ west: originPort, central: originPort }));
+  const { pid, stop } = edge;
   return {
-    http: `http://127.0.0.1:${http.port}/`,
-    tcp: `http://127.0.0.1:${tcp.origin.port}/`,
-    pid: child.pid as number,
-    stop: () => end(child),
+    http: `http://127.0.0.1:${edge.httpPort}/`,
+    tcp: `http://127.0.0.1:${edge.tcpPort}/`,
+    pid,
+    stop,
   };
-}
-
-function benchTable(originPort: number): RoutingTable {
-  const target = (region: string) => ({
-    region,
-    url: `http://127.0.0.1:${originPort}`,
-    healthPath: "/",
-    weight: 1,
-  });
-  const gate = { host: "127.0.0.1", port: originPort };
-  const draft: RoutingTable = {
-    schema: 1,
-    topology: "bench",
-    epoch: 1,
-    generation: 1,
-    digest: "",
-    digestBefore: "",
-    issuedAt: 0,
-    issuedBy: "west",
-    because: "bench",
-    regions: { west: "active", central: "active" },
-    stores: { origin: { epoch: 1, writer: { member: "pg", region: "west", gate }, changing: false } },
-    services: {
-      orders: {
-        mode: "rw",
-        dataStores: ["origin"],
-        targets: [target("west"), target("central")],
-        allow: ["west", "central"],
-        rules: {
-          holdMaxMs: 10_000,
-          holdMaxCount: 1000,
-          tryTimeoutMs: 2000,
-          retryBudget: 0.2,
-          staleMaxMs: 0,
-          ttlMs: 5000,
-        },
-      },
-    },
-  };
-  return { ...draft, digest: digestOf(draft, sha256) };
 }

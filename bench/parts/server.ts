@@ -1,7 +1,7 @@
 /** What benches start beside one another: a free port, the wait until something answers there, and its end. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const answersWithinMs = 20_000;
@@ -25,6 +25,23 @@ export async function untilAnswers(port: number): Promise<void> {
         throw new Error(`nothing answers on port ${port} after ${answersWithinMs / 1000} s`, { cause });
       await sleep(20);
     }
+  }
+}
+
+/** As `untilAnswers`, but not a byte is sent. */
+export async function untilListens(port: number): Promise<void> {
+  const until = performance.now() + answersWithinMs;
+  for (;;) {
+    const socket = connect({ host: "127.0.0.1", port });
+    const listens = await Promise.race([
+      once(socket, "connect").then(() => true),
+      once(socket, "error").then(() => false),
+    ]).catch(() => false);
+    socket.destroy();
+    if (listens) return;
+    if (until < performance.now())
+      throw new Error(`nothing listens on port ${port} after ${answersWithinMs / 1000} s`);
+    await sleep(20);
   }
 }
 

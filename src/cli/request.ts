@@ -2,9 +2,17 @@
 import { randomUUID } from "node:crypto";
 import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Command } from "commander";
 import type { RequestRecord } from "../core/model/record.ts";
 import type { RequestBody } from "../core/model/status.ts";
-import { type Connection, type ConnectOptions, complain, connect, orComplain } from "./connect.ts";
+import {
+  type Connection,
+  type ConnectOptions,
+  complain,
+  connect,
+  orComplain,
+  withConnection,
+} from "./connect.ts";
 import { exit } from "./exit.ts";
 
 export interface WishOptions extends ConnectOptions {
@@ -12,6 +20,40 @@ export interface WishOptions extends ConnectOptions {
   readonly ifEpoch?: string;
   readonly wait: boolean;
   readonly json?: boolean;
+}
+
+interface WishCommand {
+  /** Of the command, and of the request that it sends. */
+  readonly kind: "switchover" | "failback" | "approve";
+  readonly description: string;
+  /** Where it goes without `--to`. */
+  readonly without: string;
+  readonly example: string;
+}
+
+/** A command by which people ask for another primary; all of them take the same. */
+export function registerWish(program: Command, wish: WishCommand): void {
+  withConnection(
+    program
+      .command(wish.kind)
+      .description(wish.description)
+      .argument("[data-store]", "which one; may be left out where there is one"),
+  )
+    .option("--to <region>", `region that should lead; default: ${wish.without}`)
+    .option("--if-epoch <n>", "refuse unless this is the epoch then")
+    .option("--why <text>", "reason, for the chronicle")
+    .option("--no-wait", "do not wait for the outcome")
+    .option("--json", "print the request as JSON")
+    .addHelpText("after", `\nExample:\n  holdfast ${wish.example}`)
+    .action(async (named: string | undefined, options: WishOptions & { readonly to?: string }) => {
+      const connection = connect(options);
+      if (!connection) return;
+      await orComplain(async () => {
+        const dataStore = await onlyStore(named, connection);
+        if (dataStore !== null)
+          await askAndFollow({ kind: wish.kind, dataStore, toRegion: options.to ?? null }, options);
+      });
+    });
 }
 
 /** A planned change takes a second or two; a busy one longer. */
@@ -36,7 +78,7 @@ export async function askAndFollow(
 }
 
 /** The one data store there is, where none is named; null: after telling which there are. */
-export async function onlyStore(named: string | undefined, connection: Connection): Promise<string | null> {
+async function onlyStore(named: string | undefined, connection: Connection): Promise<string | null> {
   if (named !== undefined) return named;
   const view = await connection.ask((client) => client.status());
   const names = view.dataStores.map((store) => store.name);

@@ -11,11 +11,11 @@ export interface AccessLogOptions extends LineSinkOptions {
 }
 
 /**
- * `answered` by the service; `retried` or `held` first; `stale`: an old answer; `shed` and `refused` by the edge, with its
+ * `answered` by the service; `retried` or `held` first; `cached`, `stale`: a kept answer, new or old; `shed` and `refused` by the edge, with its
  * code; `switched` to a WebSocket; `gone`: the client did not wait; `broken`: the service, in the middle of its answer.
  */
 export type Outcome =
-  | ("answered" | "retried" | "held" | "stale" | "shed" | "refused")
+  | ("answered" | "retried" | "held" | "cached" | "stale" | "shed" | "refused")
   | ("switched" | "gone" | "broken");
 
 /** What an exchange tells of itself on its way. */

@@ -4,11 +4,11 @@
  * - It ends exactly once: with the head of a response, as not sent, or without an answer.
  * - Small responses count as arrived only when they are whole, so that a region that dies in mid-body costs latency.
  */
-import type { Socket } from "node:net";
 import type { RetryHint, TryEnd } from "../core/traffic/repeat.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamRequest } from "./upstream-connection.ts";
 import type { UpstreamPool } from "./upstream-pool.ts";
+import type { WebSocketEnd } from "./websocket.ts";
 
 /** Held back until whole. Longer: more memory and latency a response; shorter: more of them can break in mid-body. */
 const wholeUpToBytes = 64 * 1024;
@@ -36,7 +36,7 @@ export interface AttemptListener {
   chunk(attempt: Attempt, chunk: Buffer): boolean;
   finished(attempt: Attempt): void;
   /** Instead of an answer: the upstream's socket speaks WebSocket now. */
-  switched(attempt: Attempt, head: ParsedHead, socket: Socket, first: Buffer | null): void;
+  switched?(attempt: Attempt, head: ParsedHead, end: WebSocketEnd, first: Buffer | null): void;
   /** The upstream went away in mid-body. */
   broken(attempt: Attempt): void;
 }
@@ -73,6 +73,7 @@ export class Attempt implements ResponseReceiver {
 
   /** The client went away: nothing more is wanted, nothing more is told. */
   abandon(): void {
+    if (this.#phase === "over") return;
     if (this.#phase === "connecting") this.upstream.pool.withdraw(this);
     this.#over();
     this.#connection?.abandon();
@@ -80,6 +81,11 @@ export class Attempt implements ResponseReceiver {
 
   resume(): void {
     this.#connection?.resume();
+  }
+
+  /** Whether a byte of the request left. */
+  get wasSent(): boolean {
+    return this.#connection !== null;
   }
 
   /** In time there was no whole answer and no head of a long one. */
@@ -145,9 +151,10 @@ export class Attempt implements ResponseReceiver {
     } else if (phase === "streaming") this.#listener.finished(this);
   }
 
-  switched(head: ParsedHead, socket: Socket, first: Buffer | null): void {
+  switched(head: ParsedHead, end: WebSocketEnd, first: Buffer | null): void {
     this.#over();
-    this.#listener.switched(this, head, socket, first);
+    if (this.#listener.switched) this.#listener.switched(this, head, end, first);
+    else end.socket.destroy();
   }
 
   failed(): void {

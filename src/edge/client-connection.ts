@@ -16,7 +16,9 @@ import { PassThrough } from "node:stream";
 import { ChunkedReader } from "./chunked.ts";
 import type { ClientPeer } from "./client-peer.ts";
 import { parseRequestHead, type RequestHead } from "./request-head.ts";
-import type { RequestHandler, Responder } from "./responder.ts";
+import type { RequestHandler, Responder, Switched } from "./responder.ts";
+import { acceptWithSlab, kept } from "./slab.ts";
+import type { WebSocketEnd } from "./websocket.ts";
 
 export const headMaxBytes = 16 * 1024;
 /** Kept whole up to this size, so that it can be sent again. Times the requests held, it is what memory must bear. */
@@ -67,6 +69,8 @@ export class ClientConnection implements Responder {
   /** By the clock of the listener's sweep. */
   deadline: number;
   readonly peer: ClientPeer;
+  /** It is asked to come back on another connection, perhaps elsewhere: its next answer is its last here. */
+  isLeaving = false;
   readonly #socket: Socket;
   readonly #owner: RequestOwner;
   #phase: Phase = "head";
@@ -82,14 +86,19 @@ export class ClientConnection implements Responder {
   #isChunking = false;
   #isLingering = false;
   #isFirst = true;
+  /** It speaks WebSocket now. */
+  #end: WebSocketEnd | null = null;
 
-  constructor(socket: Socket, peer: ClientPeer, owner: RequestOwner) {
-    this.#socket = socket;
+  constructor(accepted: Socket, peer: ClientPeer, owner: RequestOwner) {
     this.#owner = owner;
     this.peer = peer;
+    const onBytes = (bytes: Buffer): void => this.#read(bytes);
+    // What TLS decrypts comes as buffers of its own, and node:http2 takes no socket that reads into ours.
+    const isPlain = peer.scheme === "http" && !owner.takesPriorKnowledge;
+    const socket = isPlain ? acceptWithSlab(accepted, true, onBytes) : accepted.on("data", onBytes);
+    this.#socket = socket;
     this.deadline = owner.roughNow + owner.limits.headWithinMs;
     socket
-      .on("data", (bytes: Buffer) => this.#read(bytes))
       .on("drain", () => this.#drained())
       // Half-closed and gone look the same; who only half-closed is rare, and who is gone must free what he held.
       .on("end", () => this.destroy())
@@ -119,7 +128,10 @@ export class ClientConnection implements Responder {
   // --- the request ---
 
   #read(bytes: Buffer): void {
-    if (this.#isLingering) return;
+    if (this.#isLingering) {
+      this.#end?.onBytes?.(bytes);
+      return;
+    }
     if (this.#phase === "stream") {
       this.#readStream(bytes);
       return;
@@ -129,6 +141,7 @@ export class ClientConnection implements Responder {
     // K1.
     else if (this.#phase === "answer" || this.#socket.writableNeedDrain) this.#socket.pause();
     else this.#readHead();
+    if (this.#unread !== null) this.#unread = kept(this.#unread);
   }
 
   #readHead(): void {
@@ -146,8 +159,7 @@ export class ClientConnection implements Responder {
     const text = all.toString("latin1", 0, end);
     const head = parseRequestHead(text, this.peer);
     if ("status" in head) {
-      if (this.#isFirst && text === priorKnowledge && this.#owner.takesPriorKnowledge)
-        this.#owner.takeHttp2(this.#release(), this.peer);
+      if (this.#isFirst && text === priorKnowledge && this.#owner.takesPriorKnowledge) this.#speakHttp2();
       else this.#refuse(head.status, head.because);
       return;
     }
@@ -174,7 +186,7 @@ export class ClientConnection implements Responder {
     const bytes = this.#unread;
     if (bytes === null) return;
     this.#unread = null;
-    if (!this.#take(bytes, (body) => this.#chunks.push(body))) return;
+    if (!this.#take(bytes, (body) => this.#chunks.push(kept(body)))) return;
     if (this.#isReadToEnd) {
       const whole = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
       this.#chunks = [];
@@ -227,7 +239,7 @@ export class ClientConnection implements Responder {
     const stream = this.#stream;
     if (stream === null) return;
     const isSound = this.#take(bytes, (body) => {
-      if (!stream.write(body)) this.#socket.pause();
+      if (!stream.write(kept(body))) this.#socket.pause();
     });
     if (!isSound) return;
     if (!this.#isReadToEnd) return;
@@ -310,25 +322,35 @@ export class ClientConnection implements Responder {
     return flows;
   }
 
-  /** The head of a 101, and the socket with what was sent ahead: nothing more is read or written here. */
-  switchProtocols(headers: readonly string[]): Socket | null {
+  /** The head of a 101; then the socket is given away, with what was sent ahead. */
+  switchProtocols(headers: readonly string[]): Switched | null {
     if (!this.#isAnswering) return null;
     let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
     for (let at = 0; at < headers.length; at += 2) text += `${headers[at]}: ${headers[at + 1]}\r\n`;
     this.#socket.write(`${text}\r\n`, "latin1");
-    return this.#release();
+    const ahead = this.#giveUp();
+    this.#isLingering = true;
+    this.#end = { socket: this.#socket, onBytes: null };
+    return { end: this.#end, ahead };
   }
 
-  #release(): Socket {
+  /** For good, and without ending the socket. Returns what was read of it and not used. */
+  #giveUp(): Buffer | null {
+    const unread = this.#unread;
     this.#isAnswering = false;
     this.#phase = "over";
+    this.#unread = null;
     this.onGone = this.onTaken = null;
     this.#owner.closed(this);
+    return unread;
+  }
+
+  #speakHttp2(): void {
+    const unread = this.#giveUp();
     this.#socket.removeAllListeners("data");
     this.#socket.pause();
-    if (this.#unread !== null) this.#socket.unshift(this.#unread);
-    this.#unread = null;
-    return this.#socket;
+    if (unread !== null) this.#socket.unshift(unread);
+    this.#owner.takeHttp2(this.#socket, this.peer);
   }
 
   #drained(): void {
@@ -345,7 +367,8 @@ export class ClientConnection implements Responder {
   }
 
   #keepsAlive(): boolean {
-    return this.#isReadToEnd && this.#head !== null && this.#head.keepAlive && !this.#owner.isEnding;
+    const isWanted = !this.isLeaving && !this.#owner.isEnding;
+    return this.#isReadToEnd && this.#head !== null && this.#head.keepAlive && isWanted;
   }
 
   #answered(): void {

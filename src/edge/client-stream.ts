@@ -1,6 +1,5 @@
 /** One request of an HTTP/2 client, as the exchange sees it: K3 of `client-connection.ts` for it alone. */
 import type { ServerHttp2Stream } from "node:http2";
-import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { bodyWholeUpToBytes, type ClientLimits } from "./client-connection.ts";
 import type { ClientPeer } from "./client-peer.ts";
@@ -133,7 +132,7 @@ export class ClientStream implements Responder {
   }
 
   /** Extended CONNECT (RFC 8441) is not offered. */
-  switchProtocols(): Socket | null {
+  switchProtocols(): null {
     return null;
   }
 

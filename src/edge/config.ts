@@ -1,6 +1,7 @@
 /** The configuration of one edge process: a JSON file in, checked values out, with errors that name the field. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { isNetwork } from "./client-peer.ts";
 import { ConfigError } from "./config-error.ts";
 
@@ -86,8 +87,20 @@ const edgeConfig = z.strictObject({
   /** What becomes of a request without `traceparent`. */
   traceparent: z.enum(["pass", "begin"]).default("pass"),
   accessLog: accessLog.optional(),
+  /** Whether kept answers (`staleMaxMs` of a service above 0) are also served while they are fresh: a shared cache. */
+  cache: z.boolean().default(false),
+  /** Bounds of what is learnt (`core/traffic/concurrency`). `least` too high: a small pool of workers gets a queue. */
+  concurrency: z
+    .strictObject({
+      least: z.number().int().min(1).default(concurrencyRules.least),
+      most: z.number().int().min(1).default(concurrencyRules.most),
+    })
+    .refine(({ least, most }) => least <= most, "least is above most")
+    .prefault({}),
   /** How long in-flight requests may take at the end. */
   graceMs: z.number().nonnegative().default(5000),
+  /** The same when a region is drained: for its edges' clients, and for what others have under way there. */
+  drainMs: z.number().positive().default(30_000),
 });
 
 export type EdgeConfig = Omit<z.infer<typeof edgeConfig>, "adminToken" | "adminTokenFile"> & {

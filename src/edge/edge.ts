@@ -1,5 +1,6 @@
 /** One edge: listeners, table and gates put together, and taken apart in order. */
 import type { Address } from "../core/model/topology.ts";
+import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { afterWriterChanged } from "../core/traffic/return.ts";
 import { AccessLog } from "./access-log.ts";
 import { AdminServer } from "./admin.ts";
@@ -37,15 +38,20 @@ const logEndsWithinMs = 1000;
 export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
   const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
-  const plans = new ServicePlans(config.region, metrics);
+  const limits = { ...concurrencyRules, ...config.concurrency };
+  const plans = new ServicePlans(config.region, metrics, config.drainMs, limits);
   const room = new HoldRoom(metrics);
   const writers = new WriterWatch(
     () => holder.table,
     () => room.wakeAll(),
   );
   const counters = new TrafficCounters(metrics);
-  const stale = new StaleStore(config.name);
-  const webSockets = new WebSockets(metrics, { ...config.limits, webSocketsMax: config.webSocketsMax });
+  const stale = new StaleStore(config.name, config.cache);
+  const webSockets = new WebSockets(config.region, metrics, {
+    quietForMs: config.limits.quietForMs,
+    webSocketsMax: config.webSocketsMax,
+    drainMs: config.drainMs,
+  });
   const world = { edge: config.name, room, writers, counters, stale, webSockets };
   const proxy = new HttpProxy(plans, world, config);
   const certificates = config.tls ? new Certificates(config.tls, metrics) : null;
@@ -69,6 +75,8 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     }
     for (const listener of tcp) listener.follow(table);
     plans.follow(table);
+    // Later than upstreams: what is taken away there is repeated elsewhere, and must still find its client.
+    proxy.follow(table.regions[config.region], config.drainMs + config.graceMs);
     const changed = Object.keys(table.stores).filter(
       (name) => (epochs.get(name) ?? table.stores[name]?.epoch) !== table.stores[name]?.epoch,
     );
@@ -100,10 +108,12 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       active: plan.active,
       repeating: plan.repeating,
     })),
-    upstreams: [...plans.upstreams].map(({ url, region, isEjected }) => ({
+    upstreams: [...plans.upstreams].map(({ url, region, isEjected, inFlight, limit }) => ({
       url,
       region,
       ejected: isEjected,
+      inFlight,
+      limit,
     })),
     stores: tcp.map((listener) => ({
       name: listener.config.store,

@@ -3,29 +3,42 @@
  *
  * - E1. The client gets exactly one response, or its connection is ended when a response breaks in mid-body.
  * - E2. What may have been sent is sent again only if it is safe to repeat (`core/traffic/repeat`).
- * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, and no try outlives `tryTimeoutMs`.
+ * - E3. Everything ends: `holdMaxMs` after it came in, no pause begins, no try outlives `tryTimeoutMs`, and nothing the
+ *   service's deadline.
+ * - E4. Where a limit says where a request may be served, nothing else is asked, not even for an old answer.
  */
-
-import type { Socket } from "node:net";
-import { mayRepeat } from "../core/traffic/budget.ts";
+import type { AffinityRules } from "../core/model/traffic.ts";
+import { affinityKey } from "../core/traffic/affinity.ts";
+import { mayRepeat, type RetryBudget } from "../core/traffic/budget.ts";
 import { priorityOf } from "../core/traffic/classes.ts";
 import type { Priority } from "../core/traffic/concurrency.ts";
+import { leftOf, toldLeft, tryWithin } from "../core/traffic/deadline.ts";
 import { decideHold } from "../core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../core/traffic/mode.ts";
+import { afterValue } from "../core/traffic/percentile.ts";
+import { hashOf } from "../core/traffic/rendezvous.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../core/traffic/return.ts";
+import type { AllowedRegions, MarkedRequest } from "../core/traffic/sovereignty.ts";
 import type { AccessRecord, Outcome } from "./access-log.ts";
-import { Attempt, type AttemptListener } from "./attempt.ts";
+import type { Attempt, AttemptListener } from "./attempt.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
+import type { KeptAnswer } from "./kept-answer.ts";
+import type { Lane } from "./lane.ts";
 import { monotonicNow } from "./monotonic.ts";
+import { plainPlan } from "./plan-rules.ts";
 import { type Problem, problemBody } from "./problem.ts";
+import { refresh } from "./refresh.ts";
+import { jurisdictionGone, nowhereAllowed, outcomeUnknown, tooLate, unavailable } from "./refusals.ts";
 import type { Responder } from "./responder.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
-import type { AskedFor, StaleStore } from "./stale-store.ts";
+import type { AskedFor, Kept, StaleStore } from "./stale-store.ts";
 import type { TrafficCounters } from "./traffic-counters.ts";
+import { Try } from "./try.ts";
 import type { Upstream } from "./upstream.ts";
 import type { UpstreamRequest } from "./upstream-connection.ts";
+import type { WebSocketEnd } from "./websocket.ts";
 import type { WebSockets } from "./websockets.ts";
 import type { WriterWatch } from "./writer-watch.ts";
 
@@ -34,6 +47,7 @@ const repeatsAtLeast = 3;
 
 export interface ExchangeRequest {
   readonly upstream: UpstreamRequest;
+  readonly host: string;
   readonly requestId: string;
   readonly safe: boolean;
   readonly idempotent: boolean;
@@ -53,26 +67,28 @@ export interface ExchangeWorld {
 export class Exchange implements AttemptListener {
   readonly #world: ExchangeWorld;
   readonly #plan: ServicePlan;
-  readonly #request: ExchangeRequest;
+  #request: ExchangeRequest;
   readonly #responder: Responder;
   readonly #arrivedAt = monotonicNow();
+  readonly #priority: Priority;
+  #lane: Lane;
+  /** Where a limit allows it; null: wherever the service may be served. */
+  #allowed: AllowedRegions | null = null;
   /** Since the last pause: each upstream is tried once before anyone waits. */
   #tried: Upstream[] = [];
   #tries = 0;
   #pauses = 0;
   #heldMs = 0;
-  #attempt: Attempt | null = null;
-  readonly #priority: Priority;
-  /** Of the try under way: where, since when, and among how many. */
-  #at: Upstream | null = null;
-  #since = 0;
-  #among = 0;
+  /** Under way; the second is a hedge. */
+  #first: Try | null = null;
+  #second: Try | null = null;
+  #hedgeTimer: NodeJS.Timeout | null = null;
   #waiting: Waiting | null = null;
-  /** The try under way is a repeat, and counts against the budget. */
-  #repeating = false;
+  /** The next try is a repeat; and a byte of it has been sent before. */
   #owesRepeat = false;
-  /** The try under way is a write, and counts while a writer comes back. */
-  #writing = false;
+  #owesResend = false;
+  /** What the service is asked about, whether it still holds. */
+  #validating: Kept | null = null;
   #isOver = false;
 
   constructor(world: ExchangeWorld, plan: ServicePlan, request: ExchangeRequest, responder: Responder) {
@@ -81,14 +97,19 @@ export class Exchange implements AttemptListener {
     this.#request = request;
     this.#responder = responder;
     this.#priority = priorityOf(plan.route, request.upstream);
+    this.#lane = plan.lane;
     plan.active++;
     if (request.record !== null) this.#describe(request.record);
+    plan.ledger.request(this.#arrivedAt);
     responder.onGone = () => this.#leave();
   }
 
   proceed(): void {
     this.#waiting = null;
     if (this.#isOver) return;
+    this.#allowed = null;
+    this.#lane = this.#plan.lane;
+    if (this.#plan.rules !== plainPlan && !this.#abidesByRules()) return;
     const { route, table } = this.#plan;
     const { safe, idempotent } = this.#request;
     const admission = admitByMode(route.mode, safe);
@@ -97,6 +118,7 @@ export class Exchange implements AttemptListener {
       this.#fail(unavailable(admission.code, admission.because));
       return;
     }
+    if (this.#reuse()) return;
     const writerFailing = !safe && this.#world.writers.isFailing(route.dataStores);
     const write = holdForWriter(table, route, { safe, idempotent, writerFailing });
     if (write.kind === "hold") {
@@ -107,14 +129,16 @@ export class Exchange implements AttemptListener {
       this.#hold("the writer is coming back");
       return;
     }
-    const first = this.#plan.choose(this.#tried);
+    const key = this.#plan.rules.affinity === null ? null : this.#keyHash(this.#plan.rules.affinity);
+    const first = this.#lane.choose(this.#tried, key);
     if (!first) {
       this.#tried = [];
       this.#hold("every target failed");
       return;
     }
-    const hasRoom = first.hasRoom(this.#priority);
-    const upstream = hasRoom ? first : this.#plan.chooseWithRoom(this.#tried, this.#priority);
+    const upstream = first.hasRoom(this.#priority)
+      ? first
+      : this.#lane.chooseWithRoom(this.#tried, this.#priority, key);
     if (!upstream) {
       // What matters least goes first, at once and not after a wait; the others wait for room.
       if (this.#priority === "sheddable")
@@ -122,54 +146,103 @@ export class Exchange implements AttemptListener {
       else this.#hold("every target is full");
       return;
     }
-    if (this.#owesRepeat && !this.#mayRepeat()) {
+    if (this.#owesRepeat && !this.#mayRepeat(this.#owesResend)) {
       this.#hold("the retry budget is spent");
       return;
     }
     this.#try(upstream);
   }
 
-  #mayRepeat(): boolean {
-    const budget = { ratio: this.#plan.route.rules.retryBudget, atLeast: repeatsAtLeast };
-    return mayRepeat(budget, this.#plan.active, this.#plan.repeating);
+  /** Where it may be served, and whether there is time left. False: it was refused. */
+  #abidesByRules(): boolean {
+    const { rules } = this.#plan;
+    this.#allowed = rules.limitOf?.(this.#marks()) ?? null;
+    if (this.#allowed !== null) this.#lane = this.#plan.laneWithin(this.#allowed);
+    if (this.#allowed?.size === 0) this.#fail(nowhereAllowed);
+    else if (this.#allowed !== null && this.#lane.ordered.length === 0)
+      this.#fail(jurisdictionGone(this.#allowed));
+    else if (rules.deadlineMs !== null && this.#timeLeftMs() <= 0) this.#fail(tooLate(rules.deadlineMs));
+    return !this.#isOver;
+  }
+
+  #marks(): MarkedRequest {
+    const { host, upstream } = this.#request;
+    return { host, path: upstream.path, headers: upstream.headers, client: this.#responder.peer.address };
+  }
+
+  #keyHash(affinity: AffinityRules): number | null {
+    const key = affinityKey(affinity, this.#marks());
+    return key === null ? null : hashOf(key);
+  }
+
+  #mayRepeat(isResend: boolean): boolean {
+    const { active, repeating, ledger } = this.#plan;
+    const budget = this.#budget();
+    return mayRepeat(budget, active, repeating) && (!isResend || ledger.mayResend(budget, monotonicNow()));
+  }
+
+  #budget(): RetryBudget {
+    return { ratio: this.#plan.route.rules.retryBudget, atLeast: repeatsAtLeast };
   }
 
   #try(upstream: Upstream): void {
-    this.#tries++;
-    this.#tried.push(upstream);
-    if (this.#owesRepeat) {
-      this.#owesRepeat = false;
-      this.#repeating = true;
-      this.#plan.repeating++;
-    }
-    if (!this.#request.safe) {
-      this.#writing = true;
-      this.#plan.writing++;
-    }
-    this.#at = upstream;
-    this.#since = monotonicNow();
-    this.#among = ++upstream.inFlight;
-    const { rules } = this.#plan.route;
-    this.#attempt = new Attempt(upstream, this.#request.upstream, rules.tryTimeoutMs, this);
-    this.#attempt.start();
+    const { hedgeAfter } = this.#plan.rules;
+    const isRepeat = this.#owesRepeat;
+    const isResend = this.#owesResend;
+    this.#owesRepeat = this.#owesResend = false;
+    this.#first = this.#begin(upstream, isRepeat, isResend);
+    this.#first.start();
+    if (hedgeAfter === null || isRepeat || !this.#request.safe || this.#first === null) return;
+    if (this.#plan.usualMs > 0) this.#hedgeTimer = setTimeout(() => this.#hedge(), this.#plan.usualMs);
   }
 
-  #endTry(): void {
-    this.#attempt = null;
-    const upstream = this.#at;
-    if (upstream !== null) {
-      this.#at = null;
-      const wasFull = !upstream.hasRoom("standard");
-      upstream.inFlight--;
-      if (wasFull && this.#world.room.held > 0) this.#world.room.wakeSome(1);
+  /** It takes longer than usual: once more elsewhere, where there is room to spare. */
+  #hedge(): void {
+    if (this.#isOver || this.#first === null || this.#second !== null || !this.#mayRepeat(true)) return;
+    const upstream = this.#lane.chooseWithRoom(this.#tried, "sheddable", null);
+    if (upstream === null || upstream.isEjected) return;
+    this.#world.counters.hedged();
+    this.#second = this.#begin(upstream, true, true);
+    this.#second.start();
+  }
+
+  #begin(upstream: Upstream, isRepeat: boolean, isResend: boolean): Try {
+    this.#tries++;
+    this.#tried.push(upstream);
+    if (isResend) this.#plan.ledger.resent(monotonicNow());
+    const { tryTimeoutMs } = this.#plan.route.rules;
+    const isWrite = !this.#request.safe;
+    let request = this.#request.upstream;
+    let withinMs = tryTimeoutMs;
+    if (this.#plan.rules.deadlineMs !== null) {
+      const leftMs = this.#timeLeftMs();
+      withinMs = tryWithin(tryTimeoutMs, leftMs);
+      request = { ...request, headers: [...request.headers, "x-holdfast-deadline-ms", toldLeft(leftMs)] };
     }
-    if (this.#writing) {
-      this.#writing = false;
-      this.#plan.writing--;
+    return new Try(this.#plan, upstream, request, withinMs, this, { isRepeat, isWrite });
+  }
+
+  /** Takes a try off; the one that is left, if any, is the first. */
+  #settle(one: Try): void {
+    one.settle(this.#world.room);
+    if (one === this.#second) this.#second = null;
+    else if (one === this.#first) {
+      this.#first = this.#second;
+      this.#second = null;
     }
-    if (!this.#repeating) return;
-    this.#repeating = false;
-    this.#plan.repeating--;
+  }
+
+  /** One of the two answered: the other is not waited for. */
+  #settleOther(one: Try): void {
+    if (this.#hedgeTimer !== null) clearTimeout(this.#hedgeTimer);
+    const other = one === this.#first ? this.#second : this.#first;
+    if (other === null) return;
+    other.abandon();
+    this.#settle(other);
+  }
+
+  #tryOf(attempt: Attempt): Try | null {
+    return attempt === this.#second ? this.#second : this.#first;
   }
 
   // --- what the attempt tells ---
@@ -177,38 +250,38 @@ export class Exchange implements AttemptListener {
   refuses(status: number, hint: RetryHint): boolean {
     const next = afterTry(this.#repeatable(), { kind: "answered", status, hint });
     if (next.kind === "hold") return this.#leftMs() > 0;
-    // A status is repeated elsewhere once each: when all say so, it is the answer.
-    return next.kind === "repeat" && this.#plan.choose(this.#tried) !== null;
+    if (next.kind !== "repeat") return false;
+    // A status is repeated elsewhere once each: when all say so, or the budget is spent, it is the answer.
+    const isElsewhere = this.#second !== null || this.#lane.choose(this.#tried, null) !== null;
+    return isElsewhere && this.#plan.ledger.mayResend(this.#budget(), monotonicNow());
   }
 
   ended(attempt: Attempt, end: TryEnd): void {
-    if (end.kind === "no-answer") this.#at?.learn(monotonicNow() - this.#since, this.#among, true);
-    this.#endTry();
+    const one = this.#tryOf(attempt);
+    if (one === null) return;
+    if (end.kind === "no-answer") one.learn(true);
+    this.#settle(one);
     this.#world.counters.tried(attempt.upstream.region, end);
     const next = afterTry(this.#repeatable(), end);
-    if (end.kind !== "answered" || next.kind === "repeat") attempt.upstream.failed();
-    if (this.#isOver) return;
+    if (end.kind !== "answered" || next.kind === "repeat") one.at.failed();
+    // Of a hedged pair the other may still answer.
+    if (this.#isOver || this.#first !== null) return;
     switch (next.kind) {
       case "repeat":
         this.#world.counters.repeated(next.because);
         this.#owesRepeat = true;
+        this.#owesResend ||= end.kind !== "not-sent";
         this.proceed();
         return;
       case "hold":
         // The same answer may come from one instance that alone cannot reach the writer: the next try goes elsewhere.
-        attempt.upstream.succeeded();
+        one.at.succeeded();
         this.#plan.returning = afterWriterFailed(monotonicNow());
         this.#world.writers.reportFailing(this.#plan.route.dataStores);
         this.#hold(next.because);
         return;
       case "fail":
-        this.#fail({
-          status: 502,
-          code: "HOLDFAST_OUTCOME_UNKNOWN",
-          title: "The outcome is unknown",
-          detail: `${next.because}: it may have happened. Ask before sending it again, or send an Idempotency-Key.`,
-          retryAfterS: 0,
-        });
+        this.#fail(outcomeUnknown(next.because));
         return;
       case "answer":
         // Only the head of an answer is ever taken as the answer; that comes by `whole` or `head`.
@@ -222,6 +295,20 @@ export class Exchange implements AttemptListener {
   whole(attempt: Attempt, head: ParsedHead, body: Buffer | null): void {
     const { staleMaxMs } = this.#plan.route.rules;
     if (staleMaxMs > 0 && this.#request.upstream.method === "GET") {
+      if (this.#validating !== null && head.status === 304) {
+        const holds = this.#world.stale.validated(
+          this.#validating,
+          this.#askedFor(),
+          head.headers,
+          staleMaxMs,
+        );
+        const one = this.#tryOf(attempt);
+        if (one !== null) this.#settleOther(one);
+        one?.learn(false);
+        one?.at.answered(304);
+        this.#answerKept(holds);
+        return;
+      }
       // RFC 5861 section 4: these are errors in the sense of `stale-if-error`.
       if (500 <= head.status && head.status <= 504 && this.#serveStale(`status ${head.status}`)) return;
       this.#world.stale.keep(this.#askedFor(), { ...head, body }, attempt.upstream.region, staleMaxMs);
@@ -244,29 +331,25 @@ export class Exchange implements AttemptListener {
   }
 
   finished(_attempt: Attempt): void {
-    this.#endTry();
     this.#over();
     this.#responder.end();
   }
 
-  switched(attempt: Attempt, head: ParsedHead, upstream: Socket, first: Buffer | null): void {
+  switched(attempt: Attempt, head: ParsedHead, upstream: WebSocketEnd, first: Buffer | null): void {
+    const at = this.#tryOf(attempt)?.at;
     this.#answered(attempt, head);
     this.#ends("switched");
-    const at = this.#at;
     this.#over();
-    const client = this.#responder.switchProtocols(head.headers);
-    if (client === null || at === null) upstream.destroy();
-    else
-      this.#world.webSockets.open(client, upstream, first, {
-        plan: this.#plan,
-        region: at.region,
-        url: at.url,
-      });
+    if (at === undefined) upstream.socket.destroy();
+    else {
+      const { region, url } = at;
+      const ends = { client: this.#responder, headers: head.headers, upstream, first };
+      this.#world.webSockets.open(ends, { plan: this.#plan, region, url });
+    }
   }
 
   broken(attempt: Attempt): void {
     this.#ends("broken");
-    this.#endTry();
     attempt.upstream.failed();
     this.#over();
     this.#responder.destroy();
@@ -275,13 +358,24 @@ export class Exchange implements AttemptListener {
   // --- how it ends ---
 
   #answered(attempt: Attempt, { status, headers }: ParsedHead): void {
-    this.#at?.learn(monotonicNow() - this.#since, this.#among, status === 503);
-    if (status !== 502 && status !== 504) attempt.upstream.succeeded();
-    if (this.#writing && status < 500 && this.#plan.returning !== unlimited) {
+    const one = this.#tryOf(attempt);
+    if (one !== null) {
+      const { hedgeAfter } = this.#plan.rules;
+      // Of a hedged pair the first: what it would have taken is at least this.
+      const { elapsedMs } = this.#first ?? one;
+      if (hedgeAfter !== null) this.#plan.usualMs = afterValue(this.#plan.usualMs, elapsedMs, hedgeAfter);
+      this.#settleOther(one);
+      if (this.#request.record !== null) this.#request.record.upstreamMs = one.elapsedMs;
+      one.learn(status === 503);
+      one.at.answered(status);
+    }
+    if (one?.isWrite && status < 500 && this.#plan.returning !== unlimited) {
       this.#plan.returning = afterWriteSucceeded(this.#plan.returning);
       this.#world.room.wakeSome(2);
     }
-    if (this.#request.record !== null) this.#request.record.upstreamMs = monotonicNow() - this.#since;
+    // RFC 9111 section 4.4: what was kept of it may hold no longer.
+    if (!this.#request.safe && 200 <= status && status < 400)
+      this.#world.stale.invalidate(this.#askedFor(), headers);
     headers.push("x-holdfast-region", attempt.upstream.region);
     this.#sign(headers);
     this.#count(attempt.upstream.region, status);
@@ -301,20 +395,53 @@ export class Exchange implements AttemptListener {
     return { service: this.#plan.name, method, path, headers };
   }
 
+  /** What was kept answers neither writes nor who asks for a WebSocket. */
+  #mayBeKept(): boolean {
+    return this.#request.safe && !this.#request.upstream.webSocketKey;
+  }
+
   /** R5: an old answer comes before waiting and before an error, where nobody forbids it. */
   #serveStale(because: string): boolean {
     const { staleMaxMs } = this.#plan.route.rules;
-    if (staleMaxMs <= 0 || !this.#request.safe) return false;
+    if (staleMaxMs <= 0 || !this.#mayBeKept()) return false;
     const kept = this.#world.stale.find(this.#askedFor(), staleMaxMs, because);
-    if (kept === null) return false;
-    kept.headers.push("x-holdfast-region", kept.region);
-    this.#sign(kept.headers);
+    if (kept === null || this.#allowed?.has(kept.region) === false) return false;
     this.#world.counters.servedStale(because);
     this.#ends("stale");
-    this.#count(kept.region, kept.status);
-    this.#over();
-    this.#responder.whole(kept.status, kept.headers, kept.body);
+    this.#answerKept(kept);
     return true;
+  }
+
+  /** What is as good as new is not asked for again; of what is not, it is asked whether it still holds. */
+  #reuse(): boolean {
+    const { rules } = this.#plan.route;
+    if (rules.staleMaxMs <= 0 || !this.#mayBeKept() || this.#tries + this.#pauses > 0) return false;
+    const reused = this.#world.stale.reuse(this.#askedFor());
+    // E4.
+    if (reused === null || this.#allowed?.has(reused.region) === false) return false;
+    if (reused.kind === "answer") {
+      this.#world.counters.reused();
+      this.#ends("cached");
+      if (reused.refresh !== null)
+        refresh(this.#plan, this.#lane, this.#askedFor(), reused.refresh, this.#world.stale);
+      this.#answerKept(reused.answer);
+      return true;
+    }
+    if (reused.kind === "validate") {
+      this.#validating = reused.kept;
+      const { upstream } = this.#request;
+      const headers = [...upstream.headers, ...reused.conditions];
+      this.#request = { ...this.#request, upstream: { ...upstream, headers } };
+    }
+    return false;
+  }
+
+  #answerKept({ status, headers, body, region }: KeptAnswer): void {
+    headers.push("x-holdfast-region", region);
+    this.#sign(headers);
+    this.#count(region, status);
+    this.#over();
+    this.#responder.whole(status, headers, body);
   }
 
   #hold(because: string): void {
@@ -334,7 +461,8 @@ export class Exchange implements AttemptListener {
     }
     if (this.#pauses === 0) counters.held(because);
     this.#pauses++;
-    this.#waiting = room.wait(decision.pauseMs, () => {
+    const pauseMs = Math.max(1, Math.min(decision.pauseMs, this.#timeLeftMs()));
+    this.#waiting = room.wait(pauseMs, () => {
       this.#heldMs += monotonicNow() - now;
       this.proceed();
     });
@@ -357,16 +485,16 @@ export class Exchange implements AttemptListener {
   #leave(): void {
     if (this.#isOver) return;
     this.#ends("gone");
-    this.#attempt?.abandon();
-    this.#endTry();
     this.#waiting?.leave();
     this.#over();
   }
 
   #over(): void {
-    this.#endTry();
     if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#hedgeTimer !== null) clearTimeout(this.#hedgeTimer);
+    this.#end(this.#first);
+    this.#end(this.#second);
     this.#plan.active--;
     this.#request.record?.over(this.#tries, this.#heldMs);
   }
@@ -386,13 +514,27 @@ export class Exchange implements AttemptListener {
     record.code = code;
   }
 
+  #end(one: Try | null): void {
+    one?.abandon();
+    one?.settle(this.#world.room);
+  }
+
   #count(region: string, status: number): void {
     this.#request.record?.answered(region, status);
     this.#world.counters.answered(this.#plan.name, region, status, (monotonicNow() - this.#arrivedAt) / 1000);
   }
 
   #leftMs(): number {
-    return this.#arrivedAt + this.#plan.route.rules.holdMaxMs - monotonicNow();
+    const { holdMaxMs } = this.#plan.route.rules;
+    return Math.min(leftOf(holdMaxMs, this.#arrivedAt, monotonicNow()), this.#timeLeftMs());
+  }
+
+  /** Until the service's deadline. */
+  #timeLeftMs(): number {
+    const { deadlineMs } = this.#plan.rules;
+    return deadlineMs === null
+      ? Number.POSITIVE_INFINITY
+      : leftOf(deadlineMs, this.#arrivedAt, monotonicNow());
   }
 
   #repeatable(): { readonly idempotent: boolean; readonly replayable: boolean } {
@@ -402,8 +544,4 @@ export class Exchange implements AttemptListener {
 
 function isStream({ upstream }: ExchangeRequest): boolean {
   return upstream.body !== null && !Buffer.isBuffer(upstream.body);
-}
-
-function unavailable(code: string, detail: string): Problem {
-  return { status: 503, code, title: "The service cannot answer now", detail, retryAfterS: 1 };
 }

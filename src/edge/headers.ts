@@ -1,4 +1,5 @@
 /** Header fields as they pass through an edge: what is stripped, what is added, what is refused (RFC 9110 section 7.6). */
+import { copied } from "./fields.ts";
 
 /** Meant for the next hop only, or ours to set. `x-holdfast-*` is never believed. */
 const stripped: ReadonlySet<string> = new Set([
@@ -59,8 +60,8 @@ export function kindOf(name: string): Kind {
   const lower = name.toLowerCase();
   const isOurs = stripped.has(lower) || lower.startsWith("x-holdfast-") || isDisguised(lower);
   const kind = kinds.get(lower) ?? (isOurs ? "strip" : "pass");
-  // Bounded, since spellings come from outside.
-  if (known.size < 1000) known.set(name, kind);
+  // Bounded, since spellings come from outside; and copied, or each would keep alive the head that it stood in.
+  if (known.size < 1000 && name.length <= 64) known.set(copied([name])[0] as string, kind);
   return kind;
 }
 
@@ -102,6 +103,6 @@ const soundNames = new Set<string>();
 export function isToken(name: string): boolean {
   if (soundNames.has(name)) return true;
   if (!tokenPattern.test(name)) return false;
-  if (soundNames.size < 1000) soundNames.add(name);
+  if (soundNames.size < 1000 && name.length <= 64) soundNames.add(copied([name])[0] as string);
   return true;
 }

@@ -36,6 +36,7 @@ export class HttpListener implements RequestOwner, SessionOwner {
   readonly #sessions = new Set<ClientSession>();
   readonly #sweeper: NodeJS.Timeout;
   readonly #options: ListenerOptions;
+  #hardEnd: NodeJS.Timeout | null = null;
   readonly limits: ClientLimits;
   readonly takesPriorKnowledge: boolean;
   readonly networks: TrustedNetworks;
@@ -112,6 +113,31 @@ export class HttpListener implements RequestOwner, SessionOwner {
 
   takeHttp2(socket: Socket, peer: ClientPeer): void {
     this.#sessions.add(new ClientSession(socket, peer, this));
+  }
+
+  /**
+   * Clients should go elsewhere: each connection that is open now ends with its next answer, and at the hard end anyway.
+   * Who still comes anew is served as ever, since names are kept for longer than they should be.
+   */
+  drain(hardEndMs: number): void {
+    if (this.#hardEnd !== null) return;
+    const leaving = [...this.#connections];
+    const sessions = [...this.#sessions];
+    for (const connection of leaving) connection.isLeaving = true;
+    // GOAWAY cannot be taken back: who hears it opens another, and is served there.
+    for (const session of sessions) session.end();
+    this.#hardEnd = setTimeout(() => {
+      for (const connection of leaving) if (connection.isLeaving) connection.destroy();
+      for (const session of sessions) session.destroy();
+    }, hardEndMs).unref();
+  }
+
+  /** They may stay after all. */
+  stay(): void {
+    if (this.#hardEnd === null) return;
+    clearTimeout(this.#hardEnd);
+    this.#hardEnd = null;
+    for (const connection of this.#connections) connection.isLeaving = false;
   }
 
   /** Takes no more, lets what is under way finish, and ends the rest after `graceMs`. */

@@ -1,6 +1,7 @@
 /** What an edge does with each request: own endpoints, the service that is meant, and an exchange with it. */
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
+import type { RegionState } from "../core/model/routing.ts";
 import type { Address } from "../core/model/topology.ts";
 import { isIdempotent, isSafe } from "../core/traffic/repeat.ts";
 import { type AccessLog, AccessRecord } from "./access-log.ts";
@@ -52,6 +53,12 @@ export class HttpProxy implements RequestHandler {
     return this.#listener.networks;
   }
 
+  /** As the table says of the edge's own region. */
+  follow(state: RegionState | undefined, drainMs: number): void {
+    if (state === "draining" || state === "drained") this.#listener.drain(drainMs);
+    else this.#listener.stay();
+  }
+
   close(graceMs: number): Promise<void> {
     return this.#listener.close(graceMs);
   }
@@ -84,7 +91,7 @@ export class HttpProxy implements RequestHandler {
     const upstream = { method, path, headers, body, bodyLength: head.contentLength, webSocketKey };
     const safe = isSafe(method);
     const idempotent = isIdempotent(method, head.hasIdempotencyKey);
-    const request = { upstream, requestId, safe, idempotent, record };
+    const request = { upstream, host: head.host, requestId, safe, idempotent, record };
     new Exchange(this.#world, plan, request, responder).proceed();
   }
 

@@ -5,10 +5,15 @@
  * repeating, breakers, stale answers) is the same whatever a client speaks.
  */
 
-import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import type { ClientPeer } from "./client-peer.ts";
 import type { RequestHead } from "./request-head.ts";
+import type { WebSocketEnd } from "./websocket.ts";
+
+export interface Switched {
+  readonly end: WebSocketEnd;
+  readonly ahead: Buffer | null;
+}
 
 export interface Responder {
   readonly peer: ClientPeer;
@@ -26,8 +31,8 @@ export interface Responder {
   end(): void;
   /** The answer broke in its middle: the client must see that it is incomplete. */
   destroy(): void;
-  /** Answers 101 and gives the socket away. null: nobody who could switch, or who went away. */
-  switchProtocols(headers: readonly string[]): Socket | null;
+  /** Answers 101 and gives the socket away, with what was sent `ahead`. null: nobody who could switch, or who went away. */
+  switchProtocols(headers: readonly string[]): Switched | null;
 }
 
 export interface RequestHandler {

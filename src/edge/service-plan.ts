@@ -1,93 +1,68 @@
-/** What the routing table means for each service right now: its upstreams in the order to try them, kept ready. */
+/** What the routing table means for each service right now: its upstreams, its rules, and what is under way. */
 import type { RoutingTable, ServiceRoute, Target } from "../core/model/routing.ts";
+import { RetryLedger } from "../core/traffic/budget.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
-import { orderTargets, pickByWeight } from "../core/traffic/choose.ts";
-import type { Priority } from "../core/traffic/concurrency.ts";
+import { mayServe } from "../core/traffic/choose.ts";
+import { type ConcurrencyRules, concurrencyRules } from "../core/traffic/concurrency.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
+import type { AllowedRegions } from "../core/traffic/sovereignty.ts";
+import { mergeRules } from "../core/traffic/upstream-rules.ts";
+import { keyOf, Lane, type LaneWorld } from "./lane.ts";
 import type { Metrics } from "./metrics.ts";
+import { type PlanRules, planRules } from "./plan-rules.ts";
 import { Upstream } from "./upstream.ts";
-
-/** What every plan of an edge goes by. */
-interface PlanWorld {
-  readonly ownRegion: string;
-  readonly upstreams: ReadonlyMap<string, Upstream>;
-  table: RoutingTable;
-  /** Goes up when what a plan is arranged by changed for all of them: the states of regions. */
-  era: number;
-}
 
 export class ServicePlan {
   readonly name: string;
   route: ServiceRoute;
-  readonly #world: PlanWorld;
-  /** Of the arrangement; -1: it must be made anew. */
-  #era = -1;
-  #ordered: readonly Upstream[] = [];
-  /** For tests: how often it was arranged. */
-  arranged = 0;
+  rules: PlanRules;
+  /** For requests that nothing limits below the service's own limits. */
+  readonly lane: Lane;
+  readonly #world: LaneWorld;
+  /** By the set that a limit gives. Weak: sets beyond those that are kept go, and their lanes with them. */
+  #limited = new WeakMap<AllowedRegions, Lane>();
   /** Requests of this service under way, held ones too; and repeats among their tries (for the budget). */
   active = 0;
   repeating = 0;
+  readonly ledger = new RetryLedger();
+  /** The time within which as many answers come as hedging waits for; 0: not known yet. */
+  usualMs = 0;
   /** Unsafe tries under way, and how many there may be while a writer comes back. */
   writing = 0;
   returning: Returning = unlimited;
-  #peers: readonly Target[] = [];
 
-  constructor(name: string, route: ServiceRoute, world: PlanWorld) {
+  constructor(name: string, route: ServiceRoute, world: LaneWorld) {
     this.name = name;
     this.route = route;
+    this.rules = planRules(route.traffic);
     this.#world = world;
+    this.lane = new Lane(world, route, this.rules, null);
   }
 
   get table(): RoutingTable {
     return this.#world.table;
   }
 
-  /** In the order to try them. Arranged when it is first asked for: a table that moves a thousand services moves them at once. */
-  get ordered(): readonly Upstream[] {
-    if (this.#era !== this.#world.era) this.#arrange();
-    return this.#ordered;
+  follow(route: ServiceRoute): void {
+    this.route = route;
+    this.rules = planRules(route.traffic);
+    this.lane.follow(route, this.rules);
+    this.#limited = new WeakMap();
   }
 
-  /** Its route, or whether one of its upstreams is ejected, changed. */
+  /** Whether one of its upstreams is ejected changed. */
   rearrange(): void {
-    this.#era = -1;
+    this.lane.rearrange();
+    this.#limited = new WeakMap();
   }
 
-  #arrange(): void {
-    const { table, ownRegion, upstreams, era } = this.#world;
-    const targets = orderTargets({
-      table,
-      targets: this.route.targets,
-      allow: this.route.allow,
-      ownRegion,
-      isEjected: (target) => upstreams.get(keyOf(target))?.isEjected ?? false,
-    });
-    this.#era = era;
-    this.arranged++;
-    this.#ordered = targets.map((target) => upstreams.get(keyOf(target)) as Upstream);
-    const isBad = this.#ordered[0]?.isEjected ?? false;
-    this.#peers = targets.filter(
-      (target) => target.region === targets[0]?.region && (isBad || !upstreams.get(keyOf(target))?.isEjected),
-    );
-  }
-
-  /** The next upstream that is not in `tried`, or null. Instances of the first region share by weight. */
-  choose(tried: readonly Upstream[]): Upstream | null {
-    const { ordered } = this;
-    if (tried.length === 0) {
-      if (this.#peers.length <= 1) return ordered[0] ?? null;
-      const target = pickByWeight(this.#peers, Math.random());
-      return (target && this.#world.upstreams.get(keyOf(target))) ?? null;
-    }
-    return ordered.find((upstream) => !tried.includes(upstream)) ?? null;
-  }
-
-  /** As `choose`, but only what has room: the spill when the first is full. */
-  chooseWithRoom(tried: readonly Upstream[], priority: Priority): Upstream | null {
-    const fits = (upstream: Upstream) => !tried.includes(upstream) && upstream.hasRoom(priority);
-    return this.ordered.find(fits) ?? null;
+  laneWithin(limit: AllowedRegions): Lane {
+    const known = this.#limited.get(limit);
+    if (known) return known;
+    const lane = new Lane(this.#world, this.route, this.rules, limit);
+    this.#limited.set(limit, lane);
+    return lane;
   }
 }
 
@@ -103,12 +78,22 @@ export class ServicePlans {
   readonly #places = new Map<string, Place>();
   readonly #plans = new Map<string, ServicePlan>();
   readonly #ownRegion: string;
-  #world: PlanWorld | null = null;
+  readonly #drainMs: number;
+  readonly #limits: ConcurrencyRules;
+  #world: LaneWorld | null = null;
   #only: ServicePlan | null = null;
 
-  constructor(ownRegion: string, metrics: Metrics) {
+  /** `drainMs`: how long what is under way may take in a region that is drained, or at an upstream that is left out. */
+  constructor(
+    ownRegion: string,
+    metrics: Metrics,
+    drainMs: number,
+    limits: ConcurrencyRules = concurrencyRules,
+  ) {
     this.#ownRegion = ownRegion;
     this.#metrics = metrics;
+    this.#drainMs = drainMs;
+    this.#limits = limits;
   }
 
   get all(): Iterable<ServicePlan> {
@@ -139,53 +124,73 @@ export class ServicePlans {
     const regionsBefore = this.#world?.table.regions;
     this.#world ??= { ownRegion: this.#ownRegion, upstreams: this.#upstreams, table, era: 0 };
     this.#world.table = table;
-    if (regionsBefore && canonicalJson(regionsBefore) !== canonicalJson(table.regions)) this.#world.era++;
-    const left = new Set<string>();
+    if (regionsBefore && canonicalJson(regionsBefore) !== canonicalJson(table.regions)) {
+      this.#world.era++;
+      this.#turnRegions(regionsBefore, table.regions);
+    }
+    const touched = new Set<string>();
     for (const [name, route] of Object.entries(table.services)) {
       const plan = this.#plans.get(name);
       if (plan?.route === route) continue;
-      this.#reroute(plan ?? this.#add(name, route, this.#world), plan?.route ?? null, route, left);
+      this.#reroute(plan ?? this.#add(name, route, this.#world), plan?.route ?? null, route, touched);
     }
     for (const [name, plan] of this.#plans) {
       if (Object.hasOwn(table.services, name)) continue;
       this.#plans.delete(name);
-      for (const target of plan.route.targets) this.#leave(keyOf(target), plan, left);
+      for (const target of plan.route.targets) this.#leave(keyOf(target), plan, touched);
     }
     this.#only = this.#plans.size === 1 ? ([...this.#plans.values()][0] as ServicePlan) : null;
-    for (const key of left) this.#closeIfUnused(key, table);
+    for (const key of touched) this.#settle(key, table);
   }
 
-  #add(name: string, route: ServiceRoute, world: PlanWorld): ServicePlan {
+  /** Slow start for what serves again, a hard end for what is drained. */
+  #turnRegions(before: RoutingTable["regions"], after: RoutingTable["regions"]): void {
+    for (const upstream of this.#upstreams.values()) {
+      const [was, is] = [mayServe(before[upstream.region]), mayServe(after[upstream.region])];
+      if (!was && is) upstream.returned();
+      else if (was && !is) upstream.drain(this.#drainMs);
+    }
+  }
+
+  #add(name: string, route: ServiceRoute, world: LaneWorld): ServicePlan {
     const plan = new ServicePlan(name, route, world);
     this.#plans.set(name, plan);
     return plan;
   }
 
-  #reroute(plan: ServicePlan, before: ServiceRoute | null, route: ServiceRoute, left: Set<string>): void {
-    plan.route = route;
-    plan.rearrange();
-    for (const target of before?.targets ?? []) this.#leave(keyOf(target), plan, left);
+  #reroute(plan: ServicePlan, before: ServiceRoute | null, route: ServiceRoute, touched: Set<string>): void {
+    plan.follow(route);
+    for (const target of before?.targets ?? []) this.#leave(keyOf(target), plan, touched);
     for (const target of route.targets) {
       const key = keyOf(target);
-      const place = this.#places.get(key) ?? this.#open(key, target);
+      const known = this.#places.get(key);
+      const place = known ?? this.#open(key, target);
+      // The service was served without it: what comes to it now comes back.
+      if (!known && before) place.upstream.returned();
       place.plans.add(plan);
+      touched.add(key);
     }
   }
 
-  #leave(key: string, plan: ServicePlan, left: Set<string>): void {
+  #leave(key: string, plan: ServicePlan, touched: Set<string>): void {
     this.#places.get(key)?.plans.delete(plan);
-    left.add(key);
+    touched.add(key);
   }
 
-  #closeIfUnused(key: string, table: RoutingTable): void {
+  /** Once for each upstream, however many services stand on it. */
+  #settle(key: string, table: RoutingTable): void {
     const place = this.#places.get(key);
-    if (!place || place.plans.size > 0) return;
+    if (!place) return;
+    if (place.plans.size > 0) {
+      place.upstream.follow(mergeRules([...place.plans].map((each) => each.route.traffic)));
+      return;
+    }
     this.#places.delete(key);
     this.#upstreams.delete(key);
     const state = table.regions[place.upstream.region];
     // What is under way there must not go on (S14); what is safe to repeat is, by the order that stands now.
     if (state === "fenced" || state === "forbidden") place.upstream.destroy();
-    else place.upstream.retire();
+    else place.upstream.retire(this.#drainMs);
   }
 
   close(): void {
@@ -194,7 +199,7 @@ export class ServicePlans {
 
   #open(key: string, target: Target): Place {
     const plans = new Set<ServicePlan>();
-    const upstream = new Upstream(target, () => {
+    const upstream = new Upstream(target, this.#limits, () => {
       for (const plan of plans) plan.rearrange();
     });
     const place = { upstream, plans };
@@ -205,9 +210,4 @@ export class ServicePlans {
     );
     return place;
   }
-}
-
-/** One instance may stand for two regions, such as a balancer between them: its breaker and its name are each's own. */
-function keyOf({ region, url }: Target): string {
-  return `${region} ${url}`;
 }

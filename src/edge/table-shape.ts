@@ -1,6 +1,7 @@
 /** JSON in, a signed table out, or what is wrong with it: nothing that the types do not promise gets past here. */
 import { z } from "zod";
 import type { SignedTable } from "../core/model/routing.ts";
+import { trafficRules } from "./traffic-shape.ts";
 
 const whole = z.number().int().nonnegative();
 const spanMs = z.number().nonnegative();
@@ -29,6 +30,7 @@ const trafficClass = z.object({
 
 const serviceRoute = z.object({
   classes: z.array(trafficClass).optional(),
+  traffic: trafficRules.optional(),
   mode: z.enum(["rw", "ro", "static", "off"]),
   dataStores: z.array(z.string()),
   targets: z.array(target),

@@ -5,13 +5,14 @@
  * - A connection that finds no writer waits, bounded in time and number, and is tried again. Until the first byte comes
  *   back, what the client has said (its start-up) is kept, so that a gate that closes at once costs it nothing.
  */
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import type { RoutingTable, StoreRoute } from "../core/model/routing.ts";
 import type { Address } from "../core/model/topology.ts";
 import { listen } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { isCancelRequest } from "./postgres-wire.ts";
+import { acceptWithSlab, connectWithSlab, kept, writeNow } from "./slab.ts";
 
 /** 64 KB: six times PostgreSQL's longest start-up packet. */
 const firstMaxBytes = 64 * 1024;
@@ -102,13 +103,13 @@ class TcpSession {
   readonly #firstByteTimer: NodeJS.Timeout;
   #isOver = false;
 
-  constructor(client: Socket, proxy: TcpProxy) {
+  constructor(accepted: Socket, proxy: TcpProxy) {
+    const client = acceptWithSlab(accepted, true, (bytes) => this.#fromClient(bytes));
     this.#client = client;
     this.#proxy = proxy;
     this.#deadline = monotonicNow() + proxy.config.holdMaxMs;
     client.setKeepAlive(true, 10_000);
     client
-      .on("data", (chunk: Buffer) => this.#fromClient(chunk))
       .on("drain", () => this.#upstream?.resume())
       .on("end", () => (this.#said === null ? this.#upstream?.end() : this.destroy()))
       .on("error", () => this.destroy())
@@ -157,12 +158,13 @@ class TcpSession {
 
   #fromClient(chunk: Buffer): void {
     if (this.#said !== null) {
-      this.#said.push(chunk);
+      this.#said.push(kept(chunk));
       this.#saidBytes += chunk.length;
       // Nobody says so much before the first answer: no more is read until one comes.
       if (firstMaxBytes < this.#saidBytes) this.#client.pause();
     }
-    if (this.#upstream && !this.#upstream.connecting && !this.#upstream.write(chunk)) this.#client.pause();
+    if (this.#upstream && !this.#upstream.connecting && !writeNow(this.#upstream, chunk))
+      this.#client.pause();
   }
 
   #connect(): void {
@@ -171,12 +173,10 @@ class TcpSession {
       this.#retryLater();
       return;
     }
-    const upstream = connect({
-      host: writer.gate.host,
-      port: writer.gate.port,
-      noDelay: true,
-      allowHalfOpen: true,
-    });
+    const { host, port } = writer.gate;
+    const upstream = connectWithSlab({ host, port, noDelay: true, allowHalfOpen: true }, (bytes) =>
+      this.#fromUpstream(upstream, bytes),
+    );
     this.#upstream = upstream;
     this.#timer = setTimeout(() => this.#lost(upstream), connectTimeoutMs);
     upstream
@@ -186,7 +186,6 @@ class TcpSession {
         upstream.setKeepAlive(true, 10_000);
         for (const chunk of this.#said ?? []) upstream.write(chunk);
       })
-      .on("data", (chunk: Buffer) => this.#fromUpstream(upstream, chunk))
       .on("drain", () => this.#client.resume())
       .on("end", () => {
         if (upstream !== this.#upstream) return;
@@ -205,7 +204,7 @@ class TcpSession {
       clearTimeout(this.#firstByteTimer);
       this.#client.resume();
     }
-    if (!this.#client.write(chunk)) upstream.pause();
+    if (!writeNow(this.#client, chunk)) upstream.pause();
   }
 
   #lost(upstream: Socket): void {

@@ -41,12 +41,20 @@ export class TrafficCounters {
     this.#metrics.count("holdfast_edge_repeats_total", { because });
   }
 
+  hedged(): void {
+    this.#metrics.count("holdfast_edge_hedges_total");
+  }
+
   held(because: string): void {
     this.#metrics.count("holdfast_edge_held_total", { because });
   }
 
   servedStale(because: string): void {
     this.#metrics.count("holdfast_edge_stale_total", { because });
+  }
+
+  reused(): void {
+    this.#metrics.count("holdfast_edge_reused_total");
   }
 
   holdRefused(): void {

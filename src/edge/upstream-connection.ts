@@ -8,12 +8,13 @@
  * - C2. A connection is used again only after a response that was framed, whole and asked for, with the request all sent.
  * - C3. Bytes that nobody asked for end it: they might be taken for the answer to the next request.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { ChunkedReader } from "./chunked.ts";
 import { type ParsedHead, parseResponseHead } from "./response-head.ts";
-import { isAcceptOf } from "./websocket.ts";
+import { connectWithSlab, kept } from "./slab.ts";
+import { isAcceptOf, type WebSocketEnd } from "./websocket.ts";
 
 /** Node's own servers allow 16 KiB; twice the usual is plenty for a response. */
 const headMaxBytes = 64 * 1024;
@@ -30,7 +31,7 @@ export interface UpstreamRequest {
   /** Of a stream: as declared; null: sent in chunks. */
   readonly bodyLength: number | null;
   /** Of a request that asks for a WebSocket; its headers say so too. */
-  readonly webSocketKey: string | null;
+  readonly webSocketKey?: string | null;
 }
 
 export interface ResponseReceiver {
@@ -43,7 +44,7 @@ export interface ResponseReceiver {
   chunk(bytes: Buffer): boolean;
   end(): void;
   /** The upstream speaks WebSocket from here on, `first` of it came with its answer. The socket is the receiver's now. */
-  switched(head: ParsedHead, socket: Socket, first: Buffer | null): void;
+  switched(head: ParsedHead, end: WebSocketEnd, first: Buffer | null): void;
   /** No connection, or it broke: nothing more will come. */
   failed(): void;
 }
@@ -67,6 +68,8 @@ export class UpstreamConnection {
   #rest = 0;
   #chunked: ChunkedReader | null = null;
   #isPaused = false;
+  /** It speaks WebSocket now. */
+  #end: WebSocketEnd | null = null;
   /** How long it may lie idle, and since when it does. */
   keepAliveMs: number;
   idleSince = 0;
@@ -78,16 +81,17 @@ export class UpstreamConnection {
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const isTls = url.protocol === "https:";
     const port = Number(url.port || (isTls ? 443 : 80));
+    const onBytes = (bytes: Buffer) => this.#read(bytes);
+    const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 };
     this.#socket = isTls
-      ? connectTls({ host, port, servername: host, ALPNProtocols: ["http/1.1"] })
-      : connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 });
+      ? connectTls({ host, port, servername: host, ALPNProtocols: ["http/1.1"] }).on("data", onBytes)
+      : connectWithSlab(options, onBytes);
     this.#connectTimer = setTimeout(() => this.destroy(), connectWithinMs);
     this.#socket
       .on(isTls ? "secureConnect" : "connect", () => {
         clearTimeout(this.#connectTimer);
         if (this.#receiver) this.#send(this.#receiver);
       })
-      .on("data", (bytes: Buffer) => this.#read(bytes))
       .on("end", () => this.#ended())
       .on("error", () => this.destroy())
       .on("close", () => this.destroy());
@@ -172,7 +176,8 @@ export class UpstreamConnection {
   #read(bytes: Buffer): void {
     if (!this.#receiver) {
       // C3.
-      this.destroy();
+      if (this.#end === null) this.destroy();
+      else this.#end.onBytes?.(bytes);
       return;
     }
     if (this.#head === null) this.#readHead(bytes);
@@ -184,7 +189,7 @@ export class UpstreamConnection {
     const end = all.indexOf(headEnd);
     if (end < 0) {
       if (headMaxBytes < all.length) this.destroy();
-      else this.#pending = all;
+      else this.#pending = kept(all);
       return;
     }
     this.#pending = null;
@@ -214,16 +219,15 @@ export class UpstreamConnection {
   #switch(head: ParsedHead, first: Buffer | null): void {
     const receiver = this.#receiver as ResponseReceiver;
     const key = receiver.request.webSocketKey;
-    if (key === null || !isAcceptOf(key, head.headers)) {
+    if (!key || !isAcceptOf(key, head.headers)) {
       this.destroy();
       return;
     }
     this.#isClosed = true;
     this.#receiver = null;
-    this.#socket.removeAllListeners("data");
-    this.#socket.pause();
+    this.#end = { socket: this.#socket, onBytes: null };
     this.#owner.closed(this);
-    receiver.switched(head, this.#socket, first);
+    receiver.switched(head, this.#end, first);
   }
 
   /** RFC 9112 section 6.3. */
@@ -250,7 +254,7 @@ export class UpstreamConnection {
   }
 
   #give(body: Buffer): void {
-    if (this.#receiver?.chunk(body) !== false || this.#isPaused) return;
+    if (this.#receiver?.chunk(kept(body)) !== false || this.#isPaused) return;
     this.#isPaused = true;
     this.#socket.pause();
   }

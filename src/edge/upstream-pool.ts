@@ -1,12 +1,17 @@
-/** The connections to one upstream: the last used first, a bound on their number, and a queue behind it. */
+/** The connections to one upstream: the last used first, a bound on their number, and a bounded queue behind it. */
 import { monotonicNow } from "./monotonic.ts";
 import { type ConnectionOwner, type ResponseReceiver, UpstreamConnection } from "./upstream-connection.ts";
 
-/** The bulkhead: a slow upstream ties up this many connections at most, and leaves the others their share. */
-const connectionsMax = 512;
 /** Node's servers close after 5 s of idleness unless they say otherwise. */
 const keepAliveMs = 4000;
 const sweepEveryMs = 1000;
+
+/** The bulkhead: a slow upstream ties up this much at most, and leaves the others their share. */
+export interface PoolBounds {
+  readonly connections: number;
+  /** Waiting for one; what comes then is told at once that it was not sent. */
+  readonly pending: number;
+}
 
 export class UpstreamPool implements ConnectionOwner {
   readonly #url: URL;
@@ -15,9 +20,12 @@ export class UpstreamPool implements ConnectionOwner {
   readonly #queue = new Set<ResponseReceiver>();
   readonly #sweeper: NodeJS.Timeout;
   #isClosed = false;
+  /** Changed while it runs: what is more than that ends when it falls idle. */
+  bounds: PoolBounds;
 
-  constructor(url: string) {
+  constructor(url: string, bounds: PoolBounds) {
     this.#url = new URL(url);
+    this.bounds = bounds;
     this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs);
     this.#sweeper.unref();
   }
@@ -35,8 +43,9 @@ export class UpstreamPool implements ConnectionOwner {
       }
       idle.destroy();
     }
-    if (this.#all.size < connectionsMax) this.#open(receiver);
-    else this.#queue.add(receiver);
+    if (this.#all.size < this.bounds.connections) this.#open(receiver);
+    else if (this.#queue.size < this.bounds.pending) this.#queue.add(receiver);
+    else receiver.failed();
   }
 
   /** Takes back what has not been sent. A connection that is being made for it goes to the next. */
@@ -55,13 +64,18 @@ export class UpstreamPool implements ConnectionOwner {
 
   destroy(): void {
     this.retire();
+    this.cut();
+  }
+
+  /** Ends every connection, with whatever is under way there. */
+  cut(): void {
     for (const connection of this.#all) connection.destroy();
   }
 
   // --- what a connection tells ---
 
   idle(connection: UpstreamConnection): void {
-    if (this.#isClosed) {
+    if (this.#isClosed || this.bounds.connections < this.#all.size) {
       connection.destroy();
       return;
     }

@@ -1,23 +1,30 @@
-/** One instance of a service as an edge sees it: its connections, breaker, limit, and the probe that lets it back in. */
+/** One instance of a service as an edge sees it: its connections, breaker, limit, and the checks that let it back in. */
 import type { Target } from "../core/model/routing.ts";
+import type { InstantMs } from "../core/model/time.ts";
 import {
   afterFailure,
   afterProbeFailure,
   afterSuccess,
   type Breaker,
-  breakerLimits,
   closedBreaker,
   isOpen,
   mayProbe,
 } from "../core/traffic/breaker.ts";
+import { afterCheck, type Checked, unchecked } from "../core/traffic/check.ts";
 import {
   afterAnswer,
-  concurrencyRules,
+  type ConcurrencyLimit,
+  type ConcurrencyRules,
   firstLimit,
   mayEnter,
   type Priority,
 } from "../core/traffic/concurrency.ts";
-import { Attempt, type AttemptListener, type AttemptTarget } from "./attempt.ts";
+import { afterLatency, costOf, type Latency, unknownLatency } from "../core/traffic/latency.ts";
+import { rampAt } from "../core/traffic/ramp.ts";
+import { hashOf } from "../core/traffic/rendezvous.ts";
+import { plainRules, type UpstreamRules } from "../core/traffic/upstream-rules.ts";
+import type { AttemptTarget } from "./attempt.ts";
+import { HealthCheck } from "./health-check.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { UpstreamPool } from "./upstream-pool.ts";
 
@@ -26,71 +33,158 @@ const probeTimeoutMs = 1000;
 export class Upstream implements AttemptTarget {
   readonly url: string;
   readonly region: string;
+  readonly hash: number;
   readonly pool: UpstreamPool;
   readonly #healthPath: string;
   readonly #onTurned: () => void;
+  readonly #check: HealthCheck;
   /** Tries under way. */
   inFlight = 0;
-  #limit = firstLimit;
+  #rules: UpstreamRules = plainRules;
+  readonly #limits: ConcurrencyRules;
+  #limit: ConcurrencyLimit;
   #breaker: Breaker = closedBreaker;
+  #checked: Checked = unchecked;
+  #latency: Latency = unknownLatency;
+  /** null: it was never gone. */
+  #returnedAt: InstantMs | null = null;
   #probing: NodeJS.Timeout | null = null;
+  #hardEnd: NodeJS.Timeout | null = null;
   #retired = false;
 
   /** `onTurned` is called when it is ejected and when it is let back in. */
-  constructor(target: Target, onTurned: () => void) {
+  constructor(target: Target, limits: ConcurrencyRules, onTurned: () => void) {
     this.url = target.url;
+    this.#limits = limits;
+    const limit = Math.max(limits.least, Math.min(limits.most, firstLimit.limit));
+    this.#limit = { ...firstLimit, limit };
     this.region = target.region;
+    this.hash = hashOf(`${target.region} ${target.url}`);
     this.#healthPath = target.healthPath;
     this.#onTurned = onTurned;
-    this.pool = new UpstreamPool(target.url);
+    this.pool = new UpstreamPool(target.url, plainRules.bulkhead);
+    this.#check = new HealthCheck(target.url, target.region);
+  }
+
+  /** What the services that stand on it ask for now. */
+  follow(rules: UpstreamRules): void {
+    const before = this.#rules;
+    if (before === rules) return;
+    this.#rules = rules;
+    this.pool.bounds = rules.bulkhead;
+    if (JSON.stringify(before.checks) === JSON.stringify(rules.checks)) return;
+    if (rules.checks === null) this.#turnChecked(unchecked);
+    this.#check.repeat(rules.checks, this.#healthPath, (passed) => {
+      if (this.#rules.checks) this.#turnChecked(afterCheck(this.#checked, passed, this.#rules.checks));
+    });
   }
 
   get isEjected(): boolean {
-    return isOpen(this.#breaker);
+    return isOpen(this.#breaker) || !this.#checked.isHealthy;
+  }
+
+  /** Since when failures keep it out; null: they do not. What its own check says is no matter of shares. */
+  get ejectedSince(): InstantMs | null {
+    return isOpen(this.#breaker) && this.#checked.isHealthy ? this.#breaker.turnedAt : null;
+  }
+
+  get isUnhealthy(): boolean {
+    return !this.#checked.isHealthy;
   }
 
   get limit(): number {
-    return Math.floor(this.#limit.limit);
+    return Math.min(Math.floor(this.#limit.limit), this.#rules.bulkhead.requests);
   }
 
   hasRoom(priority: Priority): boolean {
-    return mayEnter(this.#limit.limit, this.inFlight, priority);
+    return (
+      this.inFlight < this.#rules.bulkhead.requests && mayEnter(this.#limit.limit, this.inFlight, priority)
+    );
+  }
+
+  /** See `rampAt`. */
+  rampAt(now: InstantMs): number {
+    return rampAt(this.#returnedAt, this.#rules.slowStartMs, now);
+  }
+
+  /** It serves again after it did not: its region came back, or it did. */
+  returned(): void {
+    if (this.#hardEnd) clearTimeout(this.#hardEnd);
+    this.#hardEnd = null;
+    this.#returnedAt = monotonicNow();
+  }
+
+  /** Its region is drained: what is under way may finish until the hard end. */
+  drain(hardEndMs: number): void {
+    this.#hardEnd ??= setTimeout(() => this.pool.cut(), hardEndMs).unref();
+  }
+
+  costAt(now: InstantMs): number {
+    return costOf(this.#latency, this.inFlight, now);
   }
 
   /** `inFlight`: when the try began, it counted. `dropped`: it was refused, or no answer came. */
   learn(tookMs: number, inFlight: number, dropped: boolean): void {
+    if (this.#rules.learnsLatency) this.#latency = afterLatency(this.#latency, tookMs, monotonicNow());
     // That nobody answers says nothing about how many would be answered: it is the breaker's affair.
     if (this.isEjected) return;
-    this.#limit = afterAnswer(this.#limit, { tookMs, inFlight, dropped }, concurrencyRules);
+    const answered = { now: monotonicNow(), tookMs, inFlight, dropped };
+    this.#limit = afterAnswer(this.#limit, answered, this.#limits);
+  }
+
+  /** An answer that was passed on, whatever it says. */
+  answered(status: number): void {
+    const isGateway = status === 502 || status === 504;
+    const { counts } = this.#rules;
+    if (counts !== null && (isGateway || (counts === "all-5xx" && 500 <= status))) this.failed();
+    else if (!isGateway) this.succeeded();
   }
 
   succeeded(): void {
-    if (this.#breaker === closedBreaker || isOpen(this.#breaker)) return;
-    this.#breaker = afterSuccess(this.#breaker);
+    if (this.#breaker.failuresInRow === 0 || isOpen(this.#breaker)) return;
+    this.#breaker = afterSuccess(this.#breaker, monotonicNow());
   }
 
   failed(): void {
-    this.#turn(afterFailure(this.#breaker, monotonicNow(), breakerLimits));
+    this.#turn(afterFailure(this.#breaker, monotonicNow(), this.#rules.breaker));
   }
 
-  /** Ends the probing and, when nothing is under way any more, the connections. */
-  retire(): void {
-    this.#retired = true;
-    if (this.#probing) clearTimeout(this.#probing);
+  /** It stands in no table any more: ends the checks, and the connections when they are idle, or at the hard end. */
+  retire(hardEndMs: number): void {
+    this.#stopAsking();
     this.pool.retire();
+    this.drain(hardEndMs);
   }
 
   destroy(): void {
-    this.#retired = true;
-    if (this.#probing) clearTimeout(this.#probing);
+    this.#stopAsking();
+    if (this.#hardEnd) clearTimeout(this.#hardEnd);
     this.pool.destroy();
   }
 
+  #stopAsking(): void {
+    this.#retired = true;
+    if (this.#probing) clearTimeout(this.#probing);
+    this.#check.close();
+  }
+
   #turn(next: Breaker): void {
-    const was = isOpen(this.#breaker);
+    const was = this.isEjected;
     this.#breaker = next;
     if (isOpen(next) && !this.#probing && !this.#retired) this.#probeLater();
-    if (was !== isOpen(next)) this.#onTurned();
+    this.#tellTurned(was);
+  }
+
+  #turnChecked(next: Checked): void {
+    const was = this.isEjected;
+    this.#checked = next;
+    this.#tellTurned(was);
+  }
+
+  #tellTurned(was: boolean): void {
+    if (was === this.isEjected) return;
+    if (was) this.returned();
+    this.#onTurned();
   }
 
   #probeLater(): void {
@@ -106,41 +200,10 @@ export class Upstream implements AttemptTarget {
   async #probe(): Promise<void> {
     if (this.#retired) return;
     if (!mayProbe(this.#breaker, monotonicNow())) return this.#probeLater();
-    const healthy = await this.#isHealthy();
+    const healthy = await this.#check.ask(this.#rules.checks?.path ?? this.#healthPath, probeTimeoutMs);
     if (this.#retired) return;
-    if (healthy) return this.#turn(afterSuccess(this.#breaker));
-    this.#turn(afterProbeFailure(this.#breaker, monotonicNow(), breakerLimits));
+    const now = monotonicNow();
+    if (healthy) return this.#turn(afterSuccess(this.#breaker, now));
+    this.#turn(afterProbeFailure(this.#breaker, now, this.#rules.breaker));
   }
-
-  #isHealthy(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const { host } = new URL(this.url);
-      const request = {
-        method: "GET",
-        path: this.#healthPath,
-        headers: ["host", host],
-        body: null,
-        bodyLength: null,
-        webSocketKey: null,
-      };
-      new Attempt(this, request, probeTimeoutMs, probeListener(resolve)).start();
-    });
-  }
-}
-
-function probeListener(tell: (isHealthy: boolean) => void): AttemptListener {
-  const judge = (status: number): void => tell(200 <= status && status <= 299);
-  return {
-    refuses: () => false,
-    ended: () => tell(false),
-    whole: (_attempt, { status }) => judge(status),
-    head: (attempt, { status }) => {
-      attempt.abandon();
-      judge(status);
-    },
-    chunk: () => true,
-    finished: () => undefined,
-    switched: (_attempt, _head, socket) => socket.destroy(),
-    broken: () => tell(false),
-  };
 }

@@ -1,5 +1,13 @@
 /** The handshake of a WebSocket (RFC 6455 section 4), read strictly: only who says all of it may leave HTTP behind. */
 import { createHash } from "node:crypto";
+import type { Socket } from "node:net";
+
+/** One end of a WebSocket: its socket, and who is given what is read from it, from now on. */
+export interface WebSocketEnd {
+  readonly socket: Socket;
+  /** Valid during the call (B1 of `slab.ts`). */
+  onBytes: ((bytes: Buffer) => void) | null;
+}
 
 /** 16 bytes in base64: the last character before the padding has four bits to spare, and they are 0. */
 const soundKey = /^[A-Za-z0-9+/]{21}[AQgw]==$/;

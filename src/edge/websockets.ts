@@ -3,15 +3,19 @@
  *
  * - W1. Nothing is read of them: after the 101 bytes go both ways as they come. So nothing is said at the end either; the
  *   client sees its connection close, and opens another, which goes where requests go now.
- * - W2. One ends when its region is drained, forbidden or fenced, its target or its service is gone, its service is `static`
- *   or `off`, or the writer of one of its service's data stores changes: whoever holds it may write through it.
- * - W3. One on which nothing moved for `quietForMs` ends.
+ * - W2. One ends at once when its region is fenced or forbidden, its service is `static` or `off`, or the writer of one of
+ *   its service's data stores changes: whoever holds it may write through it.
+ * - W3. One ends after `drainMs` when its region, or that of the edge, is drained, or its target or service is gone.
+ * - W4. One on which nothing moved for `quietForMs` ends.
  */
 import type { Socket } from "node:net";
-import type { RoutingTable } from "../core/model/routing.ts";
+import type { RegionState, RoutingTable } from "../core/model/routing.ts";
 import type { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
+import type { Responder } from "./responder.ts";
 import type { ServicePlan } from "./service-plan.ts";
+import { writeNow } from "./slab.ts";
+import type { WebSocketEnd } from "./websocket.ts";
 
 const sweepEveryMs = 500;
 
@@ -25,15 +29,26 @@ export interface WebSocketRoute {
 export interface WebSocketLimits {
   readonly webSocketsMax: number;
   readonly quietForMs: number;
+  readonly drainMs: number;
+}
+
+/** What an upstream's 101 leaves: who asked, what is answered, and what came behind it. */
+export interface Opening {
+  readonly client: Responder;
+  readonly headers: readonly string[];
+  readonly upstream: WebSocketEnd;
+  readonly first: Buffer | null;
 }
 
 export class WebSockets {
   readonly #open = new Set<WebSocketSession>();
   readonly #metrics: Metrics;
   readonly #limits: WebSocketLimits;
+  readonly #ownRegion: string;
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor(metrics: Metrics, limits: WebSocketLimits) {
+  constructor(ownRegion: string, metrics: Metrics, limits: WebSocketLimits) {
+    this.#ownRegion = ownRegion;
     this.#metrics = metrics;
     this.#limits = limits;
     metrics.gauge("holdfast_edge_websockets", {}, () => this.#open.size);
@@ -45,21 +60,27 @@ export class WebSockets {
     return this.#open.size < this.#limits.webSocketsMax;
   }
 
-  /** `first`: what the upstream sent with its 101. */
-  open(client: Socket, upstream: Socket, first: Buffer | null, route: WebSocketRoute): void {
-    const session = new WebSocketSession(client, upstream, route, (because) => {
+  open({ client, headers, upstream, first }: Opening, route: WebSocketRoute): void {
+    const switched = client.switchProtocols(headers);
+    if (switched === null) {
+      upstream.socket.destroy();
+      return;
+    }
+    const session = new WebSocketSession(switched.end, upstream, route, (because) => {
       this.#open.delete(session);
       this.#metrics.count("holdfast_edge_websockets_ended_total", { because });
     });
     this.#open.add(session);
-    session.begin(first);
+    session.begin(switched.ahead, first);
   }
 
   /** `changed`: the data stores whose writer is another than before. */
   follow(table: RoutingTable, changed: readonly string[]): void {
+    const leavesAt = monotonicNow() + this.#limits.drainMs;
     for (const session of this.#open) {
       const because = whyOver(session.route, table, changed);
       if (because !== null) session.end(because);
+      else session.leave(whyLeaving(session.route, table, this.#ownRegion), leavesAt);
     }
   }
 
@@ -69,72 +90,111 @@ export class WebSockets {
   }
 
   #sweep(): void {
-    const quietSince = monotonicNow() - this.#limits.quietForMs;
-    for (const session of this.#open) if (session.movedAt < quietSince) session.end("quiet");
+    const now = monotonicNow();
+    for (const session of this.#open) session.sweep(now, this.#limits.quietForMs);
   }
 }
 
 /** W2. */
 function whyOver(
-  { plan, region, url }: WebSocketRoute,
+  { plan, region }: WebSocketRoute,
   table: RoutingTable,
   changed: readonly string[],
 ): string | null {
-  if (table.services[plan.name] === undefined) return "service gone";
-  const { mode, targets, dataStores } = plan.route;
+  const { mode, dataStores } = plan.route;
   if (mode === "static" || mode === "off") return "mode";
   const state = table.regions[region];
-  if (state === "drained" || state === "forbidden" || state === "fenced") return `region ${state}`;
-  if (!targets.some((target) => target.region === region && target.url === url)) return "target gone";
+  if (state === "forbidden" || state === "fenced") return `region ${state}`;
   return dataStores.some((store) => changed.includes(store)) ? "writer changed" : null;
+}
+
+/** W3. */
+function whyLeaving({ plan, region, url }: WebSocketRoute, table: RoutingTable, own: string): string | null {
+  if (table.services[plan.name] === undefined) return "service gone";
+  if (isDrained(table.regions[region])) return "region drained";
+  if (isDrained(table.regions[own])) return "edge drained";
+  const isTarget = plan.route.targets.some((target) => target.region === region && target.url === url);
+  return isTarget ? null : "target gone";
+}
+
+function isDrained(state: RegionState | undefined): boolean {
+  return state === "draining" || state === "drained";
 }
 
 class WebSocketSession {
   readonly route: WebSocketRoute;
-  readonly #client: Socket;
-  readonly #upstream: Socket;
+  readonly #client: WebSocketEnd;
+  readonly #upstream: WebSocketEnd;
   readonly #onEnd: (because: string) => void;
   #movedBytes = 0;
   #movedAt = monotonicNow();
+  /** W3. */
+  #leaving: { readonly because: string; readonly at: number } | null = null;
+  #closedBy: string | null = null;
   #isOver = false;
 
-  constructor(client: Socket, upstream: Socket, route: WebSocketRoute, onEnd: (because: string) => void) {
+  constructor(
+    client: WebSocketEnd,
+    upstream: WebSocketEnd,
+    route: WebSocketRoute,
+    onEnd: (because: string) => void,
+  ) {
     this.#client = client;
     this.#upstream = upstream;
     this.route = route;
     this.#onEnd = onEnd;
   }
 
-  begin(first: Buffer | null): void {
-    for (const [side, name] of [
-      [this.#client, "client"],
-      [this.#upstream, "service"],
-    ] as const) {
-      const over = (): void => this.end(name);
-      side.setKeepAlive(true, 10_000);
-      side.on("error", over).on("close", over);
-      if (side.destroyed) over();
-    }
-    if (this.#isOver) return;
-    if (first !== null) this.#client.write(first);
-    // W1. Each side's end is the other's, and who does not read is not read for.
-    this.#client.pipe(this.#upstream);
-    this.#upstream.pipe(this.#client);
+  /** `ahead`, `first`: what the client and the upstream had sent already. */
+  begin(ahead: Buffer | null, first: Buffer | null): void {
+    const [client, upstream] = [this.#client.socket, this.#upstream.socket];
+    this.#carry(this.#client, upstream, "client");
+    this.#carry(this.#upstream, client, "service");
+    if (ahead !== null) this.#client.onBytes?.(ahead);
+    if (first !== null) this.#upstream.onBytes?.(first);
   }
 
-  /** When the last look found that bytes had come since the look before: the sockets count, and nothing is done per byte. */
-  get movedAt(): number {
-    const bytes = this.#client.bytesRead + this.#upstream.bytesRead;
-    if (this.#movedBytes !== bytes) this.#movedAt = monotonicNow();
+  /** W1. */
+  #carry(from: WebSocketEnd, to: Socket, name: string): void {
+    const { socket } = from;
+    from.onBytes = (bytes) => {
+      if (!writeNow(to, bytes)) socket.pause();
+    };
+    to.on("drain", () => socket.resume());
+    socket.setKeepAlive(true, 10_000);
+    socket
+      .on("error", () => undefined)
+      .on("end", () => to.end())
+      .on("close", () => {
+        this.#closedBy ??= name;
+        // What the other side has not taken yet it may still take.
+        if (to.destroyed) this.end(this.#closedBy);
+        else to.destroySoon();
+      });
+    if (socket.destroyed) this.end(name);
+    else socket.resume();
+  }
+
+  /** null: it may stay. */
+  leave(because: string | null, at: number): void {
+    if (because === null) this.#leaving = null;
+    else this.#leaving ??= { because, at };
+  }
+
+  sweep(now: number, quietForMs: number): void {
+    // The sockets count, and nothing is done per byte.
+    const bytes = this.#client.socket.bytesRead + this.#upstream.socket.bytesRead;
+    if (this.#movedBytes !== bytes) this.#movedAt = now;
     this.#movedBytes = bytes;
-    return this.#movedAt;
+    if (this.#movedAt + quietForMs < now) this.end("quiet");
+    else if (this.#leaving !== null && this.#leaving.at < now) this.end(this.#leaving.because);
   }
 
   end(because: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#client.destroy();
-    this.#upstream.destroy();
+    this.#client.socket.destroy();
+    this.#upstream.socket.destroy();
     this.#onEnd(because);
   }
 }

@@ -57,7 +57,8 @@ export function startLoad(request: LoadRequest, surroundings: LoadSurroundings =
 
   const [command, ...rest] = [...(surroundings.prefix ?? []), process.execPath, main, "--config", configFile];
   const child = spawn(command ?? process.execPath, rest, { stdio: ["pipe", "pipe", "inherit"] });
-  const exited = once(child, "exit");
+  // `close` and not `exit`: what it said last may come after its end.
+  const exited = once(child, "close");
   // A command that is not there is told by `stop`, not by an unhandled rejection in the meantime.
   exited.catch(() => {});
   let latest: LiveStats | null = null;

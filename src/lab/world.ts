@@ -303,7 +303,7 @@ export class World {
       ["--initial-cluster", cluster.join(","), "--initial-cluster-state", "new"],
       etcdElection(this.layout.profile),
     ].flat();
-    return { ...spec("etcd", args, "ready to serve client requests"), command: "etcd" };
+    return { ...spec("etcd", args, "serving client traffic"), command: "etcd" };
   }
 }
 

@@ -30,12 +30,12 @@ async function read(reader: TableReader, next: RoutingTable): Promise<ReadTable>
 
 test("of a thousand services one that changed is the one that is looked at, and arranged", async () => {
   const reader = new TableReader();
-  const plans = new ServicePlans("west", new Metrics());
+  const plans = new ServicePlans("west", new Metrics(), 1000);
   const arrangements = () => {
     let sum = 0;
     for (const plan of plans.all) {
-      assert.ok(plan.ordered.length > 0);
-      sum += plan.arranged;
+      assert.ok(plan.lane.ordered.length > 0);
+      sum += plan.lane.arranged;
     }
     return sum;
   };
@@ -58,9 +58,9 @@ test("of a thousand services one that changed is the one that is looked at, and 
     const third = await read(reader, table(3, { services: thousand(one), regions: drained }));
     assert.equal(third.changed, 0);
     plans.follow(third.signed.table);
-    assert.equal(plans.find("service-9.example", "/")?.choose([])?.region, "central");
+    assert.equal(plans.find("service-9.example", "/")?.lane.choose([], null)?.region, "central");
     let now = 0;
-    for (const plan of plans.all) now += plan.arranged;
+    for (const plan of plans.all) now += plan.lane.arranged;
     assert.equal(now, count + 2, "only the one that was asked for");
   } finally {
     plans.close();
@@ -68,7 +68,7 @@ test("of a thousand services one that changed is the one that is looked at, and 
 });
 
 test("upstreams live while any service stands on them, and no longer", async () => {
-  const plans = new ServicePlans("west", new Metrics());
+  const plans = new ServicePlans("west", new Metrics(), 1000);
   const urls = () => [...plans.upstreams].map(({ url }) => url).sort();
   const both = { a: service([target("west", 1)]), b: service([target("west", 1), target("central", 2)]) };
   try {

@@ -77,3 +77,35 @@ test("when a region is full, requests spill to the next", async () => {
     await pool.destroy();
   }
 });
+
+test("what a full region cannot take is not tried at one that is known to be gone", async () => {
+  using state = folder();
+  const waiting: ServerResponse[] = [];
+  const west = await startOrigin((_request, response) => response.end("west"));
+  await using central = await startOrigin((request, response) =>
+    request.url === "/healthz" ? response.end() : waiting.push(response),
+  );
+  await using edge = await startHere(edgeConfig(state.path));
+  const rules = { ...service([]).rules, tryTimeoutMs: 10_000 };
+  const targets = [target("west", west.port), target("central", central.port)];
+  const route: ClassifiedRoute = { ...service(targets, { rules }), classes };
+  await edge.apply(signed(table(1, { services: { orders: route } })));
+  const pool = new Pool(edge.http, { connections: 100 });
+  try {
+    await west[Symbol.asyncDispose]();
+    const asked = Array.from({ length: 57 }, () => pool.request({ method: "GET", path: "/" }));
+    await until(() => waiting.length === 57, "central is full");
+    const isEjected = async () =>
+      ((await edge.state()) as { upstreams: { region: string; ejected: boolean }[] }).upstreams.some(
+        ({ region, ejected }) => region === "west" && ejected,
+      );
+    await until(isEjected, "west is ejected");
+    const shed = await pool.request({ method: "GET", path: "/crawl/1" });
+    assert.match(await shed.body.text(), /HOLDFAST_SHED/);
+    assert.equal(shed.headers["x-holdfast-tries"], "0");
+    for (const response of waiting) response.end("central");
+    for (const answer of await Promise.all(asked)) assert.equal(await answer.body.text(), "central");
+  } finally {
+    await pool.destroy();
+  }
+});

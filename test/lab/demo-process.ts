@@ -106,6 +106,17 @@ export class DemoProcess {
     if (files) assert.deepEqual(kept, []);
   }
 
+  /** Ctrl-C, as a user would: asserts that it ends well and leaves nothing. */
+  async end(): Promise<void> {
+    try {
+      this.signal("SIGINT");
+      assert.equal(await this.ended, 0, this.said);
+      await this.leavesNothing({ withinMs: 5000, files: true });
+    } finally {
+      await this.remove();
+    }
+  }
+
   /** Ends what still runs, without asserting anything. */
   async remove(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {

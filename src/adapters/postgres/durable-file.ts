@@ -33,7 +33,12 @@ export async function writeDurable(
 }
 
 /** As `writeDurable`, but for what need not outlive a power cut: whole for every reader, and without waiting for the disk. */
-export async function writeWhole(path: string, text: string, account: Account, mode = 0o600): Promise<void> {
+export async function writeUnsynced(
+  path: string,
+  text: string,
+  account: Account,
+  mode = 0o600,
+): Promise<void> {
   serial += 1;
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${serial}`);
   try {

@@ -7,7 +7,7 @@ import type { QueryResultRow } from "pg";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { DatabaseError } from "./database-error.ts";
-import { makePrivateFolder, writeDurable, writeWhole } from "./durable-file.ts";
+import { makePrivateFolder, writeDurable, writeUnsynced } from "./durable-file.ts";
 import { findPostmaster, launch, readLogTail, treePlace } from "./postmaster.ts";
 import { endTree, findTree, isLeft } from "./process-tree.ts";
 import { Session } from "./session.ts";
@@ -155,7 +155,7 @@ export class Server {
    * each start writes it anew (`prepare`), and a failover waits for it twice.
    */
   async setRole(role: RoleSettings, alsoTell: readonly number[] = []): Promise<void> {
-    await writeWhole(join(this.dataDir, roleFile), roleConf(role), this.place.account);
+    await writeUnsynced(join(this.dataDir, roleFile), roleConf(role), this.place.account);
     const postmaster = findPostmaster(this.dataDir);
     if (postmaster === null)
       throw new DatabaseError(

@@ -1,28 +1,12 @@
 /** `holdfast approve`: let the agents take over a data store where the mode is approve. */
 import type { Command } from "commander";
-import { connect, orComplain, withConnection } from "../connect.ts";
-import { askAndFollow, onlyStore, type WishOptions } from "../request.ts";
+import { registerWish } from "../request.ts";
 
 export function register(program: Command): void {
-  withConnection(
-    program
-      .command("approve")
-      .description("let the agents take over a data store where the mode is approve")
-      .argument("[data-store]", "which one; may be left out where there is one"),
-  )
-    .option("--to <region>", "region that should lead; default: the best placed")
-    .option("--if-epoch <n>", "refuse unless this is the epoch then")
-    .option("--why <text>", "reason, for the chronicle")
-    .option("--no-wait", "do not wait for the outcome")
-    .option("--json", "print the request as JSON")
-    .addHelpText("after", "\nExample:\n  holdfast approve orders-db --if-epoch 41")
-    .action(async (store: string | undefined, options: WishOptions & { readonly to?: string }) => {
-      const connection = connect(options);
-      if (!connection) return;
-      await orComplain(async () => {
-        const dataStore = await onlyStore(store, connection);
-        if (dataStore !== null)
-          await askAndFollow({ kind: "approve", dataStore, toRegion: options.to ?? null }, options);
-      });
-    });
+  registerWish(program, {
+    kind: "approve",
+    description: "let the agents take over a data store where the mode is approve",
+    without: "the best placed",
+    example: "approve orders-db --if-epoch 41",
+  });
 }

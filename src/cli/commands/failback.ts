@@ -1,28 +1,12 @@
 /** `holdfast failback`: hand a data store back to the region it belongs to. */
 import type { Command } from "commander";
-import { connect, orComplain, withConnection } from "../connect.ts";
-import { askAndFollow, onlyStore, type WishOptions } from "../request.ts";
+import { registerWish } from "../request.ts";
 
 export function register(program: Command): void {
-  withConnection(
-    program
-      .command("failback")
-      .description("hand a data store back to the region it belongs to")
-      .argument("[data-store]", "which one; may be left out where there is one"),
-  )
-    .option("--to <region>", "region that should lead; default: the first in the topology")
-    .option("--if-epoch <n>", "refuse unless this is the epoch then")
-    .option("--why <text>", "reason, for the chronicle")
-    .option("--no-wait", "do not wait for the outcome")
-    .option("--json", "print the request as JSON")
-    .addHelpText("after", "\nExample:\n  holdfast failback orders-db --why 'eu-west is well again'")
-    .action(async (store: string | undefined, options: WishOptions & { readonly to?: string }) => {
-      const connection = connect(options);
-      if (!connection) return;
-      await orComplain(async () => {
-        const dataStore = await onlyStore(store, connection);
-        if (dataStore !== null)
-          await askAndFollow({ kind: "failback", dataStore, toRegion: options.to ?? null }, options);
-      });
-    });
+  registerWish(program, {
+    kind: "failback",
+    description: "hand a data store back to the region it belongs to",
+    without: "the first in the topology",
+    example: "failback orders-db --why 'eu-west is well again'",
+  });
 }

@@ -4,7 +4,9 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { compileTopology } from "../../core/spec/spec.ts";
+import { chanceFrom } from "../../lab/chance.ts";
 import { regionNames } from "../../lab/layout.ts";
+import { drawRound } from "../../lab/net/chaos.ts";
 import { cut, cutNames } from "../../lab/net/cut.ts";
 import { heal as healPlaces } from "../../lab/net/filter.ts";
 import { findLabs, type Lab, startLab, takeDown } from "../../lab/net/lab.ts";
@@ -32,6 +34,7 @@ interface UpOptions {
 interface RunOptions {
   readonly all?: boolean;
   readonly scenarios?: string;
+  readonly for?: number;
   readonly json?: string;
 }
 
@@ -57,6 +60,7 @@ export function register(program: Command): void {
     .argument("[names...]", "which ones")
     .option("--all", "every scenario, one after the other")
     .option("--scenarios <folder>", "where scenarios lie; default: those that come with Holdfast")
+    .option("--for <span>", "every fault lasts so long, whatever its file says", parseSpan)
     .option("--json <file>", "write the verdicts as JSON")
     .addHelpText(
       "after",
@@ -64,10 +68,33 @@ export function register(program: Command): void {
 Examples:
   holdfast lab run blackhole-primary
   holdfast lab run --all --json verdicts.json
+  holdfast lab run etcd-down --for 5m
 
 Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenario could not be played.`,
     )
     .action(run);
+  lab
+    .command("chaos")
+    .description("faults drawn at random, round after round in one lab, each with a verdict")
+    .option("--for <span>", "no round begins after so long, such as 1h; default: 10m", parseSpan)
+    .option("--seed <n>", "the same seed draws the same faults; default: 1", parseSeed)
+    .addOption(
+      new Option("--profile <name>", "lease profile")
+        .choices(["fast", "balanced", "cautious"])
+        .default("balanced"),
+    )
+    .option("--json <file>", "write the verdicts as JSON, after each round")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  holdfast lab chaos --for 1h --seed 7 --json chaos.json
+
+Each round breaks one or two things, and passes when no acknowledged order was lost or doubled, no two members wrote at a
+time, the history of clients can be explained, and every standby streams again. It ends at the first round that could not
+be played. Exits with 0 when every round passed, 7 when one did not, 1 when one could not be played.`,
+    )
+    .action(chaos);
   lab
     .command("list")
     .description("the scenarios there are, and the labs that run on this machine")
@@ -128,7 +155,11 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
     const read = readScenario(readFileSync(file, "utf8"), name);
     if (read.kind === "invalid")
       return complain(`${file} is not valid:\n  ${read.problems.join("\n  ")}`, exit.invalid);
-    scenarios.push(read.scenario);
+    const { for: forMs } = options;
+    const faults = read.scenario.faults.map((fault) =>
+      forMs === undefined ? fault : { ...fault, for: forMs },
+    );
+    scenarios.push({ ...read.scenario, faults });
   }
   if (!isPossible()) return;
   const played: Played[] = [];
@@ -147,6 +178,52 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
   if (played.length > 1) process.stdout.write(tableOf(played));
   exitWith(codeOf(played));
   quitSoon();
+}
+
+interface ChaosOptions {
+  readonly for?: number;
+  readonly seed?: number;
+  readonly profile: Scenario["topology"]["profile"];
+  readonly json?: string;
+}
+
+async function chaos(options: ChaosOptions): Promise<void> {
+  if (!isPossible()) return;
+  const { for: forMs = 600_000, seed = 1 } = options;
+  const chance = chanceFrom(seed);
+  const topology = { ...plain, profile: options.profile };
+  const until = Date.now() + forMs;
+  const played: Played[] = [];
+  const faults: string[] = [];
+  const because = await inLab({ topology, links: noLinks, faults: [] }, async (lab, signal, say) => {
+    while (Date.now() < until) {
+      const scenario = drawRound(chance, played.length + 1, topology, noLinks);
+      say(`--- ${scenario.name}: ${scenario.about}`);
+      const verdict = await play({ lab, scenario, say, signal });
+      faults.push(...scenario.faults.map(({ fault }) => fault));
+      played.push({ name: `${scenario.name} ${scenario.about}`, verdict, because: null });
+      if (!verdict.met) process.stdout.write(describeVerdict(verdict, paintFor(process.stdout)));
+      if (options.json) writeJson(resolve(options.json), played);
+    }
+  });
+  if (because !== null && because !== interrupted) {
+    played.push({ name: `round-${played.length + 1}`, verdict: null, because });
+    complain(`round ${played.length} of seed ${seed} could not be played: ${because}`, exit.failed);
+  }
+  process.stdout.write(tableOf(played));
+  process.stdout.write(`${describeChaos(played, faults)}\n`);
+  exitWith(because === interrupted ? exit.interrupted : codeOf(played));
+  quitSoon();
+}
+
+function describeChaos(played: readonly Played[], faults: readonly string[]): string {
+  const verdicts = played.flatMap(({ verdict }) => verdict ?? []);
+  const sum = (of: (verdict: Verdict) => number) => verdicts.reduce((all, verdict) => all + of(verdict), 0);
+  const kinds = [...Map.groupBy(faults, (kind) => kind)].map(([kind, some]) => `${some.length} ${kind}`);
+  return [
+    `${verdicts.length} rounds, ${verdicts.filter(({ met }) => met).length} of them met; ${faults.length} faults: ${kinds.join(", ")}`,
+    `${sum(({ figures }) => figures.epoch.after - figures.epoch.before)} changes of primary; ${sum(({ figures }) => figures.acknowledged.outside + figures.acknowledged.inside)} orders acknowledged; ${sum(({ figures }) => figures.history?.ok ?? 0)} statements in checked histories; ${sum(({ figures }) => figures.safeFailed)} repeatable requests failed`,
+  ].join("\n");
 }
 
 function codeOf(played: readonly Played[]): ExitCode {
@@ -310,6 +387,12 @@ function namesIn(folder: string): string[] {
 
 function parseSlot(text: string): number {
   if (!/^\d$/.test(text)) throw new InvalidArgumentError("a number, as `holdfast lab list` tells it");
+  return Number(text);
+}
+
+function parseSeed(text: string): number {
+  if (!/^\d{1,9}$/.test(text))
+    throw new InvalidArgumentError("a whole number from 0, of nine digits at most");
   return Number(text);
 }
 

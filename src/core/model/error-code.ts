@@ -37,6 +37,12 @@ export const errorCodes = {
     retryable: false,
     advice: "Send less, or raise `requestMaxBytes` in the service.",
   },
+  HOLDFAST_DEADLINE: {
+    means:
+      "The service's deadline passed, with all waiting, tries and repeats; what was sent was safe to repeat.",
+    retryable: true,
+    advice: "Send it again; if it lasts, compare the deadline with how long answers and holds take.",
+  },
   HOLDFAST_EDGE_ANSWER: {
     means: "What answered on the edge's admin address is not an edge, or one of another version.",
     retryable: false,
@@ -130,6 +136,17 @@ export const errorCodes = {
     means: "The `Idempotency-Key` was sent before with another request.",
     retryable: false,
     advice: "Correct the client: each new request has a key of its own.",
+  },
+  HOLDFAST_JURISDICTION_GONE: {
+    means: "Every region that may serve this request is drained, forbidden, fenced or down.",
+    retryable: true,
+    advice: "Bring one of the regions that the answer names back; no other may serve it.",
+  },
+  HOLDFAST_JURISDICTION_NONE: {
+    means: "The service's limits leave no region for this request, or none speaks of it and one must.",
+    retryable: false,
+    advice:
+      "See `sovereignty.requests` of the service: which limits match the request's header, host, path and network.",
   },
   HOLDFAST_KEY_INVALID: {
     means: "A file or a text that should hold an Ed25519 key holds something else.",

@@ -3,6 +3,7 @@ import type { Epoch, Generation, MemberName, RegionName, ServiceName, StoreName 
 import type { ServiceRules } from "./rules.ts";
 import type { WallMs } from "./time.ts";
 import type { Address } from "./topology.ts";
+import type { TrafficRules } from "./traffic.ts";
 
 /** Kept apart on purpose: a drained region may come back by itself, a forbidden or fenced one may not. */
 export type RegionState = "active" | "standby" | "draining" | "drained" | "forbidden" | "fenced";
@@ -51,6 +52,7 @@ export interface ServiceRoute {
   /** Hard limit (S14). */
   readonly allow: readonly RegionName[];
   readonly rules: ServiceRules;
+  readonly traffic?: TrafficRules;
 }
 
 export interface Target {

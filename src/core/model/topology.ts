@@ -3,6 +3,7 @@ import type { EdgeName, MemberName, RegionName, ServiceName, StoreName } from ".
 import type { LeaseProfile } from "./profile.ts";
 import type { ServiceRules } from "./rules.ts";
 import type { SpanMs } from "./time.ts";
+import type { TrafficRules } from "./traffic.ts";
 
 /** `observe`: watch only. `advise`: say what would have been done. `approve`: wait for a person. `auto`: act. */
 export type PolicyMode = "observe" | "advise" | "approve" | "auto";
@@ -102,6 +103,8 @@ export interface Service {
   readonly endpoints: readonly Endpoint[];
   readonly journeys: readonly Journey[];
   readonly rules: ServiceRules;
+  /** Absent where nothing of it is asked for. */
+  readonly traffic?: TrafficRules;
 }
 
 export interface Objectives {

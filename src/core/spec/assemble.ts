@@ -12,6 +12,7 @@ import type {
 import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
+import { assembleTraffic } from "./traffic.ts";
 import { absolutePath } from "./units.ts";
 
 /** Every draft is whole: no problem was told of any. */
@@ -64,14 +65,18 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
   const spec = whole(draft);
   const { availability, rto, rpo } = spec.objectives;
   const { holdMax, tryTimeout, staleMax, ttl, ...counts } = spec.rules;
+  const allow = regions.filter((candidate) =>
+    mayServe(candidate, spec.sovereignty.regions, spec.sovereignty.jurisdictions),
+  );
+  const traffic = assembleTraffic(spec, spec.sovereignty.requests, (limit) =>
+    allow.filter((candidate) => mayServe(candidate, limit.regions, limit.jurisdictions)).map(nameOf),
+  );
   return {
     name: nameOf(draft),
     tier: spec.tier,
     objectives: { availability, rtoMs: rto, rpoMs: rpo },
     dataStores: spec.dataStores,
-    allow: regions
-      .filter((candidate) => mayServe(candidate, spec.sovereignty.regions, spec.sovereignty.jurisdictions))
-      .map(nameOf),
+    allow: allow.map(nameOf),
     demandRps: spec.demand.requestsPerSecond,
     endpoints: spec.endpoints,
     journeys: spec.journeys.map(({ name, every, timeout, steps }) => ({
@@ -81,6 +86,7 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
       steps,
     })),
     rules: { ...counts, holdMaxMs: holdMax, tryTimeoutMs: tryTimeout, staleMaxMs: staleMax, ttlMs: ttl },
+    ...(traffic && { traffic }),
   };
 }
 

@@ -108,6 +108,9 @@ function beware(kind: Change["kind"], steps: Steps, before: string | null, after
   }
   if (room === "services" && part === "allow")
     return "regions that may serve it change: edges refuse the others at once";
+  const isOfLimits = member === "sovereignty" || `${before}${after}`.includes('"sovereignty"');
+  if (room === "services" && part === "traffic" && isOfLimits)
+    return "where some of its requests may be served changes, at once";
   return "";
 }
 

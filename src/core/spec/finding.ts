@@ -24,6 +24,7 @@ export const findingCodes = {
   "capacity-short": "With one region gone (or none), the demand exceeds what the others can carry.",
   "capacity-undeclared": "Demand is declared, the capacity of a region that would carry it is not.",
   "sovereignty-unreachable": "After the loss of one region, no allowed one is left for a service.",
+  "limit-unreachable": "After the loss of one region, requests that a limit keeps there have no place left.",
   "data-unreachable": "After the loss of one region, no member is left that may become primary.",
   "stack-apart": "A data store may be led from where none of its services runs.",
   "edge-missing": "People can enter a region's services only through another region.",

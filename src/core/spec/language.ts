@@ -11,6 +11,7 @@ import {
   type ValueOf,
   variant,
 } from "./shape.ts";
+import { requestLimits, trafficFields } from "./traffic.ts";
 
 export const apiVersion = "holdfast/v1";
 
@@ -181,6 +182,7 @@ const service = object({
     object({
       regions: byDefault(list(region), "[]", "Regions that may serve it; empty: any."),
       jurisdictions: byDefault(list(jurisdiction), "[]", "Jurisdictions that may serve it; empty: any."),
+      requests: optional(requestLimits, "Where its requests may be served, by whose they are."),
     }),
     "{}",
     "The hard limit on where it is served: a region must pass both lists.",
@@ -252,6 +254,7 @@ const service = object({
     "{}",
     "How edges treat its requests while something is changing.",
   ),
+  ...trafficFields,
 });
 
 const edge = object({

@@ -61,15 +61,19 @@ function objectives(topology: Topology, service: Service, assumptions: Assumptio
       advice: "",
     });
   }
-  if (stateful && service.rules.holdMaxMs < worstMs) {
-    const { holdMaxMs } = service.rules;
+  const holdMaxMs = Math.min(
+    service.rules.holdMaxMs,
+    service.traffic?.deadlineMs ?? Number.POSITIVE_INFINITY,
+  );
+  if (stateful && holdMaxMs < worstMs) {
+    const knob = holdMaxMs < service.rules.holdMaxMs ? "deadline" : "rules.holdMax";
     found.push({
       code: "hold-too-short",
       severity: "warning",
       subject,
       sentence: `edges hold a write for ${describeSpan(holdMaxMs)} at most, writes resume after ${describeSpan(worstMs)} at worst: those in between get 503`,
       numbers: { holdMaxMs, worstMs },
-      advice: `set rules.holdMax to ${Math.ceil(worstMs / 1000)}s, if clients wait that long`,
+      advice: `set ${knob} to ${Math.ceil(worstMs / 1000)}s, if clients wait that long`,
     });
   }
   found.push({

@@ -9,6 +9,7 @@ export function lossFindings(topology: Topology): readonly Finding[] {
   return [
     ...losses.flatMap((lost) => [
       ...topology.services.flatMap((service) => unserved(service, lost)),
+      ...topology.services.flatMap((service) => limited(service, lost)),
       ...topology.dataStores.flatMap((store) => unled(store, lost)),
     ]),
     ...capacityFindings(topology),
@@ -33,6 +34,27 @@ function unserved(service: Service, lost: RegionName): readonly Finding[] {
         others.length > 0
           ? `add an endpoint in ${others.join(" or ")}`
           : "its sovereignty allows this one region: allow another, or add a region in the same jurisdiction",
+    },
+  ];
+}
+
+/** Requests that a limit keeps where one loss takes all: those of a service that survives it. */
+function limited({ name, endpoints, traffic }: Service, lost: RegionName): readonly Finding[] {
+  const places = endpoints.map(({ region }) => region);
+  if (places.every((region) => region === lost)) return [];
+  const stranded = (traffic?.sovereignty?.limits ?? []).filter(({ regions }) => {
+    const able = places.filter((region) => regions.includes(region));
+    return able.length > 0 && able.every((region) => region === lost);
+  });
+  if (stranded.length === 0) return [];
+  return [
+    {
+      code: "limit-unreachable",
+      severity: "warning",
+      subject: `Service/${name}`,
+      sentence: `without ${lost} the requests of ${stranded.length} of its limits have no place left`,
+      numbers: { limits: stranded.length },
+      advice: "add an endpoint in another region that these limits allow, or accept that they get 503",
     },
   ];
 }

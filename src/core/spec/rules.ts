@@ -3,6 +3,7 @@ import { doubles } from "./doubles.ts";
 import type { Breach, Draft, Drafts } from "./draft.ts";
 import { folders } from "./folders.ts";
 import { quote } from "./scalar.ts";
+import { requestLimitBreaches } from "./traffic-rules.ts";
 import { formatDuration } from "./units.ts";
 
 export function breaches(drafts: Drafts, baseDir: string): readonly Breach[] {
@@ -65,6 +66,13 @@ function services(drafts: Drafts): readonly Breach[] {
       const hint = "a region must pass both lists, and a witness serves nothing: widen one of them";
       found.push({ draft, path: ["spec", "sovereignty"], message, hint });
     }
+    found.push(
+      ...requestLimitBreaches(drafts, draft, (some, lawful) =>
+        serving
+          .filter((region) => allowed.includes(region.name) && mayServe(region, some, lawful))
+          .map(({ name }) => name),
+      ),
+    );
     for (const [index, journey] of (draft.spec.journeys ?? []).entries()) {
       if (journey?.timeout === undefined || journey.every === undefined || journey.timeout <= journey.every)
         continue;

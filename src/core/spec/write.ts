@@ -2,6 +2,7 @@
 import { stringify } from "yaml";
 import type { DataStore, Edge, ForeignRouter, Region, Service, Topology } from "../model/topology.ts";
 import { apiVersion, type KindName } from "./language.ts";
+import { writeTraffic } from "./traffic.ts";
 import { formatAddress, formatDuration } from "./units.ts";
 
 /** `comment` becomes the first lines of the file. */
@@ -69,6 +70,7 @@ function dataStore(store: DataStore): string {
 }
 
 function service({ name, tier, objectives, rules, ...rest }: Service): string {
+  const { requests, fields } = writeTraffic(rest.traffic);
   return document("Service", name, {
     tier,
     objectives: {
@@ -77,7 +79,7 @@ function service({ name, tier, objectives, rules, ...rest }: Service): string {
       rpo: formatDuration(objectives.rpoMs),
     },
     dataStores: rest.dataStores,
-    sovereignty: { regions: rest.allow },
+    sovereignty: { regions: rest.allow, ...(requests && { requests }) },
     demand: { requestsPerSecond: rest.demandRps },
     endpoints: rest.endpoints,
     journeys: rest.journeys.map(({ everyMs, timeoutMs, ...journey }) => ({
@@ -94,6 +96,7 @@ function service({ name, tier, objectives, rules, ...rest }: Service): string {
       staleMax: formatDuration(rules.staleMaxMs),
       ttl: formatDuration(rules.ttlMs),
     },
+    ...fields,
   });
 }
 

@@ -7,17 +7,20 @@ import type { InstantMs, SpanMs } from "../model/time.ts";
 
 export interface Breaker {
   readonly failuresInRow: number;
-  /** Times it was ejected in a row: each ejection lasts longer. */
+  /** Times it was ejected of late: each ejection lasts longer. */
   readonly ejections: number;
   /** Ejected until a probe after this instant succeeds; null: closed. */
   readonly openUntil: InstantMs | null;
+  /** When it was last ejected or let back in. */
+  readonly turnedAt: InstantMs;
 }
 
 export interface BreakerLimits {
   /** Failures in a row that eject. Lower: faster away from a dead region; higher: fewer false ejections. */
   readonly failuresMax: number;
-  /** The n-th ejection in a row lasts n times this long before a probe may end it (Envoy: 30 s). */
+  /** The n-th ejection lasts n times this long before a probe may end it (Envoy: 30 s). */
   readonly baseEjectionMs: SpanMs;
+  /** The longest; and n goes down by one for each such span without an ejection (Envoy: 10 s each). */
   readonly maxEjectionMs: SpanMs;
 }
 
@@ -27,7 +30,7 @@ export interface BreakerLimits {
  */
 export const breakerLimits: BreakerLimits = { failuresMax: 3, baseEjectionMs: 500, maxEjectionMs: 10_000 };
 
-export const closedBreaker: Breaker = { failuresInRow: 0, ejections: 0, openUntil: null };
+export const closedBreaker: Breaker = { failuresInRow: 0, ejections: 0, openUntil: null, turnedAt: 0 };
 
 export function isOpen(breaker: Breaker): boolean {
   return breaker.openUntil !== null;
@@ -41,10 +44,13 @@ export function afterFailure(breaker: Breaker, now: InstantMs, limits: BreakerLi
   return eject(breaker, failuresInRow, now, limits);
 }
 
-/** A request or probe succeeded. One success closes it: the next failures count from zero. */
-export function afterSuccess(breaker: Breaker): Breaker {
-  if (breaker.failuresInRow === 0 && breaker.openUntil === null && breaker.ejections === 0) return breaker;
-  return closedBreaker;
+/**
+ * A request or probe succeeded. One success closes it: the next failures count from zero. How often it was ejected is not
+ * forgotten at once, or one that answers probes and fails requests would be back every half second.
+ */
+export function afterSuccess(breaker: Breaker, now: InstantMs): Breaker {
+  if (breaker.openUntil !== null) return { ...breaker, failuresInRow: 0, openUntil: null, turnedAt: now };
+  return breaker.failuresInRow === 0 ? breaker : { ...breaker, failuresInRow: 0 };
 }
 
 export function mayProbe(breaker: Breaker, now: InstantMs): boolean {
@@ -56,7 +62,29 @@ export function afterProbeFailure(breaker: Breaker, now: InstantMs, limits: Brea
 }
 
 function eject(breaker: Breaker, failuresInRow: number, now: InstantMs, limits: BreakerLimits): Breaker {
-  const ejections = breaker.ejections + 1;
+  const calmMs = breaker.openUntil === null ? now - breaker.turnedAt : 0;
+  const forgotten = Math.floor(calmMs / limits.maxEjectionMs);
+  const ejections = Math.max(0, breaker.ejections - forgotten) + 1;
   const lastsMs = Math.min(ejections * limits.baseEjectionMs, limits.maxEjectionMs);
-  return { failuresInRow, ejections, openUntil: now + lastsMs };
+  const turnedAt = breaker.openUntil === null ? now : breaker.turnedAt;
+  return { failuresInRow, ejections, openUntil: now + lastsMs, turnedAt };
+}
+
+/**
+ * Which of a service's upstreams are left out, when at most `shareMax` of them may be and one always may: those that were
+ * ejected first. `ejectedSince`: null where it is not.
+ */
+export function boundEjections(
+  ejectedSince: readonly (InstantMs | null)[],
+  shareMax: number,
+): readonly boolean[] {
+  const most = Math.max(1, Math.floor(ejectedSince.length * shareMax));
+  const ejected = ejectedSince.flatMap((since, at) => (since === null ? [] : [{ since, at }]));
+  const first = new Set(
+    ejected
+      .sort((a, b) => a.since - b.since)
+      .slice(0, most)
+      .map(({ at }) => at),
+  );
+  return ejectedSince.map((_since, at) => first.has(at));
 }

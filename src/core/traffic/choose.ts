@@ -18,9 +18,12 @@ const ranks: Readonly<Record<RegionState, number | null>> = {
   fenced: null,
 };
 
+export function mayServe(state: RegionState | undefined): boolean {
+  return state !== undefined && ranks[state] !== null;
+}
+
 export function isUsable(table: RoutingTable, target: Target): boolean {
-  const state = table.regions[target.region];
-  return state !== undefined && ranks[state] !== null && target.weight > 0;
+  return mayServe(table.regions[target.region]) && target.weight > 0;
 }
 
 export interface ChoiceArguments {
@@ -44,20 +47,4 @@ export function orderTargets(choice: ChoiceArguments): readonly Target[] {
     return ejected + (state === 0 ? foreign : 20 * state + foreign);
   };
   return [...usable].sort((a, b) => rankOf(a) - rankOf(b));
-}
-
-/**
- * Which of the targets at the head of `ordered` that share its region, by weight; `point` is in [0, 1).
- * Instances of one region share the load; other regions are only reached by a repeat.
- */
-export function pickByWeight(ordered: readonly Target[], point: number): Target | null {
-  const first = ordered[0];
-  if (!first) return null;
-  const peers = ordered.filter((target) => target.region === first.region);
-  let rest = point * peers.reduce((sum, target) => sum + target.weight, 0);
-  for (const target of peers) {
-    rest -= target.weight;
-    if (rest < 0) return target;
-  }
-  return first;
 }

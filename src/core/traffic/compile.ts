@@ -158,6 +158,7 @@ function serviceRoute(
     targets: alive.some(isReachable) ? alive : targets,
     allow: service.allow,
     rules: service.rules,
+    ...(service.traffic && { traffic: service.traffic }),
   };
 }
 

@@ -27,11 +27,15 @@ export interface ResponseFacts {
   readonly authorized: boolean;
   /** Names of fields that the response varies by, lower case; `*`: by anything. */
   readonly vary: readonly string[];
+  /** Values of `Age`: how old it was already when it arrived. */
+  readonly age?: readonly string[];
 }
 
 export interface Keeping {
-  /** From its arrival on, it is as good as new. */
+  /** So long after it was made it is as good as new. */
   readonly freshForMs: SpanMs;
+  /** On arrival, since others kept it before. */
+  readonly ageMs: SpanMs;
   /** After that it may be served for so long when nobody answers. */
   readonly staleForMs: SpanMs;
 }
@@ -58,7 +62,11 @@ export function mayKeep(facts: ResponseFacts, staleMaxMs: SpanMs): Keeping | nul
   const ifErrorMs = seconds(said.get("stale-if-error"));
   // Without a word about its age nobody has said that it may be kept.
   if (ageMs === null && ifErrorMs === null && !said.has("public")) return null;
-  return { freshForMs: ageMs ?? 0, staleForMs: Math.min(staleMaxMs, ifErrorMs ?? staleMaxMs) };
+  const toldMs = facts.age === undefined || facts.age.length === 0 ? 0 : seconds(facts.age[0]);
+  // An age that cannot be read: nobody knows how old it is.
+  if (toldMs === null) return null;
+  const staleForMs = Math.min(staleMaxMs, ifErrorMs ?? staleMaxMs);
+  return { freshForMs: ageMs ?? 0, ageMs: toldMs, staleForMs };
 }
 
 export type StaleVerdict =
@@ -74,7 +82,7 @@ export function mayServe(
 ): StaleVerdict {
   if (asked.has("no-cache") || asked.has("no-store") || asked.get("max-age") === "0")
     return { kind: "refuse", because: "the client wants nothing kept" };
-  const ageMs = now - keptAt;
+  const ageMs = keeping.ageMs + now - keptAt;
   const ttlMs = keeping.freshForMs - ageMs;
   const staleMs = Math.max(0, -ttlMs);
   // The rules may have become stricter since it was kept.

@@ -1,5 +1,6 @@
 /** What a scenario breaks, done: each fault has an end of its own, whoever lives then (S15). */
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { inject, signalTo } from "../faults.ts";
 import { monotonicMs } from "../monotonic.ts";
@@ -75,6 +76,13 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       const injection = await inject(parts.world, fault.fault, region, forMs);
       const text = fault.fault === "region-kill" ? "every process" : "PostgreSQL";
       return { ...injection, text: `${text} of ${region} was killed` };
+    }
+    case "member-wiped": {
+      const { member } = parts.world.region(region);
+      if (!member) throw new Error(`${region} has no member to wipe`);
+      await parts.world.endPostgres(region);
+      rmSync(member.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+      return byItself(`the data folder of ${member.name} is gone`);
     }
     case "store-kill": {
       const members = parts.world.processes().filter((one) => one.spec.role === "etcd");

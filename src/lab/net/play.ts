@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { checkHistory, type HistoryVerdict } from "../history/history.ts";
+import { type RunningWorkload, startWorkload } from "../history/workload-process.ts";
 import { dataStoreName } from "../layout.ts";
 import { type Load, startLoad } from "../load.ts";
 import { monotonicMs } from "../monotonic.ts";
@@ -29,6 +31,12 @@ const afterMs = 3000;
 /** Enough to see when a region stops acknowledging, to a tenth of a second. */
 const insideOrdersPerSecond = 20;
 
+/** Four clients with a statement each 75 ms: enough to meet one another, and light beside the load. */
+const historyClients = 4;
+const historyThinkMs = 150;
+/** They are told to stop: this is for one that hears nothing. */
+const historyForAtMostMs = 3_600_000;
+
 interface Clients {
   readonly inside: string | null;
   readonly run: string;
@@ -50,6 +58,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
 
   await placeEtcdLeader(options, parts);
   const clients = startClients(options);
+  const workload = scenario.topology.replication === "synchronous" ? startHistory(options) : null;
   try {
     await untilAcknowledged(clients, signal);
     await sleep(baselineMs, undefined, { signal });
@@ -84,6 +93,8 @@ export async function play(options: PlayOptions): Promise<Verdict> {
     );
     await sleep(afterMs, undefined, { signal });
     say("the clients stop; the oracle reads the database");
+    workload?.stop();
+    const written = await workload?.result;
     const groups = await Promise.all(
       clients.map(async ({ inside, load }) => ({ inside, history: await load.stop() })),
     );
@@ -101,8 +112,11 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       epoch: { before: before.epoch, after: after.epoch },
       loadAverage,
       statusSaid: said === null ? null : await said,
+      history: written ? withProblems(checkHistory(written.history), written.problems) : null,
     });
   } finally {
+    workload?.stop();
+    await workload?.result.catch(() => {});
     for (const { load } of clients) await load[Symbol.asyncDispose]();
   }
 }
@@ -162,6 +176,26 @@ function startClients({ lab, scenario }: PlayOptions): Clients[] {
     all.push({ inside: name, run, load: startLoad(request, { prefix }) });
   }
   return all;
+}
+
+/** Sessions through the edges' TCP listeners: registers, lists and a bank, whose history must be one that can be explained. */
+function startHistory({ lab: { world, network } }: PlayOptions): RunningWorkload {
+  const run = randomUUID().slice(0, 8);
+  return startWorkload(
+    {
+      run,
+      places: world.layout.regions.map(({ host, ports }) => world.databaseUrl(ports.edgeTcp, host)),
+      clients: historyClients,
+      thinkMs: historyThinkMs,
+      forMs: historyForAtMostMs,
+      historyFile: join(world.layout.root, `history-${run}.jsonl`),
+    },
+    network.clients.prefix,
+  );
+}
+
+function withProblems(verdict: HistoryVerdict, problems: readonly string[]): HistoryVerdict {
+  return { ...verdict, problems: [...verdict.problems, ...problems] };
 }
 
 async function untilAcknowledged(clients: readonly Clients[], signal: AbortSignal): Promise<void> {

@@ -58,6 +58,8 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("region-kill"), at: place, ...timing }),
   /** PostgreSQL is killed; its agent lives. */
   z.strictObject({ fault: z.literal("primary-crash"), at: place, ...timing }),
+  /** PostgreSQL is killed and its data folder is gone; its agent lives. */
+  z.strictObject({ fault: z.literal("member-wiped"), at: place, ...timing }),
   /** Every member of etcd is killed, and started again at the end. */
   z.strictObject({ fault: z.literal("store-kill"), ...timing }),
   /** The leadership of etcd is moved to another member. */

@@ -24,6 +24,11 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
       return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
     }),
     `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed; load average ${figures.loadAverage.toFixed(1)}`,
+    ...(figures.history === null
+      ? []
+      : [
+          `    history: ${figures.history.ok} statements answered, ${figures.history.failed} refused, ${figures.history.unknown} of unknown outcome`,
+        ]),
     `    epoch ${figures.epoch.before} -> ${figures.epoch.after}; last acknowledgement of the old primary ${figures.oldPrimaryAcksMs === null ? "before the fault" : `after ${ms(figures.oldPrimaryAcksMs)}`}, first of the new one ${figures.newPrimaryAcksMs === null ? "never" : `after ${ms(figures.newPrimaryAcksMs)}`}`,
     ...Object.entries(figures.failures).map(([what, n]) => `    failed outside: ${n} × ${what}`),
     ...verdict.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),

@@ -9,6 +9,7 @@
  */
 import type { MemberName, RegionName } from "../../core/model/id.ts";
 import type { InstantMs, SpanMs } from "../../core/model/time.ts";
+import type { HistoryVerdict } from "../history/history.ts";
 import type { LoadHistory, RequestRecord } from "../load-record.ts";
 import { type Findings, judgeRun } from "../oracle.ts";
 import type { StoredOrders } from "../oracle-evidence.ts";
@@ -37,6 +38,8 @@ export interface Evidence {
   readonly loadAverage: number;
   /** What an agent's status said while the fault lasted; null: nobody was asked. */
   readonly statusSaid: string | null;
+  /** Of registers, lists and banks that clients outside wrote and read all the while; null: nobody did. */
+  readonly history: HistoryVerdict | null;
 }
 
 export interface Verdict {
@@ -57,6 +60,8 @@ export interface Figures {
   /** First acknowledgement of the next term, from the fault; null: there was no other. */
   readonly newPrimaryAcksMs: SpanMs | null;
   readonly acknowledged: { readonly outside: number; readonly inside: number };
+  /** Of the history that was checked: statements answered, and of unknown outcome; null: there was none. */
+  readonly history: HistoryVerdict["outcomes"] | null;
   readonly requests: number;
   readonly safeFailed: number;
   readonly unsafeFailed: number;
@@ -87,7 +92,9 @@ export function judge(evidence: Evidence): Verdict {
   const overlap = proveOverlap(evidence, writers.writers.overlapProvenMs, writers.writers.terms);
   const wholeAfterMs = evidence.wholeAt === null ? null : evidence.wholeAt - evidence.healedAt;
   const changes = epoch.after - epoch.before;
+  const { history } = evidence;
   const problems = [
+    ...(history?.problems ?? []),
     ...findings.flatMap(({ problems }, index) =>
       // A place inside may be cut off from its service before it ever reached it: that is not our proof.
       groups[index]?.inside === null ? problems : [],
@@ -155,6 +162,16 @@ export function judge(evidence: Evidence): Verdict {
           ),
         ]),
     ms("whole", "Every standby streams again after", expect.wholeWithin, wholeAfterMs),
+    ...(history === null
+      ? []
+      : [
+          count(
+            "history",
+            "Findings in the history of clients",
+            0,
+            Object.values(history.found).reduce((all, n) => all + n, 0),
+          ),
+        ]),
     ...(expect.statusSays === null
       ? []
       : [
@@ -184,6 +201,7 @@ export function judge(evidence: Evidence): Verdict {
         outside: sum(({ orders }) => orders.acknowledged, outside),
         inside: sum(({ orders }) => orders.acknowledged) - sum(({ orders }) => orders.acknowledged, outside),
       },
+      history: history?.outcomes ?? null,
       requests: sum(({ requests }) => requests.total),
       safeFailed: sum(({ requests }) => requests.safeFailed, outside),
       unsafeFailed: sum(({ requests }) => requests.unsafeFailed, outside),
@@ -195,7 +213,11 @@ export function judge(evidence: Evidence): Verdict {
       loadAverage: evidence.loadAverage,
     },
     problems,
-    violations: [...findings.flatMap(({ violations }) => violations), ...writers.violations]
+    violations: [
+      ...findings.flatMap(({ violations }) => violations),
+      ...writers.violations,
+      ...(history?.findings ?? []),
+    ]
       .map(({ kind, because }) => `${kind}: ${because}`)
       .slice(0, 40),
   };

@@ -9,7 +9,7 @@ import { findAccount } from "../../../src/adapters/postgres/account.ts";
 import { discover, findBinaries } from "../../../src/adapters/postgres/binaries.ts";
 import { DatabaseError } from "../../../src/adapters/postgres/database-error.ts";
 import { findTree } from "../../../src/adapters/postgres/process-tree.ts";
-import { frozenNames, standbyName } from "../../../src/adapters/postgres/settings.ts";
+import { frozenNames, roleFile, standbyName } from "../../../src/adapters/postgres/settings.ts";
 import { until } from "../../../src/adapters/postgres/until.ts";
 import { eventually, ok, within } from "../../contract/database.ts";
 import { installations, Lab, secrets } from "./lab.ts";
@@ -280,5 +280,26 @@ void test("two members promoted from the same position to the same timeline are 
   } finally {
     await lab.close();
     rmSync(lab.root, { recursive: true, force: true });
+  }
+});
+
+void test("the role that a power cut left as zeros is written anew at the next start", {
+  timeout: 60_000,
+}, async () => {
+  const lab = await Lab.make(binDir, ["pg-a"]);
+  try {
+    const [database] = await lab.cluster(0);
+    assert.ok(database);
+    ok(await database.end(within(5000)));
+    const file = join(lab.member("pg-a").dataDir, roleFile);
+    writeFileSync(file, Buffer.alloc(readFileSync(file).length));
+    ok(await database.startSealed({ basis: 1 }, within(20_000)));
+    ok(await database.promote({ epoch: 2, acknowledgements: 0, standbys: [] }, within(5000)));
+    assert.doesNotMatch(readFileSync(file, "latin1"), /\0/);
+    const client = await lab.client("pg-a");
+    assert.deepEqual((await client.query("select epoch from holdfast.epoch")).rows, [{ epoch: "2" }]);
+    await client.end();
+  } finally {
+    await lab.close();
   }
 });

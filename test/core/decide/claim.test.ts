@@ -2,34 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ClaimFacts, decideClaim } from "../../../src/core/decide/claim.ts";
-import type { LeaseRecord, MemberReport } from "../../../src/core/model/record.ts";
+import type { MemberReport } from "../../../src/core/model/record.ts";
 import { plainShape, topologyOf } from "../../../src/sim/shapes.ts";
+import { committedLease as lease } from "../parts/lease.ts";
 
 const topology = topologyOf(plainShape);
 const [dataStore] = topology.dataStores;
 assert.ok(dataStore);
-
-const lease: LeaseRecord = {
-  schema: 1,
-  epoch: 3,
-  phase: "committed",
-  holder: "pg-west",
-  renewal: 7,
-  stamp: "west-1/9",
-  basis: 0,
-  primary: { member: "pg-west", incarnation: "w#1", epoch: 3 },
-  durable: {
-    acknowledgements: 1,
-    standbys: [
-      { member: "pg-central", incarnation: "c#1" },
-      { member: "pg-east", incarnation: "e#1" },
-    ],
-    position: 100,
-    final: false,
-  },
-  handover: null,
-  because: "test",
-};
 
 const sealed = (position: number, incarnation: string, floor = 3): MemberReport => ({
   state: "standby",

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { leaseProfiles } from "../../../src/core/model/profile.ts";
 import type { Region, Topology } from "../../../src/core/model/topology.ts";
+import type { AffinityRules } from "../../../src/core/model/traffic.ts";
 
 const nameArb = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/);
 const spanArb = (min: number) =>
@@ -13,6 +14,78 @@ const textArb = fc.string({
   unit: fc.constantFrom(...Array.from("aZ09 :#-'\"{}[]&*!|>%@\\,?~\n\té")),
   maxLength: 30,
 });
+
+const shareArb = fc.constantFrom(0, 0.2, 0.5, 1);
+
+/** As a decoder makes them: with the prototype of objects. */
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
+  fc.record(model, { noNullPrototype: true });
+
+/** Any part of it; without limits of requests where there is a Router, since HAProxy cannot keep them. */
+function trafficArb(
+  allow: readonly string[],
+  hasRouters: boolean,
+): fc.Arbitrary<Pick<Topology["services"][number], "traffic">> {
+  const some = fc.subarray([...allow], { minLength: 1 });
+  const mark = fc.oneof(
+    record({
+      kind: fc.constant("header" as const),
+      name: fc.constant("X-Tenant"),
+      value: fc.constant("a b"),
+    }),
+    record({ kind: fc.constant("host" as const), name: fc.constantFrom("eu.example", "*.eu.example") }),
+    record({ kind: fc.constant("path" as const), prefix: fc.constant("/eu") }),
+    record({ kind: fc.constant("network" as const), cidr: fc.constantFrom("10.0.0.0/8", "2001:db8::/32") }),
+  );
+  const affinity = fc.constantFrom<AffinityRules>(
+    { kind: "header", name: "X-Session" },
+    { kind: "cookie", name: "sid" },
+    { kind: "client" },
+  );
+  const parts = fc.record(
+    {
+      balance: record({
+        regions: fc.constantFrom("local-first" as const, "shared" as const),
+        pick: fc.constantFrom("weight" as const, "latency" as const),
+        overprovisioning: fc.constantFrom(1, 1.4, 10),
+        panicBelow: shareArb,
+      }),
+      affinity,
+      slowStartMs: spanArb(1),
+      outliers: record({
+        failures: fc.integer({ min: 1, max: 9 }),
+        count: fc.constantFrom("gateway" as const, "all-5xx" as const),
+        ejectionMs: spanArb(10),
+        ejectionMaxMs: spanArb(10),
+        shareMax: shareArb,
+      }),
+      checks: record({
+        path: fc.constantFrom(null, "/ready"),
+        everyMs: spanArb(100),
+        jitter: shareArb,
+        timeoutMs: spanArb(10),
+        healthyAfter: fc.integer({ min: 1, max: 9 }),
+        unhealthyAfter: fc.integer({ min: 1, max: 9 }),
+      }),
+      bulkhead: record({
+        connections: fc.integer({ min: 1, max: 100 }),
+        pending: fc.integer({ min: 0, max: 100 }),
+        requests: fc.integer({ min: 1, max: 100 }),
+      }),
+      deadlineMs: spanArb(10),
+      hedge: record({ after: shareArb }),
+      sovereignty: record({
+        limits: fc.array(record({ when: mark, regions: some }), { minLength: 1, maxLength: 3 }),
+        others: fc.constantFrom("allow" as const, "refuse" as const),
+      }),
+    },
+    { requiredKeys: [], noNullPrototype: true },
+  );
+  return parts.map(({ sovereignty, ...rest }) => {
+    const traffic = { ...rest, ...(sovereignty && !hasRouters && { sovereignty }) };
+    return Object.keys(traffic).length === 0 ? {} : { traffic };
+  });
+}
 
 export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
   .gen()
@@ -126,6 +199,7 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
             staleMaxMs: gen(() => spanArb(0)),
             ttlMs: gen(() => fc.integer({ min: 0, max: 86_400_000 })),
           },
+          ...gen(() => trafficArb(allow, planes.length > 2)),
         };
       }),
       edges: planes.slice(0, 2).map((name, index) => ({

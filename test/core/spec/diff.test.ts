@@ -28,6 +28,15 @@ check("a changed objective is one change", edit(three, "rto: 15s", "rto: 20s"), 
   ["changed", "Service/orders objectives.rtoMs", /^$/],
 ]);
 check(
+  "limits of requests are a warning",
+  edit(
+    three,
+    "  dataStores: [orders-db]",
+    "  sovereignty: { requests: { limits: [{ when: { path: { prefix: /eu } }, regions: [eu-west] }] } }\n  dataStores: [orders-db]",
+  ),
+  [["added", "Service/orders traffic", /may be served changes/]],
+);
+check(
   "a member that goes is one change, and a warning",
   edit(three, / {4}- name: pg-north\n(?: {6}.*\n)+/.exec(three)![0], ""),
   [["removed", "DataStore/orders-db members.pg-north", /one copy less/]],

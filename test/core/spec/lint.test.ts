@@ -177,6 +177,25 @@ check(
   },
 );
 check(
+  "requests that a limit keeps in one region do not survive its loss, though the service does",
+  edit(
+    three,
+    "  dataStores: [orders-db]",
+    "  sovereignty: { requests: { limits: [{ when: { path: { prefix: /eu } }, regions: [eu-west] }] } }\n  dataStores: [orders-db]",
+  ),
+  {
+    code: "limit-unreachable",
+    severity: "warning",
+    sentence: /without eu-west the requests of 1 of its limits/,
+    advice: /add an endpoint/,
+  },
+);
+check(
+  "a deadline that ends holds before writes resume is told like a short hold",
+  edit(three, "  dataStores: [orders-db]", "  dataStores: [orders-db]\n  deadline: 100ms"),
+  { code: "hold-too-short", severity: "warning", sentence: /for 100 ms at most/, advice: /set deadline to/ },
+);
+check(
   "a sovereignty of one region is told so",
   edit(
     edit(

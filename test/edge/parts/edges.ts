@@ -9,6 +9,7 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { SignedTable } from "../../../src/core/model/routing.ts";
 import type { Address } from "../../../src/core/model/topology.ts";
+import { concurrencyRules } from "../../../src/core/traffic/concurrency.ts";
 import type { EdgeConfig } from "../../../src/edge/config.ts";
 import { type RunningEdge, startEdge } from "../../../src/edge/edge.ts";
 import { adminToken, keys } from "./tables.ts";
@@ -49,6 +50,9 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     webSocketsMax: 100,
     trustedProxies: [],
     traceparent: "pass",
+    cache: false,
+    concurrency: { least: concurrencyRules.least, most: concurrencyRules.most },
+    drainMs: 30_000,
     ...more,
   };
 }

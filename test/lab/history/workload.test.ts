@@ -37,14 +37,7 @@ after(
   async () => {
     rmSync(folder, { recursive: true, force: true });
     await observer?.close();
-    if (!demo) return;
-    try {
-      demo.signal("SIGINT");
-      assert.equal(await demo.ended, 0, demo.said);
-      await demo.leavesNothing({ withinMs: 5000, files: true });
-    } finally {
-      await demo.remove();
-    }
+    await demo?.end();
   },
   { timeout: 60_000 },
 );

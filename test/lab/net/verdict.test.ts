@@ -102,6 +102,7 @@ function evidence(
     epoch: { before: 1, after: 2 },
     loadAverage: 0,
     statusSaid: null,
+    history: null,
     ...change,
   };
 }
