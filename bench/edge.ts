@@ -1,5 +1,5 @@
 /**
- * `npm run bench:edge`: our edge beside HAProxy, nginx and the proxy packages of Node in one run (some five minutes), each
+ * `npm run bench:edge`: our edge beside HAProxy, nginx and the proxy packages of Node in one run (some four minutes), each
  * proxy alone on one core, 1 KB: requests a second over 64 connections, and latency at a constant 5,000 a second.
  *
  * Needs haproxy, nginx, wrk and taskset (scripts/install-test-parts.sh), and a package registry for `bench/packages`

@@ -7,7 +7,12 @@ set -eu
 # openssl: test/adapters/etcd (certificates); git: test/tidy.test.ts
 # iproute2, nftables, util-linux (nsenter), perl-base: test/lab/net, `holdfast lab`
 # haproxy: test/adapters/haproxy; haproxy, nginx and wrk: bench/edge.ts; nginx: bench/cache.ts, bench/smuggling.ts
+# --peers: what bench/peers.ts compares with as well
 parts="etcd-server etcd-client haproxy nginx wrk openssl git iproute2 nftables util-linux perl-base"
+
+if [ "${1:-}" = --peers ]; then
+  parts="$parts postgresql-15 patroni python3-etcd pg-auto-failover-cli postgresql-15-auto-failover"
+fi
 
 is_there() {
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

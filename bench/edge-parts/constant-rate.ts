@@ -1,5 +1,6 @@
 /** Latency of one proxy under requests at a constant rate, which wait for no answer. */
-import { get, quantile, runLoad } from "../parts/open-loop.ts";
+import { get, runLoad } from "../parts/open-loop.ts";
+import { quantile } from "../parts/quantile.ts";
 
 /** The load and the origin share the second core, as with wrk. */
 const loadCore = "1";

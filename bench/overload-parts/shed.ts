@@ -1,7 +1,8 @@
 /** Three classes of requests, three times as many as the service can do, with the edge's limits and without. */
 import { setTimeout as pause } from "node:timers/promises";
 import { benchTable, startEdge } from "../parts/edge.ts";
-import { get, type LoadResult, quantile, runLoad } from "../parts/open-loop.ts";
+import { get, type LoadResult, runLoad } from "../parts/open-loop.ts";
+import { quantile } from "../parts/quantile.ts";
 import { startService } from "./service.ts";
 
 /** Of the capacity. What is not sheddable fits, as it must: nothing can be kept alive that alone is too much. */

@@ -30,7 +30,6 @@ interface Asked {
 async function run({ host, port, streams, forMs, timeoutMs }: LoadOrder): Promise<LoadResult> {
   const room = streams.reduce((sum, { perSecond }) => sum + Math.ceil((perSecond * forMs) / 1000) + 1, 0);
   const result: LoadResult = {
-    beganAt: performance.timeOrigin + performance.now(),
     stream: new Uint8Array(room),
     dueMs: new Float64Array(room),
     sentMs: new Float64Array(room),
@@ -46,15 +45,13 @@ async function run({ host, port, streams, forMs, timeoutMs }: LoadOrder): Promis
     nextMs: ((n / streams.length) * 1000) / perSecond,
   }));
   const idle: Socket[] = [];
+  /** In the order in which they were sent: the first is the oldest. */
   const asked = new Map<Socket, Asked>();
-  /** By when they began: the first is the oldest. */
   const began = performance.now();
   const since = () => performance.now() - began;
 
   const end = (socket: Socket): void => {
-    const one = asked.get(socket);
     asked.delete(socket);
-    if (one) result.tookMs[one.at] = since() - (result.dueMs[one.at] as number);
     const at = idle.indexOf(socket);
     if (0 <= at) idle.splice(at, 1);
     socket.destroy();
@@ -103,7 +100,6 @@ async function run({ host, port, streams, forMs, timeoutMs }: LoadOrder): Promis
     for (const { at, socket } of asked.values()) {
       if (now < (result.dueMs[at] as number) + timeoutMs) break;
       end(socket);
-      result.tookMs[at] = Number.POSITIVE_INFINITY;
     }
     Atomics.wait(cell, 0, 0, napMs);
     await new Promise((resolve) => setImmediate(resolve));

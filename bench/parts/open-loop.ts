@@ -20,13 +20,11 @@ export interface LoadOrder {
 
 /** One place an array for each request, in the order in which they were due. Times since the beginning. */
 export interface LoadResult {
-  /** By the wall clock. */
-  readonly beganAt: number;
   readonly stream: Uint8Array;
   readonly dueMs: Float64Array;
   /** Infinity: there was no connection left to send it by. */
   readonly sentMs: Float64Array;
-  /** From when it was due, not from when this process got to it. Infinity: no answer in time. */
+  /** From when it was due, not from when this process got to it. Infinity: no answer, or not in time. */
   readonly tookMs: Float64Array;
   /** 0: no answer. */
   readonly status: Uint16Array;
@@ -53,9 +51,4 @@ export async function runLoad(order: LoadOrder, core?: string): Promise<LoadResu
 /** A GET without a body. */
 export function get(path: string, field = "x-bench: 1"): string {
   return `GET ${path} HTTP/1.1\r\nhost: bench.example\r\n${field}\r\n\r\n`;
-}
-
-/** `share` in 0 to 1. Of sorted values. */
-export function quantile(sorted: ArrayLike<number>, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }

@@ -41,8 +41,3 @@ export async function startLoad(url: string, host: string, perSecond: number): P
 export function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
-
-/** `share` in 0 to 1. Of sorted values. */
-export function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
-}

@@ -1,7 +1,8 @@
 /** How soon new requests go to the new region, and what a table of many services costs those that are under way. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { SignedTable } from "../../src/core/model/routing.ts";
-import { type Load, nowMs, quantile, type Seen } from "./load.ts";
+import { quantile } from "../parts/quantile.ts";
+import { type Load, nowMs, type Seen } from "./load.ts";
 import type { BenchPlane } from "./planes.ts";
 
 export interface Shift {

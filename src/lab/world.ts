@@ -1,5 +1,4 @@
 /** A service in three regions on one machine, of real processes: started, watched over, broken on purpose, cleaned up. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,17 +6,18 @@ import { fileURLToPath } from "node:url";
 import { endTree, fencerArguments, findTree } from "../adapters/adapters.ts";
 import { membersIn, writeEdgeConfig, writeFencerConfig } from "../agent/units.ts";
 import type { Topology } from "../core/model/topology.ts";
+import { etcdArguments } from "./etcd-arguments.ts";
 import type { LabLayout, RegionLayout } from "./layout.ts";
 import { removeDisksBelow } from "./net/disk.ts";
 import type { NetworkRecord } from "./net/network.ts";
 import { endForGood } from "./postgres-end.ts";
 import { LabProcess, type ProcessSpec, type Role } from "./process.ts";
+import { type Reaper, startReaper } from "./reaper-process.ts";
 import { type LabState, writeState } from "./state-file.ts";
 
 const source = dirname(dirname(fileURLToPath(import.meta.url)));
 const cli = join(source, "cli", "cli.ts");
 const edgeMain = join(source, "edge", "main.ts");
-const reaper = join(source, "lab", "reaper.ts");
 const serviceMain = join(dirname(source), "examples", "orders", "main.ts");
 
 /** What the lab needs of the secrets that the product makes for itself. */
@@ -48,7 +48,7 @@ export class World {
   readonly layout: LabLayout;
   readonly #options: WorldOptions;
   readonly #processes: LabProcess[] = [];
-  #reaper: ChildProcess | null = null;
+  #reaper: Reaper | null = null;
   readonly #publishing: NodeJS.Timeout;
 
   constructor(options: WorldOptions) {
@@ -63,12 +63,8 @@ export class World {
 
   async start(signal: AbortSignal): Promise<void> {
     this.publish();
-    this.#reaper = spawn(process.execPath, this.#reaperArguments(), {
-      stdio: ["pipe", "ignore", "ignore"],
-      detached: true,
-      env: { ...process.env, NODE_NO_WARNINGS: "1" },
-    });
-    this.#reaper.stdin?.on("error", () => undefined);
+    const { removeFolder, stateFile } = this.#options;
+    this.#reaper = startReaper(this.#ownStateFile, removeFolder ? this.layout.root : "", stateFile ?? "");
     await Promise.all(this.layout.regions.map((region) => this.startRegion(region.name, signal)));
   }
 
@@ -155,18 +151,13 @@ export class World {
     await Promise.all(roles("agent").map((one) => one.end(3000)));
     await Promise.all(this.layout.regions.map(async ({ member }) => member && endForGood(member.dataDir)));
     await Promise.all(roles("edge", "fencer", "etcd").map((one) => one.end(2000)));
-    this.#reaper?.stdin?.end("done\n");
+    this.#reaper?.dismiss();
     this.#reaper = null;
     if (this.#options.stateFile) rmSync(this.#options.stateFile, { force: true });
     if (this.#options.removeFolder) {
       removeDisksBelow(this.layout.root);
       await removeTree(this.layout.root);
     }
-  }
-
-  #reaperArguments(): string[] {
-    const { removeFolder, stateFile } = this.#options;
-    return [reaper, this.#ownStateFile, removeFolder ? this.layout.root : "", stateFile ?? ""];
   }
 
   publish(): void {
@@ -291,25 +282,15 @@ export class World {
     region: RegionLayout,
     spec: (role: "etcd", args: readonly string[], readyText: string) => ProcessSpec,
   ): ProcessSpec {
-    const client = `http://${region.host}:${region.ports.etcdClient}`;
-    const peer = `http://${region.host}:${region.ports.etcdPeer}`;
-    const cluster = this.layout.regions.map(
-      ({ name, host, ports }) => `${name}=http://${host}:${ports.etcdPeer}`,
-    );
-    const args = [
-      ["--name", region.name, "--data-dir", join(region.dir, "etcd"), "--logger", "zap"],
-      ["--listen-client-urls", client, "--advertise-client-urls", client],
-      ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
-      ["--initial-cluster", cluster.join(","), "--initial-cluster-state", "new"],
-      etcdElection(this.layout.profile),
-    ].flat();
+    const member = ({ name, dir, host, ports }: RegionLayout) => ({
+      name,
+      dataDir: join(dir, "etcd"),
+      client: `http://${host}:${ports.etcdClient}`,
+      peer: `http://${host}:${ports.etcdPeer}`,
+    });
+    const args = etcdArguments(member(region), this.layout.regions.map(member), this.layout.profile);
     return { ...spec("etcd", args, "serving client traffic"), command: "etcd" };
   }
-}
-
-/** Elections as the profile wants them (DESIGN section 5): fast ones for `fast`, etcd's own else. */
-function etcdElection(profile: string): readonly string[] {
-  return profile === "fast" ? ["--heartbeat-interval", "100", "--election-timeout", "600"] : [];
 }
 
 export function prepareFolders(layout: LabLayout): void {

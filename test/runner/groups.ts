@@ -22,6 +22,7 @@ const sideBySide = [
   /^test\/agent\//,
   /^test\/adapters\/system\//,
   /^test\/adapters\/http\//,
+  /^test\/bench\//,
   /^test\/lab\/(oracle|report)/,
   /^test\/lab\/history\/(accepted|rejected|search|history-file)/,
 ];

@@ -14,6 +14,8 @@ export const haproxyAbilities: Abilities = {
   breaker: partly("health checks every 500 ms (fewer beyond 200 targets): down after three, up after two"),
   hold: no("while a writer changes, requests get the service's own 503"),
   weights: no("the first target that is up gets everything"),
+  choice: no("the order of the table, whatever the service asks for"),
+  limits: no("holdfast validate refuses a Router beside limits of requests: it would serve them anywhere"),
   classes: no("nothing is shed: its queue and limits are its own"),
   stale: no("503 when every target is bad"),
   tcp: no("clients of a data store enter through our edge or gate"),

@@ -1,7 +1,7 @@
 /** `holdfast routers`: the data planes of every region, what each goes by and what it can do; and what HAProxy starts with. */
 import type { Command } from "commander";
 import { prepareForeignRouter } from "../../adapters/adapters.ts";
-import { abilityNames, type PlaneView, type RoutersView } from "../../core/model/plane.ts";
+import type { PlaneView, RoutersView } from "../../core/model/plane.ts";
 import { type ConnectOptions, complain, connect, orComplain, withConnection } from "../connect.ts";
 import { exit, exitWith } from "../exit.ts";
 import { type Paint, paintFor } from "../paint.ts";
@@ -117,8 +117,8 @@ function linesOf(plane: PlaneView, newest: Newest | null, withAbilities: boolean
   const also = (text: string) => lines.push(`    ${text}`);
   if (plane.because !== "") also(plane.because);
   if (plane.mended > 0) also(`put right ${plane.mended} times; the last time: ${plane.mendedLast}`);
-  for (const name of abilityNames) {
-    const { can, how } = plane.abilities[name];
+  // As the agent tells them, which may be of another version.
+  for (const [name, { can, how }] of Object.entries(plane.abilities)) {
     if (withAbilities || can !== "yes") also(`${paint("dim", `${can.padEnd(6)} ${name.padEnd(8)}`)} ${how}`);
   }
   return lines;

@@ -14,6 +14,8 @@ export const abilityNames = [
   "breaker",
   "hold",
   "weights",
+  "choice",
+  "limits",
   "classes",
   "stale",
   "tcp",

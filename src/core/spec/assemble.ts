@@ -12,7 +12,7 @@ import type {
 import type { Draft, Drafts } from "./draft.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
-import { assembleTraffic } from "./traffic.ts";
+import { assembleTraffic, trafficFields } from "./traffic.ts";
 import { absolutePath } from "./units.ts";
 
 /** Every draft is whole: no problem was told of any. */
@@ -110,6 +110,9 @@ function nameOf(draft: Draft<KindName>): string {
   return draft.name as string;
 }
 
+/** Words that the language did not have at first: unused, they leave the digest of a file as it was for older agents. */
+const cameLater: ReadonlySet<string> = new Set([...Object.keys(trafficFields), "requests"]);
+
 /**
  * What the digest is taken of: all values with defaults filled in, without comments, layout and the order of keys.
  * Paths stand as written, so that agents on several hosts, each with its own folder, run with the same topology.
@@ -120,7 +123,11 @@ function canonical(drafts: Drafts): string {
     .map(({ kind, name, spec }) => ({ kind, name, spec }));
   return JSON.stringify(documents, (_key, value: unknown) =>
     value !== null && typeof value === "object" && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      ? Object.fromEntries(
+          Object.entries(value)
+            .filter(([key, below]) => below !== null || !cameLater.has(key))
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        )
       : value,
   );
 }

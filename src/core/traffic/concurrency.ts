@@ -71,6 +71,8 @@ const windowMaxMs: SpanMs = 250;
 /** The first answers are the fast ones: those that take long are still under way. */
 const firstWindows = 4;
 const firstWindowMs: SpanMs = 200;
+/** Nobody is shed for so little: what takes 0.3 ms alone takes 2 ms beside 63 others, and all of them are well served. */
+const unnoticedMs: SpanMs = 5;
 /** Netflix learns over 600 answers; these are some 40 windows. */
 const learning = 0.025;
 /** Shorter: more often half the limit for a moment; longer: a service that became slower is kept small for as long. */
@@ -78,7 +80,7 @@ const trialEveryMs: SpanMs = 10_000;
 /** After a trial that found a queue, there may be more of it below. */
 const trialAgainMs: SpanMs = 1000;
 const trialMaxMs: SpanMs = 2000;
-/** Of the limit. At 1.7 times as slow as usual the limit stands still: it takes less than 1 / 1.7 to find a queue below. */
+/** Of the limit. At about twice as slow as usual the limit stands still: it takes less than half to find a queue below. */
 const trialShare = 0.4;
 /** Below `least`, which is meant for upstreams that do not answer at all. */
 const trialLeast = 8;
@@ -126,7 +128,8 @@ function afterWindow(window: ConcurrencyLimit, now: InstantMs, rules: Concurrenc
       : window;
   // Nothing is learnt about the limit: it must not grow without having been tried.
   if (!isBusy) return { ...next, knownAt: now };
-  const gradient = Math.max(0.5, Math.min(1, (rules.tolerance * next.usualMs) / meanMs));
+  const bearableMs = rules.tolerance * next.usualMs + unnoticedMs;
+  const gradient = Math.max(0.5, Math.min(1, bearableMs / meanMs));
   // N3.
   if (gradient < 1 && window.knownAt + trialEveryMs <= now) {
     const countsUntil = now + Math.min(trialMaxMs, Math.max(windowMs, 2 * meanMs));

@@ -52,12 +52,13 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       if (pids.length === 0) throw new Error(`${region} has no ${fault.process} to pause`);
       const stoppedAt = monotonicMs();
       for (const pid of pids) signalTo(pid, "SIGSTOP");
-      continueLater(pids, forMs);
+      const letBe = continueLater(pids, forMs);
       return {
         at: stoppedAt,
         text: `${fault.process} of ${region} stands still (SIGSTOP)`,
         end: async () => {
           for (const pid of pids) signalTo(pid, "SIGCONT");
+          letBe();
         },
       };
     }
@@ -146,8 +147,11 @@ function pidsOf(world: World, region: string, what: string): number[] {
   return own.filter(({ role }) => role === what).map(({ pid }) => pid);
 }
 
-/** A process that outlives the lab: SIGCONT for what goes on anyway does no harm. */
-function continueLater(pids: readonly number[], forMs: number): void {
+/** A process that outlives the lab: SIGCONT for what goes on anyway does no harm. What is returned ends it early. */
+export function continueLater(pids: readonly number[], forMs: number): () => void {
   const script = `sleep ${(forMs / 1000).toFixed(3)}; kill -CONT ${pids.join(" ")} 2>/dev/null; true`;
-  spawn("sh", ["-c", script], { stdio: "ignore", detached: true }).unref();
+  const child = spawn("sh", ["-c", script], { stdio: "ignore", detached: true });
+  child.unref();
+  // Its group: the shell and its sleep.
+  return () => void (child.pid !== undefined && child.exitCode === null && signalTo(-child.pid, "SIGKILL"));
 }

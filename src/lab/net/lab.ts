@@ -31,7 +31,8 @@ import type { Scenario } from "./scenario.ts";
 /** One file a lab; it goes when the machine starts anew, as namespaces do. */
 export const labsFolder = "/run/holdfast-lab";
 const storeWithinMs = 180_000;
-const folderPrefix = "holdfast-lab-";
+/** Of every folder that a lab may remove. */
+export const folderPrefix = "holdfast-lab-";
 
 export interface LabOptions {
   readonly topology: Scenario["topology"];
@@ -185,7 +186,7 @@ export async function takeDown(lab: FoundLab): Promise<void> {
   rmSync(stateFile, { force: true });
 }
 
-function stateFileOf(slot: number): string {
+export function stateFileOf(slot: number): string {
   return join(labsFolder, `${slot}.json`);
 }
 

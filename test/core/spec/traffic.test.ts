@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TrafficRules } from "../../../src/core/model/traffic.ts";
+import { compileTopology } from "../../../src/core/spec/spec.ts";
+import { trafficFields } from "../../../src/core/spec/traffic.ts";
 import { compile, edit, exampleText, topologyOf } from "./text.ts";
 
 const three = exampleText("three-regions.yaml");
@@ -52,6 +54,18 @@ test("nothing is there unless it is asked for, and each part has its defaults", 
       hedge: { after: 0.99 },
     } satisfies TrafficRules,
   );
+});
+
+test("what is not asked for leaves the digest of a file as it was before there was a word for it", () => {
+  let digested = "";
+  const source = { text: three, file: "holdfast.yaml", baseDir: "/srv" };
+  compileTopology(source, (text) => {
+    digested = text;
+    return "";
+  });
+  assert.match(digested, /"rules":/);
+  for (const word of [...Object.keys(trafficFields), "requests"])
+    assert.ok(!digested.includes(`"${word}":`), word);
 });
 
 test("limits of requests become regions, and only those that may serve the service", () => {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { priorityOf } from "../../../src/core/traffic/classes.ts";
 import {
   afterAnswer,
+  type ConcurrencyLimit,
   concurrencyRules,
   firstLimit,
   mayEnter,
@@ -73,6 +74,13 @@ test("answers that differ a hundredfold by themselves are no queue", () => {
   const grown = serve(before.limit, mixed, { ...load, fromMs: 5000, forMs: 10_000 });
   const after = serve(grown.limit, mixed, { ...load, fromMs: 15_000, forMs: 20_000 });
   assert.equal(after.refused, 0, `limit ${after.limit.limit}, usual ${after.limit.usualMs}`);
+});
+
+test("a few milliseconds more are no queue: what is fast and asked by 64 at once is not held back", () => {
+  let limit: ConcurrencyLimit = { ...firstLimit, usualMs: 0.3, learnt: 100 };
+  for (let n = 0; n < 20_000; n++)
+    limit = afterAnswer(limit, { now: n / 20, tookMs: 2, inFlight: 64, dropped: false }, concurrencyRules);
+  assert.ok(128 <= limit.limit, `${limit.limit}`);
 });
 
 test("the limit never leaves its bounds, whatever is answered", () => {

@@ -1,0 +1,16 @@
+/** Everything that can be compared, by name. */
+import { autoFailover } from "./auto-failover.ts";
+import { holdfast } from "./holdfast.ts";
+import { patroni } from "./patroni.ts";
+import type { System } from "./system.ts";
+
+export const systems: readonly System[] = [
+  holdfast("fast"),
+  holdfast("balanced"),
+  ...(["fastest", "default"] as const).flatMap((pace) =>
+    (["synchronous", "strict", "asynchronous"] as const).map((mode) => patroni({ pace, mode })),
+  ),
+  ...(["tuned", "default"] as const).flatMap((pace) =>
+    (["synchronous", "asynchronous"] as const).map((replication) => autoFailover({ pace, replication })),
+  ),
+];

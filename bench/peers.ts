@@ -1,0 +1,132 @@
+/**
+ * `npm run bench:peers`: Holdfast beside Patroni and pg_auto_failover, in the same lab, by the same clients and faults.
+ *
+ *     sudo npm run bench:peers -- --runs 5 [--systems a,b] [--faults a,b] [--json FILE] [--with FILE,...] [--write-docs]
+ *
+ * Every run starts its system anew, breaks the region of its primary once, and removes all of it. Rounds alternate between
+ * systems, so that a busy minute of the machine does not fall on one of them. It needs what `holdfast lab` needs, and the
+ * Debian packages of the peers. `--with` joins the runs of earlier files; `--runs 0` only joins. Exits 1 when a target is
+ * missed or a run failed, 4 when something is not installed.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { describeMachine } from "../src/lab/report.ts";
+import { type FaultName, faultTexts, isFault } from "./peers-parts/faults.ts";
+import type { Figures } from "./peers-parts/figures.ts";
+import { measure } from "./peers-parts/measure.ts";
+import { pageOf, type Report, textOf } from "./peers-parts/page.ts";
+import { plotOf } from "./peers-parts/plot.ts";
+import { versions, whatPeersMiss } from "./peers-parts/requirements.ts";
+import { judgeTargets, summarize } from "./peers-parts/summary.ts";
+import { systems } from "./peers-parts/systems.ts";
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: "string", default: "5" },
+    systems: { type: "string", default: systems.map(({ name }) => name).join(",") },
+    faults: { type: "string", default: Object.keys(faultTexts).join(",") },
+    json: { type: "string" },
+    with: { type: "string" },
+    list: { type: "boolean", default: false },
+    "write-docs": { type: "boolean", default: false },
+  },
+});
+if (values.list) {
+  for (const { name, settings } of systems) console.log(`${name.padEnd(32)} ${settings}`);
+  for (const [name, text] of Object.entries(faultTexts)) console.log(`${name.padEnd(32)} ${text}`);
+  process.exit(0);
+}
+const runs = Number(values.runs);
+const chosen = values.systems
+  .split(",")
+  .map(
+    (name) =>
+      systems.find((system) => system.name === name.trim()) ?? refuse(`no system ${name}; see --list`),
+  );
+const faults = values.faults
+  .split(",")
+  .map((name): FaultName => (isFault(name) ? name : refuse(`no fault ${name}; see --list`)));
+if (!Number.isInteger(runs) || runs < 0) refuse(`--runs takes a whole number from 0, not ${values.runs}`);
+const earlier = (values.with?.split(",") ?? []).flatMap(
+  (file) => (JSON.parse(readFileSync(file, "utf8")) as Report).runs,
+);
+const missing = runs === 0 ? [] : whatPeersMiss(chosen);
+if (missing.length > 0) {
+  console.error(`bench:peers cannot run here: ${missing.join("; ")}`);
+  process.exit(4);
+}
+
+const stopping = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => stopping.abort(new Error(`ended by ${signal}`)));
+const startedAt = performance.now();
+const say = (text: string) =>
+  console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(7)} s  ${text}`);
+
+const compared = versions();
+const all: Figures[] = [...earlier];
+let failed = 0;
+for (let round = 1; round <= runs; round++)
+  for (const fault of faults)
+    for (const system of chosen) {
+      if (stopping.signal.aborted) break;
+      say(`--- ${fault}, ${system.name}, round ${round} of ${runs}`);
+      try {
+        const figures = await measure({ system, fault, round, say, signal: stopping.signal });
+        all.push(figures);
+        say(lineOf(figures));
+        keep();
+      } catch (error) {
+        if (stopping.signal.aborted) break;
+        failed++;
+        say(`NOT MEASURED: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+const report = keep();
+console.log(textOf(report));
+if (values["write-docs"] && all.length > 0) writeDocs(report);
+const isMissed = judgeTargets(summarize(all)).some(({ met }) => !met);
+process.exitCode = stopping.signal.aborted ? 130 : isMissed || failed > 0 ? 1 : 0;
+// pg keeps sockets of servers that are gone for a while: nothing is left to wait for.
+setTimeout(() => process.exit(), 250).unref();
+
+/** After every run: hours of them must not hang on the last. */
+function keep(): Report {
+  const machine = describeMachine("");
+  const report: Report = {
+    schema: 1,
+    createdAt: new Date().toISOString(),
+    machine: `${machine.cores} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ${machine.platform}`,
+    versions: compared,
+    settings: Object.fromEntries(systems.map(({ name, settings }) => [name, settings])),
+    runs: all,
+  };
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  return report;
+}
+
+function writeDocs(report: Report): void {
+  const folder = join(dirname(fileURLToPath(import.meta.url)), "../docs/benchmarks");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "peers.md"), pageOf(report));
+  writeFileSync(join(folder, "peers.svg"), plotOf(summarize(report.runs)));
+}
+
+function lineOf(figures: Figures): string {
+  const { writeGapMs, newPrimaryMs, oldPrimaryAcksMs, overlapMs, overlapWrites, lost, http, problems } =
+    figures;
+  const ms = (value: number | null) => (value === null ? "-" : `${Math.round(value)} ms`);
+  return [
+    `no write for ${ms(writeGapMs)}, new primary after ${ms(newPrimaryMs)}, old one until ${ms(oldPrimaryAcksMs)}`,
+    `two writers ${ms(overlapMs)} (${overlapWrites} writes), lost ${lost ?? "?"} of ${figures.acknowledged}`,
+    `requests failed ${http.safeFailed} + ${http.unsafeFailed} of ${http.requests}`,
+    ...(problems.length > 0 ? [`PROVES LITTLE: ${problems.join("; ")}`] : []),
+  ].join("; ");
+}
+
+function refuse(why: string): never {
+  console.error(why);
+  process.exit(2);
+}
