@@ -282,6 +282,26 @@ test("an edge that ends says GOAWAY, and lets what is under way finish", async (
   await closed;
 });
 
+test("clients of an edge whose region is drained hear GOAWAY, and what is under way finishes", async () => {
+  using state = folder();
+  let finish: (() => void) | null = null;
+  await using origin = await startOrigin((_request, response) => {
+    finish = () => response.end("done");
+  });
+  await using edge = await startHere(edgeConfig(state.path, { http2: cleartext }));
+  const services = { orders: service([target("central", origin.port)]) };
+  await edge.apply(signed(table(1, { services })));
+  using client = open(edge);
+  const answer = ask(client, { ":path": "/" });
+  await until(() => finish !== null, "the service is asked");
+  const goaway = once(client.session, "goaway");
+  const regions = { west: "draining", central: "active", east: "standby" } as const;
+  await edge.apply(signed(table(2, { services, regions })));
+  await goaway;
+  finish!();
+  assert.equal((await answer).text, "done");
+});
+
 test("a client that opens and resets streams without end is ended (CVE-2023-44487)", async () => {
   using state = folder();
   let asked = 0;
