@@ -5,18 +5,16 @@
  * once, and how long requests of others take then, beside the same without them. Clients come from several addresses of
  * 127/8, since one has no more than some 28,000 ports. Exits 1 when a request fails or a connection is refused.
  */
-import { execFileSync, spawn } from "node:child_process";
-import { generateKeyPairSync } from "node:crypto";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { connect as connectTls } from "node:tls";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { type BenchEdge, startEdge } from "./parts/edge.ts";
 
 const { values } = parseArgs({
   options: {
@@ -34,21 +32,16 @@ const folder = mkdtempSync(join(tmpdir(), "holdfast-idle-"));
 const certFile = join(folder, "idle.crt");
 const keyFile = join(folder, "idle.key");
 
-interface Ports {
-  readonly http: { readonly port: number };
-  readonly https: { readonly port: number };
-}
+type Ports = Pick<BenchEdge, "httpPort" | "httpsPort">;
 
 /** How one becomes idle: connected, answered once, and silent. */
 const ways: Readonly<Record<string, (ports: Ports, localAddress: string) => Promise<{ destroy(): void }>>> = {
-  "HTTP/1.1": ({ http }, localAddress) =>
-    askOnce(connect({ host: "127.0.0.1", port: http.port, localAddress })),
-  "HTTP/1.1 over TLS": ({ https }, localAddress) =>
-    askOnce(
-      connectTls({ host: "127.0.0.1", port: https.port, localAddress, rejectUnauthorized: false } as object),
-    ),
-  "HTTP/2 over TLS": async ({ https }, localAddress) => {
-    const session = connectHttp2(`https://127.0.0.1:${https.port}`, {
+  "HTTP/1.1": ({ httpPort: port }, localAddress) =>
+    askOnce(connect({ host: "127.0.0.1", port, localAddress })),
+  "HTTP/1.1 over TLS": ({ httpsPort: port }, localAddress) =>
+    askOnce(connectTls({ host: "127.0.0.1", port, localAddress, rejectUnauthorized: false } as object)),
+  "HTTP/2 over TLS": async ({ httpsPort: port }, localAddress) => {
+    const session = connectHttp2(`https://127.0.0.1:${port}`, {
       localAddress,
       rejectUnauthorized: false,
     } as object);
@@ -83,7 +76,7 @@ async function ask(ports: Ports): Promise<{ readonly p50Ms: number; readonly p99
   const took: number[] = [];
   for (let n = 0; n < requests; n++) {
     const since = performance.now();
-    const answer = await fetch(`http://127.0.0.1:${ports.http.port}/.holdfast/livez`);
+    const answer = await fetch(`http://127.0.0.1:${ports.httpPort}/.holdfast/livez`);
     if ((await answer.text()) !== "ok\n") throw new Error(`a request was answered ${answer.status}`);
     took.push(performance.now() - since);
   }
@@ -98,36 +91,19 @@ function rssBytes(pid: number): number {
 
 /** A new edge for each way: what one has grown to would hide what the next costs. */
 async function measure(way: string): Promise<Readonly<Record<string, string | number>>> {
-  const stateDir = join(folder, way.replaceAll(/\W/g, "-"));
-  mkdirSync(stateDir);
-  const pair = generateKeyPairSync("ed25519");
-  const anyPort = { host: "127.0.0.1", port: 0 };
-  const config = {
-    name: "edge-west",
-    region: "west",
-    http: anyPort,
-    admin: anyPort,
-    tls: { listen: anyPort, certificates: [{ certFile, keyFile }] },
-    stateDir,
-    keys: { bench: pair.publicKey.export({ type: "spki", format: "der" }).toString("base64") },
-    adminToken: "only-for-this-benchmark",
-    limits: { idleForMs: 600_000 },
-  };
-  const file = join(stateDir, "edge.json");
-  writeFileSync(file, JSON.stringify(config));
-  const main = fileURLToPath(new URL("../src/edge/main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main, "--config", file], { stdio: ["ignore", "pipe", "inherit"] });
+  const tls = { listen: { host: "127.0.0.1", port: 0 }, certificates: [{ certFile, keyFile }] };
+  const config = { tls, limits: { idleForMs: 600_000 } };
+  const edge = await startEdge(join(folder, way.replaceAll(/\W/g, "-")), { config });
   try {
-    const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-    const ports = JSON.parse(line) as Ports;
-    const pid = child.pid as number;
-    const alone = await ask(ports);
-    const before = rssBytes(pid);
+    // The first requests belong to the compiler of the JavaScript engine.
+    await ask(edge);
+    const alone = await ask(edge);
+    const before = rssBytes(edge.pid);
     const since = performance.now();
-    const all = await open(way, ports);
+    const all = await open(way, edge);
     const openS = (performance.now() - since) / 1000;
-    const among = await ask(ports);
-    const perConnection = (rssBytes(pid) - before) / all.length;
+    const among = await ask(edge);
+    const perConnection = (rssBytes(edge.pid) - before) / all.length;
     for (const one of all) one.destroy();
     return {
       way,
@@ -140,9 +116,7 @@ async function measure(way: string): Promise<Readonly<Record<string, string | nu
       "p99 ms among": among.p99Ms,
     };
   } finally {
-    const gone = once(child, "exit");
-    child.kill("SIGKILL");
-    await gone;
+    await edge.stop();
   }
 }
 
