@@ -61,9 +61,11 @@ export class WebSockets {
   }
 
   open({ client, headers, upstream, first }: Opening, route: WebSocketRoute): void {
-    const switched = client.switchProtocols(headers);
+    // Asked for again: many may have been on their way when there was room for one.
+    const switched = this.hasRoom ? client.switchProtocols(headers) : null;
     if (switched === null) {
       upstream.socket.destroy();
+      client.destroy();
       return;
     }
     const session = new WebSocketSession(switched.end, upstream, route, (because) => {
