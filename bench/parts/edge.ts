@@ -21,6 +21,8 @@ const main = fileURLToPath(new URL("../../src/edge/main.ts", import.meta.url));
 export interface BenchEdge {
   readonly httpPort: number;
   readonly tcpPort: number;
+  /** 0 without TLS. */
+  readonly httpsPort: number;
   readonly pid: number;
   readonly hasEnded: boolean;
   apply(table: RoutingTable): Promise<void>;
@@ -70,8 +72,9 @@ export async function startEdge(
   const [program = "", ...rest] = core === undefined ? command : ["taskset", "-c", core, ...command];
   const child = spawn(program, rest, { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-  const { http, admin, tcp } = JSON.parse(line) as {
+  const { http, https, admin, tcp } = JSON.parse(line) as {
     http: { port: number };
+    https?: { port: number };
     admin: { port: number };
     tcp: { origin: { port: number } };
   };
@@ -80,6 +83,7 @@ export async function startEdge(
   return {
     httpPort: http.port,
     tcpPort: tcp.origin.port,
+    httpsPort: https?.port ?? 0,
     pid: child.pid as number,
     get hasEnded() {
       return child.exitCode !== null || child.signalCode !== null;

@@ -32,11 +32,15 @@ export function writeFencerConfig(place: UnitPlace, member: Member): string {
   });
 }
 
-/** `secrets`: what edges of this topology believe. `name`: which edge, where a region has several. */
+/**
+ * `secrets`: what edges of this topology believe. `name`: which edge, where a region has several. `clients`: how clients
+ * are served (TLS, limits, log), which no topology says; what it says is the topology's.
+ */
 export function writeEdgeConfig(
   place: UnitPlace,
   secrets: { readonly token: string; readonly publicKeys: Readonly<Record<string, string>> },
   name: string | null,
+  clients: object = {},
 ): string {
   const { topology, region } = place;
   const edges = topology.edges.filter(
@@ -52,6 +56,7 @@ export function writeEdgeConfig(
   // The gates of a region stand in its first edge.
   const isFirst = topology.edges.find((candidate) => candidate.region === region)?.name === edge.name;
   return writeConfig(place, `${edge.name}.json`, {
+    ...clients,
     name: edge.name,
     region,
     http: edge.http,

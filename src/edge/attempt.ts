@@ -8,6 +8,7 @@ import type { RetryHint, TryEnd } from "../core/traffic/repeat.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ResponseReceiver, UpstreamConnection, UpstreamRequest } from "./upstream-connection.ts";
 import type { UpstreamPool } from "./upstream-pool.ts";
+import type { WebSocketEnd } from "./websocket.ts";
 
 /** Held back until whole. Longer: more memory and latency a response; shorter: more of them can break in mid-body. */
 const wholeUpToBytes = 64 * 1024;
@@ -34,6 +35,8 @@ export interface AttemptListener {
   /** False: the client is slow, pause until `resume`. */
   chunk(attempt: Attempt, chunk: Buffer): boolean;
   finished(attempt: Attempt): void;
+  /** Instead of an answer: the upstream's socket speaks WebSocket now. */
+  switched?(attempt: Attempt, head: ParsedHead, end: WebSocketEnd, first: Buffer | null): void;
   /** The upstream went away in mid-body. */
   broken(attempt: Attempt): void;
 }
@@ -146,6 +149,12 @@ export class Attempt implements ResponseReceiver {
       const body = this.#more === null ? this.#first : Buffer.concat(this.#more);
       this.#listener.whole(this, this.#head as ParsedHead, body);
     } else if (phase === "streaming") this.#listener.finished(this);
+  }
+
+  switched(head: ParsedHead, end: WebSocketEnd, first: Buffer | null): void {
+    this.#over();
+    if (this.#listener.switched) this.#listener.switched(this, head, end, first);
+    else end.socket.destroy();
   }
 
   failed(): void {

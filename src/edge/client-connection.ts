@@ -12,18 +12,23 @@
  */
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough } from "node:stream";
 import { ChunkedReader } from "./chunked.ts";
+import type { ClientPeer } from "./client-peer.ts";
 import { parseRequestHead, type RequestHead } from "./request-head.ts";
+import type { RequestHandler, Responder, Switched } from "./responder.ts";
 import { acceptWithSlab, kept } from "./slab.ts";
+import type { WebSocketEnd } from "./websocket.ts";
 
-const headMaxBytes = 16 * 1024;
+export const headMaxBytes = 16 * 1024;
 /** Kept whole up to this size, so that it can be sent again. Times the requests held, it is what memory must bear. */
-const bodyWholeUpToBytes = 1024 * 1024;
+export const bodyWholeUpToBytes = 1024 * 1024;
 /** A body of bytes this small leaves with its head in one write; copying more costs more than a second buffer. */
 const oneWriteUpToBytes = 16 * 1024;
 const headEnd = Buffer.from("\r\n\r\n");
 const goOn = "HTTP/1.1 100 Continue\r\n\r\n";
+/** What an HTTP/2 client says first (RFC 9113 section 3.4), as a strict reader of HTTP/1.1 finds it: a head, and more. */
+const priorKnowledge = "PRI * HTTP/2.0";
 
 /** How long what a refused client still sends is read and thrown away, so that it gets to see the refusal. */
 const lingerMs = 1000;
@@ -38,15 +43,16 @@ export interface ClientLimits {
   readonly idleForMs: number;
   /** For what it does not take of its answer. */
   readonly takenWithinMs: number;
+  /** Between two pieces of an answer in pieces (server-sent events), or of a WebSocket. */
+  readonly quietForMs: number;
 }
 
-export interface RequestOwner {
+export interface RequestOwner extends RequestHandler {
   readonly limits: ClientLimits;
-  /** `body` is null, whole, or a stream that is read once. `responder` is this connection. */
-  serve(head: RequestHead, body: Buffer | Readable | null, responder: ClientConnection): void;
-  /** Bytes that are no request, or none that is passed on. */
-  refuse(status: number, because: string, responder: ClientConnection): void;
   closed(connection: ClientConnection): void;
+  /** Whether a client may speak HTTP/2 without having been asked, and to whom it then speaks. */
+  readonly takesPriorKnowledge: boolean;
+  takeHttp2(socket: Socket, peer: ClientPeer): void;
   /** In milliseconds, as of the last sweep. */
   readonly roughNow: number;
   /** No further request is wanted on any connection. */
@@ -55,14 +61,14 @@ export interface RequestOwner {
 
 type Phase = "head" | "body" | "stream" | "answer" | "over";
 
-export class ClientConnection {
+export class ClientConnection implements Responder {
   /** Told once if the client goes away before its answer is complete. */
   onGone: (() => void) | null = null;
   /** Told when the client has taken what `chunk` said false to. */
   onTaken: (() => void) | null = null;
   /** By the clock of the listener's sweep. */
   deadline: number;
-  readonly address: string;
+  readonly peer: ClientPeer;
   /** It is asked to come back on another connection, perhaps elsewhere: its next answer is its last here. */
   isLeaving = false;
   readonly #socket: Socket;
@@ -79,12 +85,18 @@ export class ClientConnection {
   #isAnswering = false;
   #isChunking = false;
   #isLingering = false;
+  #isFirst = true;
+  /** It speaks WebSocket now. */
+  #end: WebSocketEnd | null = null;
 
-  constructor(accepted: Socket, owner: RequestOwner) {
+  constructor(accepted: Socket, peer: ClientPeer, owner: RequestOwner) {
     this.#owner = owner;
-    const socket = acceptWithSlab(accepted, true, (bytes) => this.#read(bytes));
+    this.peer = peer;
+    const onBytes = (bytes: Buffer): void => this.#read(bytes);
+    // What TLS decrypts comes as buffers of its own, and node:http2 takes no socket that reads into ours.
+    const isPlain = peer.scheme === "http" && !owner.takesPriorKnowledge;
+    const socket = isPlain ? acceptWithSlab(accepted, true, onBytes) : accepted.on("data", onBytes);
     this.#socket = socket;
-    this.address = socket.remoteAddress ?? "unknown";
     this.deadline = owner.roughNow + owner.limits.headWithinMs;
     socket
       .on("drain", () => this.#drained())
@@ -92,6 +104,10 @@ export class ClientConnection {
       .on("end", () => this.destroy())
       .on("error", () => this.destroy())
       .on("close", () => this.destroy());
+  }
+
+  get protocol(): "HTTP/1.1" {
+    return "HTTP/1.1";
   }
 
   get isIdle(): boolean {
@@ -112,7 +128,10 @@ export class ClientConnection {
   // --- the request ---
 
   #read(bytes: Buffer): void {
-    if (this.#isLingering) return;
+    if (this.#isLingering) {
+      this.#end?.onBytes?.(bytes);
+      return;
+    }
     if (this.#phase === "stream") {
       this.#readStream(bytes);
       return;
@@ -137,13 +156,16 @@ export class ClientConnection {
       else if (headMaxBytes < all.length) this.#refuse(431, `a head of more than ${headMaxBytes} bytes`);
       return;
     }
-    const head = parseRequestHead(all.toString("latin1", 0, end), this.address);
-    const next = end + 4;
-    this.#unread = next < all.length ? all.subarray(next) : null;
+    const text = all.toString("latin1", 0, end);
+    const head = parseRequestHead(text, this.peer);
     if ("status" in head) {
-      this.#refuse(head.status, head.because);
+      if (this.#isFirst && text === priorKnowledge && this.#owner.takesPriorKnowledge) this.#speakHttp2();
+      else this.#refuse(head.status, head.because);
       return;
     }
+    this.#isFirst = false;
+    const next = end + 4;
+    this.#unread = next < all.length ? all.subarray(next) : null;
     this.#head = head;
     if (!head.chunked && (head.contentLength ?? 0) === 0) {
       this.#serve(null);
@@ -273,6 +295,7 @@ export class ClientConnection {
     const coding = this.#isChunking ? ["transfer-encoding", "chunked"] : [];
     if (!hasLength && !this.#isChunking) this.#isReadToEnd = false;
     this.#socket.write(this.#headText(status, [...headers, ...coding]), "latin1");
+    if (this.#isReadToEnd) this.deadline = this.#owner.roughNow + this.#owner.limits.quietForMs;
   }
 
   /** False: wait for `onTaken`. */
@@ -294,12 +317,44 @@ export class ClientConnection {
   }
 
   #written(flows: boolean): boolean {
-    if (!flows) this.deadline = this.#owner.roughNow + this.#owner.limits.takenWithinMs;
+    const { takenWithinMs, quietForMs } = this.#owner.limits;
+    this.deadline = this.#owner.roughNow + (flows ? quietForMs : takenWithinMs);
     return flows;
   }
 
+  /** The head of a 101; then the socket is given away, with what was sent ahead. */
+  switchProtocols(headers: readonly string[]): Switched | null {
+    if (!this.#isAnswering) return null;
+    let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+    for (let at = 0; at < headers.length; at += 2) text += `${headers[at]}: ${headers[at + 1]}\r\n`;
+    this.#socket.write(`${text}\r\n`, "latin1");
+    const ahead = this.#giveUp();
+    this.#isLingering = true;
+    this.#end = { socket: this.#socket, onBytes: null };
+    return { end: this.#end, ahead };
+  }
+
+  /** For good, and without ending the socket. Returns what was read of it and not used. */
+  #giveUp(): Buffer | null {
+    const unread = this.#unread;
+    this.#isAnswering = false;
+    this.#phase = "over";
+    this.#unread = null;
+    this.onGone = this.onTaken = null;
+    this.#owner.closed(this);
+    return unread;
+  }
+
+  #speakHttp2(): void {
+    const unread = this.#giveUp();
+    this.#socket.removeAllListeners("data");
+    this.#socket.pause();
+    if (unread !== null) this.#socket.unshift(unread);
+    this.#owner.takeHttp2(this.#socket, this.peer);
+  }
+
   #drained(): void {
-    if (this.#isAnswering) this.deadline = Number.POSITIVE_INFINITY;
+    if (this.#isAnswering) this.deadline = this.#owner.roughNow + this.#owner.limits.quietForMs;
     this.onTaken?.();
     this.#readNext();
   }

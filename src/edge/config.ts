@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { concurrencyRules } from "../core/traffic/concurrency.ts";
+import { isNetwork } from "./client-peer.ts";
+import { ConfigError } from "./config-error.ts";
 
 const address = z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65535) });
 
@@ -11,7 +13,41 @@ const clientLimits = z.strictObject({
   bodyWithinMs: z.number().positive().default(300_000),
   idleForMs: z.number().positive().default(65_000),
   takenWithinMs: z.number().positive().default(60_000),
+  quietForMs: z.number().positive().default(3_600_000),
 });
+
+const tls = z.strictObject({
+  listen: address,
+  /** See `CertificateOptions`. */
+  certificates: z
+    .array(z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }))
+    .min(1)
+    .readonly(),
+  minVersion: z.enum(["TLSv1.2", "TLSv1.3"]).default("TLSv1.2"),
+  /** How often the files are looked at; SIGHUP looks at once. */
+  reloadEveryMs: z.number().min(100).default(10_000),
+});
+
+/** See `Http2Limits` and `ListenerOptions`. */
+const http2 = z.strictObject({
+  tls: z.boolean().default(true),
+  cleartext: z.boolean().default(false),
+  streamsMax: z.number().int().positive().default(100),
+  resetBurst: z.number().int().positive().default(200),
+  resetsPerSecond: z.number().int().positive().default(33),
+});
+
+const accessLog = z.strictObject({
+  file: z.string().min(1),
+  query: z.boolean().default(false),
+  bufferMaxBytes: z
+    .number()
+    .int()
+    .min(64 * 1024)
+    .default(4 * 1024 * 1024),
+});
+
+const network = z.string().refine(isNetwork, "neither an address nor a network such as 10.0.0.0/8");
 
 const edgeConfig = z.strictObject({
   name: z.string().min(1),
@@ -39,6 +75,18 @@ const edgeConfig = z.strictObject({
   /** How long a TCP client waits for a writer. Shorter: it sees the failover; longer: pools pile up. */
   tcpHoldMaxMs: z.number().positive().default(15_000),
   limits: clientLimits.prefault({}),
+  /** Clients over TLS; without it the plain listener is the only one. */
+  tls: tls.optional(),
+  http2: http2.prefault({}),
+  /** Open at once, idle ones too; beyond it they are refused. What each costs: docs/reference/edge.md. */
+  connectionsMax: z.number().int().positive().default(20_000),
+  /** Open at once; beyond it they are refused. */
+  webSocketsMax: z.number().int().nonnegative().default(10_000),
+  /** Balancers of ours: their `Forwarded` and `X-Forwarded-*` are believed, anybody else's are replaced. */
+  trustedProxies: z.array(network).default([]),
+  /** What becomes of a request without `traceparent`. */
+  traceparent: z.enum(["pass", "begin"]).default("pass"),
+  accessLog: accessLog.optional(),
   /** Whether kept answers (`staleMaxMs` of a service above 0) are also served while they are fresh: a shared cache. */
   cache: z.boolean().default(false),
   /** Bounds of what is learnt (`core/traffic/concurrency`). `least` too high: a small pool of workers gets a queue. */
@@ -58,11 +106,6 @@ const edgeConfig = z.strictObject({
 export type EdgeConfig = Omit<z.infer<typeof edgeConfig>, "adminToken" | "adminTokenFile"> & {
   readonly adminToken: string;
 };
-
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-  readonly code = "HOLDFAST_EDGE_CONFIG";
-}
 
 export function readConfig(path: string): EdgeConfig {
   let value: unknown;

@@ -2,8 +2,11 @@
 import type { Address } from "../core/model/topology.ts";
 import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { afterWriterChanged } from "../core/traffic/return.ts";
+import { AccessLog } from "./access-log.ts";
 import { AdminServer } from "./admin.ts";
+import { Certificates } from "./certificates.ts";
 import type { EdgeConfig } from "./config.ts";
+import { ConfigError } from "./config-error.ts";
 import { MemberGate } from "./gate.ts";
 import { HoldRoom } from "./hold-room.ts";
 import { HttpProxy } from "./http-proxy.ts";
@@ -15,16 +18,23 @@ import { StaleStore } from "./stale-store.ts";
 import { TableHolder } from "./table-holder.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 import { TrafficCounters } from "./traffic-counters.ts";
+import { WebSockets } from "./websockets.ts";
 import { WriterWatch } from "./writer-watch.ts";
 
 export interface RunningEdge {
   readonly http: Address;
+  readonly https?: Address;
   readonly admin: Address;
   readonly tcp: Readonly<Record<string, Address>>;
   readonly gates: Readonly<Record<string, Address>>;
+  /** Certificates are read anew, and the access log is opened anew. */
+  reload(): Promise<void>;
   /** Takes no more, lets what is under way finish within the grace, ends everything. */
   close(): Promise<void>;
 }
+
+/** For the last lines of the access log, to a disk that may be slow. */
+const logEndsWithinMs = 1000;
 
 export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
@@ -43,8 +53,16 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     metrics,
     () => room.wakeAll(),
   );
-  const world = { edge: config.name, room, writers, counters, stale, levels };
-  const proxy = new HttpProxy(plans, world, config.limits);
+  const webSockets = new WebSockets(config.region, metrics, {
+    quietForMs: config.limits.quietForMs,
+    webSocketsMax: config.webSocketsMax,
+    drainMs: config.drainMs,
+  });
+  const world = { edge: config.name, room, writers, counters, stale, levels, webSockets };
+  const proxy = new HttpProxy(plans, world, config);
+  const certificates = config.tls ? new Certificates(config.tls, metrics) : null;
+  const log = config.accessLog ? openLog(config.accessLog, proxy, metrics) : null;
+  proxy.log = log;
   metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
   metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
   const tcp = Object.entries(config.tcp).map(
@@ -72,6 +90,7 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     for (const plan of changed.length === 0 ? [] : plans.all)
       if (plan.route.dataStores.some((name) => changed.includes(name)))
         plan.returning = afterWriterChanged(monotonicNow());
+    webSockets.follow(table, changed);
     room.wakeAll();
   };
   holder.onApplied(follow);
@@ -110,12 +129,20 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
       epoch: listener.route?.epoch ?? 0,
       writer: listener.route?.writer?.member ?? null,
     })),
+    certificates: certificates?.state ?? [],
     gates: [...gates.values()].map((gate) => ({ member: gate.config.member, ...gate.state })),
   });
   const admin = new AdminServer({ holder, gates, metrics, token: config.adminToken, state });
 
+  const reload = async (): Promise<void> => {
+    await Promise.all([certificates?.reload(), log?.reopen()]);
+  };
+
   const close = async (): Promise<void> => {
+    webSockets.close();
     await proxy.close(config.graceMs);
+    certificates?.close();
+    await log?.end(logEndsWithinMs);
     await Promise.all([...tcp, ...gates.values()].map((listener) => listener.close()));
     await admin.close(500);
     writers.close();
@@ -127,16 +154,32 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
     return {
       admin: await admin.listen(config.admin),
       http: await proxy.listen(config.http),
+      ...(certificates && config.tls
+        ? { https: await proxy.listenTls(config.tls.listen, certificates, metrics) }
+        : {}),
       tcp: Object.fromEntries(
         await Promise.all(tcp.map(async (listener) => [listener.config.store, await listener.listen()])),
       ),
       gates: Object.fromEntries(
         await Promise.all([...gates].map(async ([member, gate]) => [member, await gate.listen()])),
       ),
+      reload,
       close,
     };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+function openLog(
+  options: NonNullable<EdgeConfig["accessLog"]>,
+  { networks }: HttpProxy,
+  metrics: Metrics,
+): AccessLog {
+  try {
+    return new AccessLog(options, networks, metrics);
+  } catch (error) {
+    throw new ConfigError(`cannot open the access log: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -21,8 +21,8 @@ import { hashOf } from "../core/traffic/rendezvous.ts";
 import { afterTry, type RetryHint, type TryEnd } from "../core/traffic/repeat.ts";
 import { afterWriterFailed, afterWriteSucceeded, limitAt, unlimited } from "../core/traffic/return.ts";
 import type { AllowedRegions, MarkedRequest } from "../core/traffic/sovereignty.ts";
+import type { AccessRecord, Outcome } from "./access-log.ts";
 import type { Attempt, AttemptListener } from "./attempt.ts";
-import type { ClientConnection } from "./client-connection.ts";
 import { divertedTo } from "./divert.ts";
 import type { HoldRoom, Waiting } from "./hold-room.ts";
 import type { KeptAnswer } from "./kept-answer.ts";
@@ -40,6 +40,7 @@ import {
   tooLate,
   unavailable,
 } from "./refusals.ts";
+import type { Responder } from "./responder.ts";
 import type { ParsedHead } from "./response-head.ts";
 import type { ServicePlan } from "./service-plan.ts";
 import type { AskedFor, Kept, StaleStore } from "./stale-store.ts";
@@ -47,6 +48,8 @@ import type { TrafficCounters } from "./traffic-counters.ts";
 import { Try } from "./try.ts";
 import type { Upstream } from "./upstream.ts";
 import type { UpstreamRequest } from "./upstream-connection.ts";
+import type { WebSocketEnd } from "./websocket.ts";
+import type { WebSockets } from "./websockets.ts";
 import type { WriterWatch } from "./writer-watch.ts";
 
 /** Envoy's least number of repeats at once. */
@@ -59,6 +62,10 @@ export interface ExchangeRequest {
   readonly requestId: string;
   readonly safe: boolean;
   readonly idempotent: boolean;
+  /** null: nothing is written down. */
+  /** Its address; behind balancers that are trusted, the one that they tell. */
+  readonly client: string;
+  readonly record: AccessRecord | null;
 }
 
 export interface ExchangeWorld {
@@ -68,13 +75,14 @@ export interface ExchangeWorld {
   readonly counters: TrafficCounters;
   readonly stale: StaleStore;
   readonly levels: EdgeLevels;
+  readonly webSockets: WebSockets;
 }
 
 export class Exchange implements AttemptListener {
   readonly #world: ExchangeWorld;
   readonly #plan: ServicePlan;
   #request: ExchangeRequest;
-  readonly #responder: ClientConnection;
+  readonly #responder: Responder;
   readonly #arrivedAt = monotonicNow();
   #lane: Lane;
   /** Where a limit allows it; null: wherever the service may be served. */
@@ -102,12 +110,7 @@ export class Exchange implements AttemptListener {
   #validating: Kept | null = null;
   #isOver = false;
 
-  constructor(
-    world: ExchangeWorld,
-    plan: ServicePlan,
-    request: ExchangeRequest,
-    responder: ClientConnection,
-  ) {
+  constructor(world: ExchangeWorld, plan: ServicePlan, request: ExchangeRequest, responder: Responder) {
     this.#world = world;
     this.#plan = plan;
     this.#request = request;
@@ -118,6 +121,7 @@ export class Exchange implements AttemptListener {
     this.#level.came();
     this.#toldAt = request.upstream.headers.length;
     plan.active++;
+    if (request.record !== null) this.#describe(request.record);
     plan.ledger.request(this.#arrivedAt);
     responder.onGone = () => this.#leave();
   }
@@ -204,7 +208,7 @@ export class Exchange implements AttemptListener {
 
   #marks(): MarkedRequest {
     const { host, upstream } = this.#request;
-    return { host, path: upstream.path, headers: upstream.headers, client: this.#responder.address };
+    return { host, path: upstream.path, headers: upstream.headers, client: this.#request.client };
   }
 
   #keyHash(affinity: AffinityRules): number | null {
@@ -364,6 +368,7 @@ export class Exchange implements AttemptListener {
       this.#world.stale.keep(this.#askedFor(), { ...head, body }, attempt.upstream.region, staleMaxMs);
     }
     this.#answered(attempt, head);
+    if (this.#request.record !== null) this.#request.record.bytes = body?.length ?? 0;
     this.#over();
     this.#responder.whole(head.status, head.headers, body);
   }
@@ -375,6 +380,7 @@ export class Exchange implements AttemptListener {
   }
 
   chunk(_attempt: Attempt, chunk: Buffer): boolean {
+    if (this.#request.record !== null) this.#request.record.bytes += chunk.length;
     return this.#responder.chunk(chunk);
   }
 
@@ -383,7 +389,21 @@ export class Exchange implements AttemptListener {
     this.#responder.end();
   }
 
+  switched(attempt: Attempt, head: ParsedHead, upstream: WebSocketEnd, first: Buffer | null): void {
+    const at = this.#tryOf(attempt)?.at;
+    this.#answered(attempt, head);
+    this.#ends("switched");
+    this.#over();
+    if (at === undefined) upstream.socket.destroy();
+    else {
+      const { region, url } = at;
+      const ends = { client: this.#responder, headers: head.headers, upstream, first };
+      this.#world.webSockets.open(ends, { plan: this.#plan, region, url });
+    }
+  }
+
   broken(attempt: Attempt): void {
+    this.#ends("broken");
     attempt.upstream.failed();
     this.#over();
     this.#responder.destroy();
@@ -399,6 +419,7 @@ export class Exchange implements AttemptListener {
       const { elapsedMs } = this.#first ?? one;
       if (hedgeAfter !== null) this.#plan.usualMs = afterValue(this.#plan.usualMs, elapsedMs, hedgeAfter);
       this.#settleOther(one);
+      if (this.#request.record !== null) this.#request.record.upstreamMs = one.elapsedMs;
       one.learn(status === 503);
       one.at.answered(status);
     }
@@ -430,13 +451,19 @@ export class Exchange implements AttemptListener {
     return { service: this.#plan.name, method, path, headers };
   }
 
+  /** What was kept answers neither writes nor who asks for a WebSocket. */
+  #mayBeKept(): boolean {
+    return this.#request.safe && !this.#request.upstream.webSocketKey;
+  }
+
   /** R5: an old answer comes before waiting and before an error, where nobody forbids it. */
   #serveStale(because: string): boolean {
     const { staleMaxMs } = this.#plan.route.rules;
-    if (staleMaxMs <= 0 || !this.#request.safe) return false;
+    if (staleMaxMs <= 0 || !this.#mayBeKept()) return false;
     const kept = this.#world.stale.find(this.#askedFor(), staleMaxMs, because);
     if (kept === null || this.#allowed?.has(kept.region) === false) return false;
     this.#world.counters.servedStale(because);
+    this.#ends("stale");
     this.#answerKept(kept);
     return true;
   }
@@ -444,12 +471,13 @@ export class Exchange implements AttemptListener {
   /** What is as good as new is not asked for again; of what is not, it is asked whether it still holds. */
   #reuse(): boolean {
     const { rules } = this.#plan.route;
-    if (rules.staleMaxMs <= 0 || !this.#request.safe || this.#tries + this.#pauses > 0) return false;
+    if (rules.staleMaxMs <= 0 || !this.#mayBeKept() || this.#tries + this.#pauses > 0) return false;
     const reused = this.#world.stale.reuse(this.#askedFor());
     // E4.
     if (reused === null || this.#allowed?.has(reused.region) === false) return false;
     if (reused.kind === "answer") {
       this.#world.counters.reused();
+      this.#ends("cached");
       if (reused.refresh !== null)
         refresh(this.#plan, this.#lane, this.#askedFor(), reused.refresh, this.#world.stale);
       this.#answerKept(reused.answer);
@@ -525,6 +553,7 @@ export class Exchange implements AttemptListener {
     this.#sign(head);
     if (problem.retryAfterS > 0) head.push("retry-after", String(problem.retryAfterS));
     this.#count("none", problem.status, problem.code);
+    this.#ends(problem.code === "HOLDFAST_SHED" ? "shed" : "refused", problem.code);
     this.#over();
     this.#responder.whole(problem.status, head, Buffer.from(body));
   }
@@ -532,6 +561,7 @@ export class Exchange implements AttemptListener {
   /** The client went away. */
   #leave(): void {
     if (this.#isOver) return;
+    this.#ends("gone");
     this.#waiting?.leave();
     this.#over();
   }
@@ -543,6 +573,22 @@ export class Exchange implements AttemptListener {
     this.#end(this.#first);
     this.#end(this.#second);
     this.#plan.active--;
+    this.#request.record?.over(this.#tries, this.#heldMs);
+  }
+
+  #describe(record: AccessRecord): void {
+    const { name, table } = this.#plan;
+    record.service = name;
+    record.generation = table.generation;
+    record.epoch = table.epoch;
+    record.priority = this.#class.priority;
+  }
+
+  #ends(outcome: Outcome, code: string | null = null): void {
+    const { record } = this.#request;
+    if (record === null) return;
+    record.outcome = outcome;
+    record.code = code;
   }
 
   #end(one: Try | null): void {
@@ -552,6 +598,7 @@ export class Exchange implements AttemptListener {
 
   /** `code`: of our own refusal; empty: somebody answered. */
   #count(region: string, status: number, code = ""): void {
+    this.#request.record?.answered(region, status);
     const { name: service, table } = this.#plan;
     const { name, latencyTargetMs } = this.#class;
     const tookMs = monotonicNow() - this.#arrivedAt;

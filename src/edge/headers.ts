@@ -8,7 +8,6 @@ const stripped: ReadonlySet<string> = new Set([
   "proxy-authorization",
   "te",
   "trailer",
-  "upgrade",
   "http2-settings",
 ]);
 
@@ -24,7 +23,8 @@ const ownResponseFields: ReadonlySet<string> = new Set([
 
 type Kind =
   | ("pass" | "strip" | "host" | "length" | "coding" | "connection" | "keep-alive" | "expect")
-  | ("forwarded" | "forwarded-for" | "key" | "id" | "retry" | "retry-after");
+  | ("forwarded" | "forwarded-for" | "forwarded-host" | "forwarded-proto" | "upgrade" | "trace")
+  | ("key" | "id" | "retry" | "retry-after");
 
 const kinds: ReadonlyMap<string, Kind> = new Map([
   ["host", "host"],
@@ -35,8 +35,10 @@ const kinds: ReadonlyMap<string, Kind> = new Map([
   ["expect", "expect"],
   ["forwarded", "forwarded"],
   ["x-forwarded-for", "forwarded-for"],
-  ["x-forwarded-host", "strip"],
-  ["x-forwarded-proto", "strip"],
+  ["x-forwarded-host", "forwarded-host"],
+  ["x-forwarded-proto", "forwarded-proto"],
+  ["upgrade", "upgrade"],
+  ["traceparent", "trace"],
   ["idempotency-key", "key"],
   ["x-request-id", "id"],
   ["x-holdfast-retry", "retry"],
@@ -75,8 +77,8 @@ export function removeNamed(headers: string[], named: readonly string[]): void {
   for (let at = headers.length - 2; at >= 0; at -= 2) {
     const name = headers[at] as string;
     const kind = kindOf(name);
-    if ((kind === "pass" || kind === "key" || kind === "strip") && named.includes(name.toLowerCase()))
-      headers.splice(at, 2);
+    const isOfThisHop = kind === "pass" || kind === "key" || kind === "trace" || kind === "strip";
+    if (isOfThisHop && named.includes(name.toLowerCase())) headers.splice(at, 2);
   }
 }
 

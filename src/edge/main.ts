@@ -1,6 +1,7 @@
 /** `node src/edge/main.ts --config FILE.json`: one edge process. Prints its addresses, ends in order at SIGTERM. */
 import { parseArgs } from "node:util";
-import { ConfigError, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
+import { ConfigError } from "./config-error.ts";
 import { type RunningEdge, startEdge } from "./edge.ts";
 import { ListenError } from "./listen.ts";
 
@@ -12,8 +13,8 @@ async function start(): Promise<RunningEdge> {
 
 try {
   const edge = await start();
-  const { http, admin, tcp, gates } = edge;
-  console.log(JSON.stringify({ event: "edge-started", pid: process.pid, http, admin, tcp, gates }));
+  const { http, https, admin, tcp, gates } = edge;
+  console.log(JSON.stringify({ event: "edge-started", pid: process.pid, http, https, admin, tcp, gates }));
   let ending = false;
   const end = (): void => {
     if (ending) return;
@@ -30,7 +31,7 @@ try {
   // Whoever started it may die and take the pipe along: the edge goes on (R4).
   process.stdout.on("error", () => undefined);
   process.stderr.on("error", () => undefined);
-  process.on("SIGHUP", () => undefined);
+  process.on("SIGHUP", () => void edge.reload());
 } catch (error) {
   if (!(error instanceof ConfigError || error instanceof ListenError)) throw error;
   console.error(`${error.code}: ${error.message}`);

@@ -103,6 +103,16 @@ const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_late_total: "Answers later than the latency target of their class.",
   holdfast_edge_refused_total: "Requests that could mean two things, or that no proxy passes on.",
   holdfast_edge_connections: "Clients' HTTP connections open now.",
+  holdfast_edge_websockets: "WebSockets open now.",
+  holdfast_edge_websockets_ended_total: "WebSockets that ended, by who or what ended them.",
+  holdfast_edge_tls_failed_total: "TLS handshakes that came to nothing.",
+  holdfast_edge_certificate_not_after_seconds:
+    "When the certificate that is shown expires, in seconds since 1970.",
+  holdfast_edge_certificate_refused:
+    "1: what lies on disk cannot be used, the certificate before is shown on.",
+  holdfast_edge_certificates_total:
+    "Certificates found anew, by what became of them; every refusal is an alarm.",
+  holdfast_edge_access_log_dropped_total: "Lines of the access log that nobody took in time.",
   holdfast_edge_request_seconds: "From the head of a request to the end of its response.",
   holdfast_edge_tries_total: "Tries at an upstream, by how they ended.",
   holdfast_edge_repeats_total: "Requests repeated, by why.",

@@ -5,7 +5,9 @@
  * to read differently: bare line feeds, folded lines, space before a colon, two lengths (equal ones too), a length beside
  * a transfer coding, codings but `chunked`, codings in HTTP/1.0, two hosts, targets that are not in origin form.
  */
+import type { ClientPeer } from "./client-peer.ts";
 import { isToken, kindOf, removeNamed, saneValue, valueBehind } from "./headers.ts";
+import { webSocketKeyOf } from "./websocket.ts";
 
 export interface RequestHead {
   readonly method: string;
@@ -24,6 +26,12 @@ export interface RequestHead {
   readonly hasIdempotencyKey: boolean;
   /** As the client said, if sane. */
   readonly requestId: string | null;
+  /** The addresses before the client's own, as a trusted peer said; else empty. */
+  readonly forwardedFor: string;
+  /** `traceparent` as it came. */
+  readonly trace: string | null;
+  /** Of a request that asks, in every point as RFC 6455 wants it, to become a WebSocket. */
+  readonly webSocketKey: string | null;
 }
 
 export interface RefusedHead {
@@ -52,8 +60,8 @@ const saneId = /^[A-Za-z0-9._~:/+=-]{8,128}$/;
 const saneHost = /^(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
 const fieldsMax = 100;
 
-/** `text`: everything before the empty line, in latin1. `client`: its address, as in the `Forwarded` field. */
-export function parseRequestHead(text: string, client: string): RequestHead | RefusedHead {
+/** `text`: everything before the empty line, in latin1. */
+export function parseRequestHead(text: string, peer: ClientPeer): RequestHead | RefusedHead {
   let end = text.indexOf("\r\n");
   const first = requestLine.exec(end < 0 ? text : text.slice(0, end));
   if (!first) return bad("no HTTP/1 request line");
@@ -75,6 +83,10 @@ export function parseRequestHead(text: string, client: string): RequestHead | Re
   let requestId: string | null = null;
   let forwarded = "";
   let forwardedFor = "";
+  let forwardedHost = "";
+  let forwardedProto: string = peer.scheme;
+  let trace: string | null = null;
+  let upgrade: string | null = null;
   for (let fields = 0; 0 <= end; fields++) {
     if (fieldsMax <= fields) return { status: 431, because: `more than ${fieldsMax} fields` };
     const begin = end + 2;
@@ -121,11 +133,24 @@ export function parseRequestHead(text: string, client: string): RequestHead | Re
       case "id":
         if (saneId.test(value)) requestId = value;
         break;
+      case "trace":
+        trace = value;
+        headers.push(name, value);
+        break;
       case "forwarded":
-        forwarded += `${value}, `;
+        if (peer.isTrusted) forwarded += `${value}, `;
         break;
       case "forwarded-for":
-        forwardedFor += `${value}, `;
+        if (peer.isTrusted) forwardedFor += `${value}, `;
+        break;
+      case "forwarded-host":
+        if (peer.isTrusted && saneHost.test(value)) forwardedHost = value;
+        break;
+      case "forwarded-proto":
+        if (peer.isTrusted && (value === "http" || value === "https")) forwardedProto = value;
+        break;
+      case "upgrade":
+        upgrade = upgrade === null ? value : "";
         break;
       case "pass":
       case "retry-after":
@@ -138,17 +163,16 @@ export function parseRequestHead(text: string, client: string): RequestHead | Re
   }
   if (host === null) return bad("no host");
   if (chunked && contentLength !== null) return bad("a length beside a transfer coding");
+  const hasBody = chunked || (contentLength ?? 0) > 0;
+  const webSocketKey =
+    upgrade !== null && method === "GET" && !isOld && !hasBody && (named?.includes("upgrade") ?? false)
+      ? webSocketKeyOf(upgrade, headers)
+      : null;
   // The key decides whether a request may be sent twice: it cannot be named away after that.
   if (named !== null) removeNamed(headers, named);
-  headers.push(
-    "x-forwarded-for",
-    forwardedFor + client,
-    "x-forwarded-proto",
-    "http",
-    "x-forwarded-host",
-    host,
-  );
-  headers.push("forwarded", `${forwarded}for=${quoted(client)};host="${host}";proto=http`);
+  headers.push("x-forwarded-for", forwardedFor + peer.address, "x-forwarded-proto", forwardedProto);
+  headers.push("x-forwarded-host", forwardedHost === "" ? host : forwardedHost);
+  headers.push("forwarded", `${forwarded}for=${peer.node};host="${host}";proto=${peer.scheme}`);
   return {
     method,
     path,
@@ -161,12 +185,10 @@ export function parseRequestHead(text: string, client: string): RequestHead | Re
     expectsContinue,
     hasIdempotencyKey: hasIdempotencyKey && !(named?.includes("idempotency-key") ?? false),
     requestId,
+    forwardedFor,
+    trace,
+    webSocketKey,
   };
-}
-
-/** RFC 7239 section 6: an IPv6 address is quoted and in brackets. */
-function quoted(address: string): string {
-  return address.includes(":") ? `"[${address}]"` : address;
 }
 
 function bad(because: string): RefusedHead {

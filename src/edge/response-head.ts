@@ -79,6 +79,7 @@ export function parseResponseHead(text: string): ParsedHead | string {
         if (isServicesOwn(name)) headers.push(name, value);
         break;
       case "id":
+      case "upgrade":
         break;
       default:
         headers.push(name, value);

@@ -14,6 +14,7 @@ import { connect as connectTls } from "node:tls";
 import { ChunkedReader } from "./chunked.ts";
 import { type ParsedHead, parseResponseHead } from "./response-head.ts";
 import { connectWithSlab, kept } from "./slab.ts";
+import { isAcceptOf, type WebSocketEnd } from "./websocket.ts";
 
 /** Node's own servers allow 16 KiB; twice the usual is plenty for a response. */
 const headMaxBytes = 64 * 1024;
@@ -29,6 +30,8 @@ export interface UpstreamRequest {
   readonly body: Buffer | Readable | null;
   /** Of a stream: as declared; null: sent in chunks. */
   readonly bodyLength: number | null;
+  /** Of a request that asks for a WebSocket; its headers say so too. */
+  readonly webSocketKey?: string | null;
 }
 
 export interface ResponseReceiver {
@@ -40,6 +43,8 @@ export interface ResponseReceiver {
   /** False: pause until `resume`. */
   chunk(bytes: Buffer): boolean;
   end(): void;
+  /** The upstream speaks WebSocket from here on, `first` of it came with its answer. The socket is the receiver's now. */
+  switched(head: ParsedHead, end: WebSocketEnd, first: Buffer | null): void;
   /** No connection, or it broke: nothing more will come. */
   failed(): void;
 }
@@ -63,6 +68,8 @@ export class UpstreamConnection {
   #rest = 0;
   #chunked: ChunkedReader | null = null;
   #isPaused = false;
+  /** It speaks WebSocket now. */
+  #end: WebSocketEnd | null = null;
   /** How long it may lie idle, and since when it does. */
   keepAliveMs: number;
   idleSince = 0;
@@ -169,7 +176,8 @@ export class UpstreamConnection {
   #read(bytes: Buffer): void {
     if (!this.#receiver) {
       // C3.
-      this.destroy();
+      if (this.#end === null) this.destroy();
+      else this.#end.onBytes?.(bytes);
       return;
     }
     if (this.#head === null) this.#readHead(bytes);
@@ -193,8 +201,8 @@ export class UpstreamConnection {
     }
     const rest = end + 4 < all.length ? all.subarray(end + 4) : null;
     if (head.status < 200) {
-      // 101 was never asked for; other interim responses are for this hop.
-      if (head.status === 101) this.destroy();
+      // Other interim responses are for this hop.
+      if (head.status === 101) this.#switch(head, rest);
       else if (rest) this.#readHead(rest);
       return;
     }
@@ -205,6 +213,21 @@ export class UpstreamConnection {
     if (this.#receiver !== receiver) return;
     if (this.#rest === 0 && this.#chunked === null) this.#finish(rest === null ? 0 : rest.length);
     else if (rest) this.#readBody(rest);
+  }
+
+  /** Only to what was asked for, and by who has read the question. */
+  #switch(head: ParsedHead, first: Buffer | null): void {
+    const receiver = this.#receiver as ResponseReceiver;
+    const key = receiver.request.webSocketKey;
+    if (!key || !isAcceptOf(key, head.headers)) {
+      this.destroy();
+      return;
+    }
+    this.#isClosed = true;
+    this.#receiver = null;
+    this.#end = { socket: this.#socket, onBytes: null };
+    this.#owner.closed(this);
+    receiver.switched(head, this.#end, first);
   }
 
   /** RFC 9112 section 6.3. */

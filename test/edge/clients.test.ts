@@ -6,7 +6,13 @@ import { edgeConfig, folder, startHere, type TestEdge, until } from "./parts/edg
 import { type Listener, startOrigin } from "./parts/origins.ts";
 import { service, signed, table, target } from "./parts/tables.ts";
 
-const limits = { headWithinMs: 300, bodyWithinMs: 300, idleForMs: 300, takenWithinMs: 300 };
+const limits = {
+  headWithinMs: 300,
+  bodyWithinMs: 300,
+  idleForMs: 300,
+  takenWithinMs: 300,
+  quietForMs: 60_000,
+};
 
 interface Raw extends Disposable {
   readonly socket: Socket;
@@ -36,9 +42,9 @@ function open(edge: TestEdge, first = ""): Raw {
   return raw;
 }
 
-async function startWith(state: string, listener: Listener) {
+async function startWith(state: string, listener: Listener, more: Partial<typeof limits> = {}) {
   const origin = await startOrigin(listener);
-  const edge = await startHere(edgeConfig(state, { limits }));
+  const edge = await startHere(edgeConfig(state, { limits: { ...limits, ...more } }));
   await edge.apply(signed(table(1, { services: { orders: service([target("west", origin.port)]) } })));
   return {
     edge,
@@ -70,6 +76,47 @@ test("a head that drips in byte by byte is ended at its deadline, which no byte 
     await until(() => dripping.isClosed, "it is ended", 3000);
   } finally {
     clearInterval(drip);
+  }
+});
+
+test("a body that drips in byte by byte is ended at its deadline, and costs the service nothing", async () => {
+  using state = folder();
+  let asked = 0;
+  await using it = await startWith(state.path, (_request, response) => {
+    asked++;
+    response.end("ok");
+  });
+  using dripping = open(it.edge, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  const drip = setInterval(() => dripping.socket.write("X"), 20);
+  try {
+    await until(() => dripping.isClosed, "it is ended", 3000);
+  } finally {
+    clearInterval(drip);
+  }
+  assert.equal(asked, 0);
+});
+
+test("events go on for longer than a try may take, and end when nothing more comes", async () => {
+  using state = folder();
+  let beat: NodeJS.Timeout | undefined;
+  await using it = await startWith(
+    state.path,
+    (_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      beat = setInterval(() => response.write("data: tick\n\n"), 100);
+    },
+    { quietForMs: 1000 },
+  );
+  try {
+    using client = open(it.edge, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    // `tryTimeoutMs` of these tests is 500.
+    await until(() => client.text.split("tick").length > 20, "two seconds of events");
+    assert.equal(client.isClosed, false);
+    clearInterval(beat);
+    await until(() => client.isClosed, "the silent stream is ended", 5000);
+    assert.doesNotMatch(client.text, /0\r\n\r\n$/, "and not as if it were complete");
+  } finally {
+    clearInterval(beat);
   }
 });
 

@@ -65,3 +65,50 @@ test("a connection that nobody takes is tried in the next region, whatever the m
   assert.equal(await answer.text(), "central");
   assert.equal(answer.headers.get("x-holdfast-tries"), "2");
 });
+
+test("what clients say of others is believed of trusted networks only", async () => {
+  await using west = await startOrigin(({ headers }, response) => {
+    const said = ["for", "proto", "host"].map((name) => headers[`x-forwarded-${name}`]);
+    response.end(JSON.stringify([...said, headers.forwarded]));
+  });
+  const headers = {
+    "x-forwarded-for": "192.0.2.1",
+    "x-forwarded-proto": "https",
+    "x-forwarded-host": "shop.example",
+    forwarded: "for=192.0.2.1;proto=https",
+  };
+  const heard = async (trustedProxies: string[]): Promise<unknown> => {
+    using own = folder();
+    await using edge = await startHere(edgeConfig(own.path, { trustedProxies }));
+    await edge.apply(signed(table(1, { services: { orders: service([target("west", west.port)]) } })));
+    const { host } = new URL(edge.http);
+    const text = await (await fetch(edge.http, { headers })).text();
+    return JSON.parse(text.replaceAll(host, "edge"));
+  };
+  const ours = 'for=127.0.0.1;host="edge";proto=http';
+  for (const trusted of [[], ["10.0.0.0/8", "::1"]])
+    assert.deepEqual(await heard(trusted), ["127.0.0.1", "http", "edge", ours]);
+  for (const trusted of [["127.0.0.1"], ["fd00::/8", "127.0.0.0/8"]])
+    assert.deepEqual(await heard(trusted), [
+      "192.0.2.1, 127.0.0.1",
+      "https",
+      "shop.example",
+      `for=192.0.2.1;proto=https, ${ours}`,
+    ]);
+});
+
+test("a trace is passed on as it is, and begun only where that is asked for", async () => {
+  await using west = await startOrigin(({ headers }, response) => response.end(String(headers.traceparent)));
+  const heard = async (traceparent: "pass" | "begin", headers: Record<string, string> = {}) => {
+    using own = folder();
+    await using edge = await startHere(edgeConfig(own.path, { traceparent }));
+    await edge.apply(signed(table(1, { services: { orders: service([target("west", west.port)]) } })));
+    return (await fetch(edge.http, { headers })).text();
+  };
+  const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00" };
+  for (const mode of ["pass", "begin"] as const) assert.equal(await heard(mode, trace), trace.traceparent);
+  assert.equal(await heard("pass"), "undefined");
+  const begun = [await heard("begin"), await heard("begin")];
+  for (const each of begun) assert.match(each, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+  assert.notEqual(begun[0], begun[1]);
+});

@@ -4,80 +4,56 @@
  * framed in exactly one way.
  */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { corpus } from "./parts/doubtful-requests.ts";
 import { edgeConfig, folder, startHere, until } from "./parts/edges.ts";
+import { isWhole, startHearing } from "./parts/hearing.ts";
 import { startOrigin } from "./parts/origins.ts";
 import { service, signed, table, target } from "./parts/tables.ts";
 
 test(`each of ${corpus.length} doubtful requests is refused, or arrives as exactly one`, async (t) => {
   using state = folder();
-  const heard: { raw: string }[] = [];
-  const origin = createServer((socket) => {
-    const one = { raw: "" };
-    heard.push(one);
-    socket
-      .on("error", () => undefined)
-      .on("data", (bytes) => {
-        one.raw += bytes.toString("latin1");
-        if (isWhole(one.raw))
-          socket.end("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
-      });
-  });
-  origin.listen(0, "127.0.0.1");
-  await once(origin, "listening");
+  await using origin = await startHearing();
+  const { heard } = origin;
   const config = edgeConfig(state.path);
   await using edge = await startHere(config);
-  const route = service([target("west", (origin.address() as AddressInfo).port)]);
+  const route = service([target("west", origin.port)]);
   await edge.apply(signed(table(1, { services: { orders: route } })));
   const port = Number(new URL(edge.http).port);
-  try {
-    for (const [name, bytes, verdict] of corpus) {
-      await t.test(`${verdict}: ${JSON.stringify(name).slice(1, -1)}`, async () => {
-        heard.length = 0;
-        const answer = await send(port, bytes);
-        const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d{3})/g)]
-          .map((match) => match[1])
-          .filter((s) => s !== "100");
-        assert.equal(statuses.length, 1, `one answer, not ${JSON.stringify(answer)}`);
-        if (verdict === "refused") {
-          assert.match(statuses[0] as string, /^4|^50[15]/);
-          assert.match(answer, /connection: close/);
-          assert.equal(heard.length, 0, `the origin heard ${JSON.stringify(heard)}`);
-          return;
-        }
-        assert.equal(statuses[0], "200", answer);
-        assert.equal(heard.length, 1);
-        const { raw } = heard[0]!;
-        const head = raw.slice(0, raw.indexOf("\r\n\r\n")).toLowerCase();
-        assert.ok(isWhole(raw), `not exactly one request: ${JSON.stringify(raw)}`);
-        assert.equal(
-          head.match(/\r\n(content-length|transfer-encoding):/g)?.length ?? 0,
-          raw.startsWith("GET") && !raw.includes("\r\n\r\nGET") ? 0 : 1,
-        );
-        assert.equal(head.match(/\r\nhost:/g)?.length, 1);
-        assert.doesNotMatch(head, /\r\n(connection|upgrade|expect|[a-z]+_[a-z]+):/);
-        // What the edge says itself, once each and as it is; none of what a client says in its name.
-        assert.deepEqual(
-          [...head.matchAll(/\r\nx-holdfast-([^\r]*)/g)].map((match) => match[1]),
-          [`edge: ${config.name}`, "epoch: 1", "generation: 1", "region: west", "mode: rw"],
-        );
-      });
-    }
-  } finally {
-    origin.close();
+  for (const [name, bytes, verdict] of corpus) {
+    await t.test(`${verdict}: ${JSON.stringify(name).slice(1, -1)}`, async () => {
+      heard.length = 0;
+      const answer = await send(port, bytes);
+      const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d{3})/g)]
+        .map((match) => match[1])
+        .filter((s) => s !== "100");
+      assert.equal(statuses.length, 1, `one answer, not ${JSON.stringify(answer)}`);
+      if (verdict === "refused") {
+        assert.match(statuses[0] as string, /^4|^50[15]/);
+        assert.match(answer, /connection: close/);
+        assert.equal(heard.length, 0, `the origin heard ${JSON.stringify(heard)}`);
+        return;
+      }
+      assert.equal(statuses[0], "200", answer);
+      assert.equal(heard.length, 1);
+      const { raw } = heard[0]!;
+      const head = raw.slice(0, raw.indexOf("\r\n\r\n")).toLowerCase();
+      assert.ok(isWhole(raw), `not exactly one request: ${JSON.stringify(raw)}`);
+      assert.equal(
+        head.match(/\r\n(content-length|transfer-encoding):/g)?.length ?? 0,
+        raw.startsWith("GET") && !raw.includes("\r\n\r\nGET") ? 0 : 1,
+      );
+      assert.equal(head.match(/\r\nhost:/g)?.length, 1);
+      assert.doesNotMatch(head, /\r\n(connection|upgrade|expect|[a-z]+_[a-z]+):/);
+      // What the edge says itself, once each and as it is; none of what a client says in its name.
+      assert.deepEqual(
+        [...head.matchAll(/\r\nx-holdfast-([^\r]*)/g)].map((match) => match[1]),
+        [`edge: ${config.name}`, "epoch: 1", "generation: 1", "region: west", "mode: rw"],
+      );
+    });
   }
 });
-
-/** Exactly one request, by the one framing that the edge itself writes. */
-function isWhole(raw: string): boolean {
-  const end = raw.indexOf("\r\n\r\n");
-  if (end < 0) return false;
-  const length = Number(/\r\ncontent-length: (\d+)/i.exec(raw.slice(0, end))?.[1] ?? 0);
-  return raw.length === end + 4 + length;
-}
 
 /** All that comes back until the connection closes, or for 150 ms after the first answer. */
 async function send(port: number, bytes: string): Promise<string> {

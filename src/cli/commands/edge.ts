@@ -1,4 +1,5 @@
 /** `holdfast edge`: the data plane of a region. */
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { loadOrMakeSecrets } from "../../adapters/adapters.ts";
@@ -10,6 +11,7 @@ interface Options {
   readonly topology: string;
   readonly region: string;
   readonly edge?: string;
+  readonly clients?: string;
   readonly stateDir: string;
   readonly secretsDir: string;
 }
@@ -22,6 +24,7 @@ export function register(program: Command): void {
     .requiredOption("--topology <file>", "topology file")
     .requiredOption("--region <name>", "region that it is in")
     .option("--edge <name>", "which one, where a region has several")
+    .option("--clients <file>", "how clients are served: TLS, HTTP/2, access log, limits (JSON)")
     .option("--state-dir <folder>", "where its configuration is written", "/var/lib/holdfast")
     .option("--secrets-dir <folder>", "token, keys and passwords", "/etc/holdfast/secrets")
     .addHelpText("after", "\nExample:\n  holdfast edge run --topology holdfast.yaml --region eu-west")
@@ -34,6 +37,7 @@ export function register(program: Command): void {
           { ...options, topology: loaded.topology },
           loadOrMakeSecrets(options.secretsDir),
           options.edge ?? null,
+          options.clients === undefined ? {} : readClients(options.clients),
         );
       } catch (error) {
         process.stderr.write(`cannot run an edge: ${(error as Error).message}\n`);
@@ -41,4 +45,15 @@ export function register(program: Command): void {
       }
       become([fileURLToPath(new URL("../../edge/main.ts", import.meta.url)), "--config", config]);
     });
+}
+
+/** What is in it is judged by the edge itself, which knows its configuration. */
+function readClients(path: string): object {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  } catch (error) {
+    throw new Error(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  throw new Error(`${path} is no JSON object such as {"tls": {...}, "accessLog": {...}}`);
 }

@@ -53,6 +53,13 @@ export const errorCodes = {
     retryable: false,
     advice: "Check the admin address in the topology, and that both sides run the same version.",
   },
+  HOLDFAST_EDGE_CERTIFICATE: {
+    means:
+      "A certificate of the edge, or its key, was changed and cannot be used: what was shown before is shown on.",
+    retryable: true,
+    advice:
+      "Put a certificate and the key that belongs to it where the message says, before the old one expires.",
+  },
   HOLDFAST_EDGE_CONFIG: {
     means: "The edge's configuration is missing, or a value in it is out of range.",
     retryable: false,

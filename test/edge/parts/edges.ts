@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { SignedTable } from "../../../src/core/model/routing.ts";
 import type { Address } from "../../../src/core/model/topology.ts";
@@ -37,16 +38,29 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     adminToken,
     tcpHoldMaxMs: 5000,
     graceMs: 2000,
+    limits: {
+      headWithinMs: 20_000,
+      bodyWithinMs: 20_000,
+      idleForMs: 20_000,
+      takenWithinMs: 20_000,
+      quietForMs: 60_000,
+    },
+    http2: { tls: true, cleartext: false, streamsMax: 100, resetBurst: 200, resetsPerSecond: 33 },
+    connectionsMax: 20_000,
+    webSocketsMax: 100,
+    trustedProxies: [],
+    traceparent: "pass",
     cache: false,
     concurrency: { least: concurrencyRules.least, most: concurrencyRules.most },
     drainMs: 30_000,
-    limits: { headWithinMs: 20_000, bodyWithinMs: 20_000, idleForMs: 20_000, takenWithinMs: 20_000 },
     ...more,
   };
 }
 
 export interface TestEdge extends AsyncDisposable {
   readonly http: string;
+  /** Empty without TLS. */
+  readonly https: string;
   readonly admin: string;
   readonly tcp: RunningEdge["tcp"];
   readonly gates: RunningEdge["gates"];
@@ -56,9 +70,13 @@ export interface TestEdge extends AsyncDisposable {
   metrics(): Promise<string>;
 }
 
-export async function startHere(config: EdgeConfig): Promise<TestEdge> {
+export interface EdgeHere extends TestEdge {
+  reload(): Promise<void>;
+}
+
+export async function startHere(config: EdgeConfig): Promise<EdgeHere> {
   const edge = await startEdge(config);
-  return { ...clientOf(edge), [Symbol.asyncDispose]: () => edge.close() };
+  return { ...clientOf(edge), reload: () => edge.reload(), [Symbol.asyncDispose]: () => edge.close() };
 }
 
 export interface EdgeProcess extends TestEdge {
@@ -68,11 +86,14 @@ export interface EdgeProcess extends TestEdge {
 const main = fileURLToPath(new URL("../../../src/edge/main.ts", import.meta.url));
 
 /** Ended with SIGKILL when disposed of, also when it is stopped. */
-export async function startProcess(config: EdgeConfig): Promise<EdgeProcess> {
+export async function startProcess(
+  config: EdgeConfig,
+  errors: "inherit" | "pipe" = "inherit",
+): Promise<EdgeProcess> {
   const file = join(config.stateDir, "edge.json");
   writeFileSync(file, JSON.stringify(config));
-  const child = spawn(process.execPath, [main, "--config", file], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
+  const child = spawn(process.execPath, [main, "--config", file], { stdio: ["ignore", "pipe", errors] });
+  const [line] = (await once(createInterface(child.stdout as Readable), "line")) as [string];
   return {
     ...clientOf(JSON.parse(line)),
     child,
@@ -85,7 +106,7 @@ export async function startProcess(config: EdgeConfig): Promise<EdgeProcess> {
   };
 }
 
-function clientOf(edge: Omit<RunningEdge, "close">): Omit<TestEdge, typeof Symbol.asyncDispose> {
+function clientOf(edge: Omit<RunningEdge, "close" | "reload">): Omit<TestEdge, typeof Symbol.asyncDispose> {
   const admin = `http://${edge.admin.host}:${edge.admin.port}`;
   const headers = { authorization: `Bearer ${adminToken}` };
   const post = async (path: string, body: unknown) => {
@@ -94,6 +115,7 @@ function clientOf(edge: Omit<RunningEdge, "close">): Omit<TestEdge, typeof Symbo
   };
   return {
     http: `http://${edge.http.host}:${edge.http.port}`,
+    https: edge.https ? `https://${edge.https.host}:${edge.https.port}` : "",
     admin,
     tcp: edge.tcp,
     gates: edge.gates,
