@@ -30,7 +30,7 @@ function plainPlan(chance: Random, world: WorldOptions): Plan {
   const at = seconds(15) + chance.below(seconds(5));
   // A region that is cut off reaches an embedded store none the less: that is not what P1 is about.
   const silent = world.store === "etcd" ? (["isolate"] as const) : [];
-  const kind = chance.pick([
+  const kinds = [
     ...silent,
     "kill-region",
     "pause-region",
@@ -39,7 +39,8 @@ function plainPlan(chance: Random, world: WorldOptions): Plan {
     // These two cost at most one change of leader, and mostly none (S7, S12).
     "cut-one-way",
     "clock-jump",
-  ] as const);
+  ] as const;
+  const kind = chance.pick(kinds.filter((each) => isFair(each, ablation, 1)));
   const fast = shape.profile === "fast";
   const plain =
     shape.members >= 3 && shape.mode === "auto" && !shape.foreignRegion && !ablation.fencer && !ablation.gate;

@@ -325,7 +325,9 @@ function takeOpEffect(
     case "end":
       if (!ok) return;
       see({ state: "stopped", streaming: false, replicas: [], waitsFor: null });
-      return patchTenure(keeper, { ended: true, nextRenewAt: turn.at });
+      // L4. What was ended before it was made anew, for a lease that is no more, says nothing of the end of this one.
+      if (keeper.tenure?.over) patchTenure(keeper, { ended: true, nextRenewAt: turn.at });
+      return;
     case "seal":
     case "start-sealed":
       if (ok && outcome.position !== undefined)

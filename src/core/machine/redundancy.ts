@@ -6,7 +6,8 @@
 import { nextQuorumStep, type QuorumSet, sameSet } from "../act/quorum.ts";
 import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef, LeaseRecord } from "../model/record.ts";
-import { NEVER } from "../model/time.ts";
+import { NEVER, type SpanMs } from "../model/time.ts";
+import type { DataStore } from "../model/topology.ts";
 import { freeze } from "./guards.ts";
 import { isDoubtful, writeLease } from "./lease-write.ts";
 import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
@@ -165,18 +166,18 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     track: track.filter(([, lsn]) => lsn > record.durable.position),
     trackedAt: local.sightAt,
   });
-  const ageMs = beyond ? turn.at - beyond[0] : 0;
-  // Half of the RPO is kept for the time that publishing and freezing take.
-  const limitMs = dataStore.rpoMs / 2;
+  const limitMs = limitOf(dataStore);
+  // By the instant that is waited for, and not by the age: rounded otherwise, it would be woken too early for ever.
+  const holdAt = beyond ? beyond[0] + limitMs : Number.POSITIVE_INFINITY;
   // Published well before the limit, where there is something to publish: or each renewal would begin with a freeze.
-  const early = ageMs >= limitMs / 2 && publishedPosition(keeper) > record.durable.position;
+  const early = holdAt - limitMs / 2 <= turn.at && publishedPosition(keeper) > record.durable.position;
   if (early && turn.at < tenure.nextRenewAt && !keeper.write) {
     patchTenure(keeper, { nextRenewAt: turn.at });
     wakeKeeperAt(keeper, turn.at);
   }
-  if (ageMs >= limitMs) freeze(turn, keeper, "rpo");
-  else if (beyond) wakeKeeperAt(keeper, beyond[0] + limitMs);
-  if (ageMs < limitMs && tenure.frozen === "rpo" && !local.guard) {
+  if (holdAt <= turn.at) freeze(turn, keeper, "rpo");
+  else if (beyond) wakeKeeperAt(keeper, holdAt);
+  if (turn.at < holdAt && tenure.frozen === "rpo" && !local.guard) {
     if (turn.at < local.guardRetryAt) return wakeKeeperAt(keeper, local.guardRetryAt);
     patchTenure(keeper, { frozen: "" });
     runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
@@ -188,5 +189,10 @@ export function isBeyondRpo(turn: Turn, keeper: KeeperDraft, record: LeaseRecord
   const { dataStore, tenure } = keeper;
   if (dataStore.replication !== "asynchronous" || !tenure) return false;
   const beyond = tenure.track.find(([, lsn]) => lsn > record.durable.position);
-  return beyond !== undefined && turn.at - beyond[0] >= dataStore.rpoMs / 2;
+  return beyond !== undefined && beyond[0] + limitOf(dataStore) <= turn.at;
+}
+
+/** Half of the RPO is kept for the time that publishing and freezing take. */
+function limitOf(dataStore: DataStore): SpanMs {
+  return dataStore.rpoMs / 2;
 }
