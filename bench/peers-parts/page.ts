@@ -57,7 +57,9 @@ ${report.createdAt.slice(0, 10)}; ${report.machine}; load average ${Math.min(...
   )
     .filter(([, version]) => version !== "")
     .map(([name, version]) => `${name} ${version}`)
-    .join(", ")}.${rows.some(({ runs }) => runs < fewRuns) ? ` **Fewer than ${fewRuns} runs a row in places, and a machine with other work if the load says so: a look, not a measurement.**` : ""}
+    .join(
+      ", ",
+    )}.${rows.some(({ runs }) => runs < fewRuns) ? ` **Fewer than ${fewRuns} runs a row in places, and a machine with other work if the load says so: a look, not a measurement.**` : ""}
 
 ## Write gap
 
