@@ -42,8 +42,9 @@ test("two writers are counted by writes that were sent after the later one's fir
 
 test("an acknowledged write that the last leader lacks is lost, and an unread table proves nothing", () => {
   const outside = steady(old, 900, 990);
-  const stored = new Set(outside.slice(1).map(({ client, number }) => `${client} ${number}`));
-  assert.equal(figures({ outside, inside: [], stored }).lost, 1);
+  const inside = [ack(old, 990)];
+  const stored = new Set([...outside.slice(1), ...inside].map(({ client, number }) => `${client} ${number}`));
+  assert.equal(figures({ outside, inside, stored }).lost, 1);
   const unread = figures({ outside, stored: null });
   assert.equal(unread.lost, null);
   assert.match(unread.problems.join(), /could not be read/);

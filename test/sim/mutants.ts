@@ -18,8 +18,8 @@ export const mutants: readonly Mutant[] = [
     name: "an asynchronous primary runs on alone, however far it gets ahead",
     trap: 1,
     file: "machine/redundancy.ts",
-    find: `if (ageMs >= limitMs) freeze(turn, keeper, "rpo");`,
-    replace: "if (ageMs >= limitMs) wakeKeeperAt(keeper, turn.at + limitMs);",
+    find: `if (holdAt <= turn.at) freeze(turn, keeper, "rpo");`,
+    replace: "if (holdAt <= turn.at) wakeKeeperAt(keeper, turn.at + limitMs);",
   },
   {
     name: "the role that is believed is never compared with the real one",
