@@ -30,6 +30,7 @@ export class AccessRecord {
   service: string | null = null;
   generation = 0;
   epoch = 0;
+  class: string | null = null;
   priority: string | null = null;
   bytes = 0;
   upstreamMs = 0;
@@ -67,7 +68,7 @@ export class AccessRecord {
         `,"method":${quoted(head?.method ?? null)},"host":${quoted(head?.host ?? null)},"path":${quoted(path)}` +
         `${this.#answer === "" ? ',"status":null,"region":null' : this.#answer}` +
         `,"service":${quoted(this.service)},"generation":${this.generation},"epoch":${this.epoch}` +
-        `,"priority":${quoted(this.priority)},"tries":${tries},"heldMs":${Math.round(heldMs)},"bytes":${this.bytes}` +
+        `,"class":${quoted(this.class)},"priority":${quoted(this.priority)},"tries":${tries},"heldMs":${Math.round(heldMs)},"bytes":${this.bytes}` +
         `,"durationMs":${durationMs.toFixed(2)},"upstreamMs":${this.upstreamMs.toFixed(2)}` +
         `,"outcome":"${outcome}","code":${quoted(this.code)}}\n`,
     );

@@ -62,9 +62,9 @@ export interface ExchangeRequest {
   readonly requestId: string;
   readonly safe: boolean;
   readonly idempotent: boolean;
-  /** null: nothing is written down. */
   /** Its address; behind balancers that are trusted, the one that they tell. */
   readonly client: string;
+  /** null: nothing is written down. */
   readonly record: AccessRecord | null;
 }
 
@@ -581,6 +581,7 @@ export class Exchange implements AttemptListener {
     record.service = name;
     record.generation = table.generation;
     record.epoch = table.epoch;
+    record.class = this.#class.name;
     record.priority = this.#class.priority;
   }
 

@@ -71,6 +71,7 @@ test("a line tells who asked for what, who answered, and how that went", async (
     service: "orders",
     generation: 7,
     epoch: 1,
+    class: "other",
     priority: "standard",
     tries: 1,
     heldMs: 0,
