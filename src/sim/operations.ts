@@ -6,6 +6,9 @@ import type { Cluster, Postgres } from "./postgres.ts";
 import type { Random } from "./random.ts";
 import { canFollow, type Timeline } from "./timeline.ts";
 
+/** How often work on a slow disk looks whether it is slow still. */
+const workStepMs = 20;
+
 export class Operations {
   readonly #member: Postgres;
   readonly #cluster: Cluster;
@@ -117,8 +120,16 @@ export class Operations {
   }
 
   #later(leastMs: number, mostMs: number, act: () => void): void {
-    const span = leastMs + (mostMs - leastMs) * this.#chance.fraction() ** 3;
-    this.#cluster.kernel.after(Math.round(millis(span) * this.#member.diskSlowness), act);
+    this.#work(leastMs + (mostMs - leastMs) * this.#chance.fraction() ** 3, act);
+  }
+
+  /** A disk that is slow for a moment slows what is done in that moment, and not all that was begun in it. */
+  #work(leftMs: number, act: () => void): void {
+    const { kernel } = this.#cluster;
+    const slowness = this.#member.diskSlowness;
+    if (slowness === 1 || leftMs <= workStepMs)
+      return kernel.after(Math.round(millis(leftMs) * slowness), act);
+    kernel.after(Math.round(millis(workStepMs) * slowness), () => this.#work(leftMs - workStepMs, act));
   }
 
   #initialize(epoch: number, takes: Takes, succeed: Succeed, fail: Fail): void {

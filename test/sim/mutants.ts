@@ -127,8 +127,8 @@ export const mutants: readonly Mutant[] = [
     name: "the gate is told to pass for longer than the lease",
     trap: 0,
     file: "machine/guards.ts",
-    find: `holdAt: wanted === "closed" ? turn.at : freezeAt,`,
-    replace: `holdAt: wanted === "closed" ? turn.at : freezeAt + turn.state.topology.profile.leaseMs,`,
+    find: "const holdAt = Math.min(freezeAt, rpoHoldAt(keeper));",
+    replace: "const holdAt = Math.min(freezeAt + turn.state.topology.profile.leaseMs, rpoHoldAt(keeper));",
     also: [
       {
         file: "machine/guards.ts",
@@ -141,8 +141,8 @@ export const mutants: readonly Mutant[] = [
     name: "the gate holds no earlier than it cuts",
     trap: 0,
     file: "machine/guards.ts",
-    find: `holdAt: wanted === "closed" ? turn.at : freezeAt,`,
-    replace: `holdAt: wanted === "closed" ? turn.at : stopAt,`,
+    find: "const holdAt = Math.min(freezeAt, rpoHoldAt(keeper));",
+    replace: "const holdAt = Math.min(stopAt, rpoHoldAt(keeper));",
   },
   {
     name: "a standby's fencer is never disarmed",

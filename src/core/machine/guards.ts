@@ -60,13 +60,28 @@ export function orderGate(turn: Turn, keeper: KeeperDraft, mode?: "open" | "hold
   const { freezeAt, stopAt } = holderDeadlines(confirmedAt(tenure), turn.state.topology.profile);
   if (!Number.isFinite(stopAt) && mode !== "closed") return;
   const wanted = mode ?? gateModeOf(tenure);
+  const holdAt = Math.min(freezeAt, rpoHoldAt(keeper));
   turn.commands.push({
     kind: "gate",
     member,
     epoch: tenure.epoch,
     mode: wanted,
-    holdAt: wanted === "closed" ? turn.at : freezeAt,
+    holdAt: wanted === "closed" ? turn.at : holdAt,
     cutAt: wanted === "closed" ? turn.at : stopAt,
   });
   if (tenure.gateOpen !== (wanted !== "closed")) patchTenure(keeper, { gateOpen: wanted !== "closed" });
+}
+
+/**
+ * P3: until when what is acknowledged here cannot be older than the RPO when it is lost: by the oldest position that is on
+ * no copy yet, or by the last look, since a primary that nobody can look at may have acknowledged ever since. The gate
+ * holds by its own clock then, also when the agent or PostgreSQL stands still. Half of the RPO is kept for the time that
+ * publishing and freezing take.
+ */
+export function rpoHoldAt({ dataStore, tenure, lease }: KeeperDraft): InstantMs {
+  const durable = lease?.record.durable;
+  if (dataStore.replication !== "asynchronous" || !tenure || !durable || durable.standbys.length === 0)
+    return Number.POSITIVE_INFINITY;
+  const beyond = tenure.track.find(([, lsn]) => lsn > durable.position);
+  return (beyond?.[0] ?? tenure.trackedAt) + dataStore.rpoMs / 2;
 }

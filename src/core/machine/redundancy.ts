@@ -8,7 +8,7 @@ import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef, LeaseRecord } from "../model/record.ts";
 import { NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore } from "../model/topology.ts";
-import { freeze } from "./guards.ts";
+import { freeze, gateModeOf, orderGate } from "./guards.ts";
 import { isDoubtful, writeLease } from "./lease-write.ts";
 import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
@@ -177,6 +177,9 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
   }
   if (holdAt <= turn.at) freeze(turn, keeper, "rpo");
   else if (beyond) wakeKeeperAt(keeper, holdAt);
+  // The gate goes by what was seen last.
+  const isNewLook = tenure.trackedAt < local.sightAt;
+  if (isNewLook && tenure.gateOpen && gateModeOf(tenure) === "open") orderGate(turn, keeper);
   if (turn.at < holdAt && tenure.frozen === "rpo" && !local.guard) {
     if (turn.at < local.guardRetryAt) return wakeKeeperAt(keeper, local.guardRetryAt);
     patchTenure(keeper, { frozen: "" });
