@@ -18,6 +18,8 @@ export function etcdArguments(
     ["--listen-peer-urls", own.peer, "--initial-advertise-peer-urls", own.peer],
     ["--initial-cluster", all.map(({ name, peer }) => `${name}=${peer}`).join(",")],
     ["--initial-cluster-state", "new"],
+    // A member that was cut off would come back with a higher term and depose a leader that is well (3.4; later ones do it).
+    ["--pre-vote"],
     etcdElection(profile),
   ].flat();
 }
