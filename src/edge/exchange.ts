@@ -233,7 +233,7 @@ export class Exchange implements AttemptListener {
     this.#owesRepeat = this.#owesResend = false;
     this.#first = this.#begin(upstream, isRepeat, isResend);
     this.#first.start();
-    if (hedgeAfter === null || isRepeat || !this.#request.safe || this.#first === null) return;
+    if (hedgeAfter === null || isRepeat || !this.#isPlainRead() || this.#first === null) return;
     if (this.#plan.usualMs > 0) this.#hedgeTimer = setTimeout(() => this.#hedge(), this.#plan.usualMs);
   }
 
@@ -451,15 +451,15 @@ export class Exchange implements AttemptListener {
     return { service: this.#plan.name, method, path, headers };
   }
 
-  /** What was kept answers neither writes nor who asks for a WebSocket. */
-  #mayBeKept(): boolean {
+  /** Neither a write nor who asks for a WebSocket: a kept answer, or one of two, will do. */
+  #isPlainRead(): boolean {
     return this.#request.safe && !this.#request.upstream.webSocketKey;
   }
 
   /** R5: an old answer comes before waiting and before an error, where nobody forbids it. */
   #serveStale(because: string): boolean {
     const { staleMaxMs } = this.#plan.route.rules;
-    if (staleMaxMs <= 0 || !this.#mayBeKept()) return false;
+    if (staleMaxMs <= 0 || !this.#isPlainRead()) return false;
     const kept = this.#world.stale.find(this.#askedFor(), staleMaxMs, because);
     if (kept === null || this.#allowed?.has(kept.region) === false) return false;
     this.#world.counters.servedStale(because);
@@ -471,7 +471,7 @@ export class Exchange implements AttemptListener {
   /** What is as good as new is not asked for again; of what is not, it is asked whether it still holds. */
   #reuse(): boolean {
     const { rules } = this.#plan.route;
-    if (rules.staleMaxMs <= 0 || !this.#mayBeKept() || this.#tries + this.#pauses > 0) return false;
+    if (rules.staleMaxMs <= 0 || !this.#isPlainRead() || this.#tries + this.#pauses > 0) return false;
     const reused = this.#world.stale.reuse(this.#askedFor());
     // E4.
     if (reused === null || this.#allowed?.has(reused.region) === false) return false;
