@@ -6,7 +6,7 @@
  * fewer tests than nginx, or gave a kept answer where a test forbids it.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,6 +14,7 @@ import { parseArgs, promisify } from "node:util";
 import { startEdgeSubject, startNginxSubject, startService } from "./cache-parts/subjects.ts";
 import type { SuiteResult } from "./cache-parts/suite.ts";
 import { installPackages } from "./parts/packages.ts";
+import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({
   options: { json: { type: "string" }, verbose: { type: "boolean", default: false } },
@@ -69,8 +70,7 @@ try {
   console.log(
     `edge: ${count(ours.results)} passes, nginx: ${count(theirs.results)} (target: more than nginx) ${isMore ? "met" : "MISSED"}; none where forbidden ${isClean ? "met" : "MISSED"}`,
   );
-  if (values.json !== undefined)
-    writeFileSync(values.json, `${JSON.stringify({ at: new Date().toISOString(), judged }, null, 2)}\n`);
+  writeResults(values.json, { judged });
   if (!isClean || !isMore) process.exitCode = 1;
 } finally {
   for (const each of running.reverse()) await each.stop();

@@ -8,7 +8,7 @@
  * busy with other things. Exits 1 when a target is missed. How soon traffic shifts: `bench:shift`.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,12 +16,13 @@ import { type ConstantRate, measureConstantRate } from "./edge-parts/constant-ra
 import {
   startBenchEdge,
   startHaproxy,
-  startNginx,
+  startNginxProxy,
   startNodeProxy,
   startOrigin,
 } from "./edge-parts/proxies.ts";
 import { type Measured, measure, measureBusyRatio, median } from "./edge-parts/wrk.ts";
 import { installPackages } from "./parts/packages.ts";
+import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({
   options: {
@@ -46,7 +47,7 @@ try {
   running.push(origin);
   const haproxy = await startHaproxy(folder, origin.port);
   running.push(haproxy);
-  const nginx = await startNginx(folder, origin.port);
+  const nginx = await startNginxProxy(folder, origin.port);
   running.push(nginx);
   const edge = await startBenchEdge(folder, origin.port);
   running.push(edge);
@@ -116,8 +117,7 @@ try {
   console.log(
     `other processes took ${(busyRatio * 100).toFixed(0)} % of the machine before it began: above 5 % the figures prove little`,
   );
-  if (values.json !== undefined)
-    writeFileSync(values.json, JSON.stringify({ busyRatio, table, shares, p99Ratio }, null, 2));
+  writeResults(values.json, { busyRatio, table, shares, p99Ratio });
   if (shares.some(({ byWallClock, atLeast }) => byWallClock < atLeast) || !(p99Ratio <= 2.5))
     process.exitCode = 1;
 } finally {

@@ -4,7 +4,7 @@
  *
  * Exits 1 when a target is missed. The same with few requests is a test: test/edge/fuzz.test.ts.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { fuzz } from "../test/edge/parts/fuzz.ts";
 import { startStrictService } from "../test/edge/parts/strict-service.ts";
 import { benchTable, startEdge } from "./parts/edge.ts";
+import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({
   options: {
@@ -84,11 +85,7 @@ try {
   console.table(rows.map(({ met, ...row }) => ({ ...row, target: met ? "met" : "MISSED" })));
   console.log(`first answers of ${result.connections} connections:`, result.answers);
   for (const each of service.malformed.slice(0, 5)) console.log(`malformed at the service: ${each}`);
-  if (values.json !== undefined)
-    writeFileSync(
-      values.json,
-      `${JSON.stringify({ at: new Date().toISOString(), seed: Number(values.seed), rows, ...result, seen }, null, 2)}\n`,
-    );
+  writeResults(values.json, { seed: Number(values.seed), rows, ...result, seen });
   if (rows.some(({ met }) => !met)) process.exitCode = 1;
 } finally {
   await edge.stop();

@@ -8,14 +8,12 @@
  * server with the same synchronous standbys. Exits 1 when less than 0.9 of the transactions a second get through.
  */
 import { execFile } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { loadavg } from "node:os";
 import { parseArgs, promisify } from "node:util";
 import { sha256 } from "../src/cli/topology-file.ts";
 import { compileTopology } from "../src/core/spec/spec.ts";
 import { startLab } from "../src/lab/net/lab.ts";
-import { describeMachine } from "../src/lab/report.ts";
 import { median } from "./edge-parts/wrk.ts";
+import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({
   options: {
@@ -102,10 +100,7 @@ try {
   }
   console.log(`${delay} ms each way between the regions; medians of ${rounds} rounds of ${values.seconds} s`);
   console.table(rows);
-  if (values.json) {
-    const machine = { ...describeMachine(""), load: loadavg() };
-    writeFileSync(values.json, `${JSON.stringify({ schema: 1, machine, delay, rows }, null, 2)}\n`);
-  }
+  writeResults(values.json, { delay, rows });
 } finally {
   await lab.close();
 }

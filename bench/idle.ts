@@ -5,7 +5,6 @@
  * once, and how long requests of others take then, beside the same without them. Clients come from several addresses of
  * 127/8, since one has no more than some 28,000 ports. Exits 1 when a request fails or a connection is refused.
  */
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
@@ -14,12 +13,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { parseArgs } from "node:util";
+import { makeCertificate } from "../test/edge/parts/certificates.ts";
 import { type BenchEdge, startEdge } from "./parts/edge.ts";
+import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({
   options: {
     connections: { type: "string", default: "10000" },
     requests: { type: "string", default: "500" },
+    json: { type: "string" },
   },
 });
 const count = Number(values.connections);
@@ -29,8 +31,7 @@ const addresses = 8;
 const atOnce = 100;
 
 const folder = mkdtempSync(join(tmpdir(), "holdfast-idle-"));
-const certFile = join(folder, "idle.crt");
-const keyFile = join(folder, "idle.key");
+const { certFile, keyFile } = makeCertificate(folder, "idle", ["idle.example"]);
 
 type Ports = Pick<BenchEdge, "httpPort" | "httpsPort">;
 
@@ -121,27 +122,10 @@ async function measure(way: string): Promise<Readonly<Record<string, string | nu
 }
 
 try {
-  execFileSync(
-    "openssl",
-    [
-      ...[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-      ],
-      ...["-subj", "/CN=idle.example", "-keyout", keyFile, "-out", certFile],
-    ],
-    { stdio: "ignore" },
-  );
   const rows = [];
   for (const way of Object.keys(ways)) rows.push(await measure(way));
   console.table(rows);
+  writeResults(values.json, { requests, rows });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

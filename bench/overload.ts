@@ -8,13 +8,14 @@
  *
  * Exits 1 when a target is missed.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { measureBusyRatio } from "./edge-parts/wrk.ts";
 import { loseRegion, type RegionLoss } from "./overload-parts/loss.ts";
 import { type ClassOutcome, measureCapacity, overload } from "./overload-parts/shed.ts";
+import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({
   options: { seconds: { type: "string", default: "20" }, json: { type: "string" } },
@@ -58,11 +59,7 @@ try {
   console.log(
     `other processes took ${(busyRatio * 100).toFixed(0)} % of the machine before it began: above 5 % the figures prove little`,
   );
-  if (values.json !== undefined)
-    writeFileSync(
-      values.json,
-      `${JSON.stringify({ at: new Date().toISOString(), busyRatio, targets, capacity, shedding, without, losses }, null, 2)}\n`,
-    );
+  writeResults(values.json, { busyRatio, targets, capacity, shedding, without, losses });
   if (missed) process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });

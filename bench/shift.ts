@@ -8,13 +8,14 @@
  * target is missed that the noise would have let pass.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { request } from "undici";
 import { measureBusyRatio } from "./edge-parts/wrk.ts";
 import { quantile } from "./parts/quantile.ts";
+import { writeResults } from "./parts/results.ts";
 import { type Load, startLoad } from "./shift-parts/load.ts";
 import { measureShift, measureWindow, type Shift, type Window } from "./shift-parts/measure.ts";
 import { type BenchPlane, startEdgePlane, startHaproxyPlane, startOrigins } from "./shift-parts/planes.ts";
@@ -83,11 +84,7 @@ try {
   console.log(
     `other processes took ${(busyRatio * 100).toFixed(0)} % of the machine before it began: above 5 % the figures prove little`,
   );
-  if (values.json !== undefined)
-    writeFileSync(
-      values.json,
-      `${JSON.stringify({ at: new Date().toISOString(), busyRatio, targets, shifts, thousand, restart }, null, 2)}\n`,
-    );
+  writeResults(values.json, { busyRatio, targets, shifts, thousand, restart });
   if (missed) process.exitCode = 1;
 } finally {
   for (const end of ends.reverse()) await end();

@@ -1,15 +1,22 @@
 /**
  * `npm run bench:sim`: how much a second of one core simulates: 3 regions, 3 members, 2 edges, 20 clients, `balanced`, with
  * a failover every ten simulated minutes. By CPU time, so that a busy machine tells the same as an idle one.
+ *
+ *     npm run bench:sim -- --hours 10 --json FILE
  */
+import { parseArgs } from "node:util";
 import type { Fault } from "../src/sim/fault.ts";
 import { seconds } from "../src/sim/kernel.ts";
 import { run } from "../src/sim/run.ts";
 import { plainShape } from "../src/sim/shapes.ts";
 import { nothingAblated } from "../src/sim/world.ts";
+import { writeResults } from "./parts/results.ts";
 
 const floor = { hours: 2, events: 1_000_000 };
-const hours = Number(process.argv[2] ?? 10);
+const { values } = parseArgs({
+  options: { hours: { type: "string", default: "10" }, json: { type: "string" } },
+});
+const hours = Number(values.hours);
 
 function measure(span: number): { readonly hoursPerS: number; readonly eventsPerS: number } {
   const faults: Fault[] = [];
@@ -48,4 +55,5 @@ const { hoursPerS, eventsPerS } = measure(seconds(3600 * hours));
 process.stdout.write(
   `${hours} simulated hours: ${hoursPerS.toFixed(2)} hours (at least ${floor.hours}) and ${(eventsPerS / 1e6).toFixed(2)} million events (at least ${floor.events / 1e6}) a second of one core\n`,
 );
+writeResults(values.json, { hours, hoursPerS, eventsPerS });
 process.exitCode = hoursPerS >= floor.hours && eventsPerS >= floor.events ? 0 : 1;

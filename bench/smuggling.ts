@@ -6,11 +6,12 @@
  * what could be read in two ways, or treats a case otherwise than the corpus says.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { corpus } from "../test/edge/parts/doubtful-requests.ts";
+import { writeResults } from "./parts/results.ts";
 import { judge, type Treatment } from "./smuggling-parts/judge.ts";
 import { startProxies } from "./smuggling-parts/proxies.ts";
 import { send, startRecorder } from "./smuggling-parts/recorder.ts";
@@ -72,7 +73,7 @@ try {
       verdict,
       ...Object.fromEntries(names.map((proxy) => [proxy, treated[proxy][at]])),
     }));
-    writeFileSync(values.json, `${JSON.stringify({ at: new Date().toISOString(), cases }, null, 2)}\n`);
+    writeResults(values.json, { cases });
   }
   if (!isSafe) process.exitCode = 1;
 } finally {

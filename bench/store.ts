@@ -1,12 +1,14 @@
 /** What the embedded control store costs: `node bench/store.ts [--json FILE]`. Takes some 20 seconds. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { arch, cpus, release, tmpdir, totalmem } from "node:os";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
 import { openSqliteStore } from "../src/adapters/sqlite/sqlite.ts";
 import type { Store } from "../src/ports/store.ts";
+import { writeResults } from "./parts/results.ts";
 
 const deadline = () => AbortSignal.timeout(5000);
 /** CLOCK_MONOTONIC: the same for all processes of a machine. */
@@ -14,7 +16,8 @@ const now = () => Number(process.hrtime.bigint()) / 1e6;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const roles = { writer, contender, idler };
-const [role, path] = process.argv.slice(2);
+const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: "string" } } });
+const [role, path] = positionals;
 if (role !== undefined && role in roles) await roles[role as keyof typeof roles](path as string);
 else await main();
 
@@ -29,14 +32,6 @@ async function main(): Promise<void> {
       watchAcrossProcesses: await watchLatency(store, file),
       idleAgentCpuPercent: await idleCpu(file),
     };
-    const machine = {
-      node: process.version,
-      sqlite: process.versions.sqlite,
-      cpu: cpus()[0]?.model ?? "unknown",
-      cores: cpus().length,
-      memoryBytes: totalmem(),
-      system: `${process.platform} ${release()} ${arch()}`,
-    };
     console.log("control store in SQLite, journal_mode=TRUNCATE, synchronous=FULL; milliseconds");
     console.table({
       "compare-and-swap, one process": figures.casAlone,
@@ -44,13 +39,7 @@ async function main(): Promise<void> {
       "watch, written by another process": figures.watchAcrossProcesses,
     });
     console.log(`idle agent with a watch: ${figures.idleAgentCpuPercent.toFixed(2)} % of a core`);
-    const jsonAt = process.argv.indexOf("--json");
-    const target = process.argv[jsonAt + 1];
-    if (0 < jsonAt && target !== undefined)
-      await writeFile(
-        target,
-        `${JSON.stringify({ takenAt: new Date().toISOString(), machine, figures }, null, 2)}\n`,
-      );
+    writeResults(values.json, { sqlite: process.versions.sqlite, figures });
   } finally {
     await store.close();
     await rm(folder, { recursive: true, force: true });

@@ -1,9 +1,8 @@
 /** The caches that are judged, and the service behind them, which is the tests' own. */
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { benchTable, startEdge } from "../parts/edge.ts";
-import { nginxHead, nginxPaths } from "../parts/nginx.ts";
+import { startNginx } from "../parts/nginx.ts";
 import { end, freePort, untilAnswers } from "../parts/server.ts";
 
 export interface Subject {
@@ -41,32 +40,18 @@ export async function startEdgeSubject(folder: string, servicePort: number): Pro
 
 /** As careful as it can be: `use_stale` for what our edge covers too, and revalidation on. */
 export async function startNginxSubject(folder: string, servicePort: number): Promise<Subject> {
-  const port = await freePort();
   const place = join(folder, "nginx-cache");
-  mkdirSync(place);
-  const file = join(place, "nginx.conf");
-  writeFileSync(
-    file,
-    `${nginxHead(place)}
-http {
-  access_log off;
-  ${nginxPaths(place)}
-  proxy_cache_path ${place}/cache levels=1:2 keys_zone=bench:8m max_size=64m inactive=600m;
-  server {
-    listen 127.0.0.1:${port};
-    location / {
+  const { port, stop } = await startNginx({
+    folder: place,
+    http: `proxy_cache_path ${place}/cache levels=1:2 keys_zone=bench:8m max_size=64m inactive=600m;`,
+    server: `location / {
       proxy_pass http://127.0.0.1:${servicePort};
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_cache bench;
       proxy_cache_revalidate on;
       proxy_cache_use_stale error timeout invalid_header http_500 http_502 http_503 http_504;
-    }
-  }
-}
-`,
-  );
-  const child = spawn("nginx", ["-c", file, "-p", place], { stdio: "inherit" });
-  await untilAnswers(port);
-  return { name: "nginx", url: `http://127.0.0.1:${port}`, stop: () => end(child) };
+    }`,
+  });
+  return { name: "nginx", url: `http://127.0.0.1:${port}`, stop };
 }

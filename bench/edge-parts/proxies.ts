@@ -1,12 +1,12 @@
 /** The proxies that are compared, and the origin behind them. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { benchTable, startEdge } from "../parts/edge.ts";
-import { nginxHead, nginxPaths } from "../parts/nginx.ts";
+import { startNginx } from "../parts/nginx.ts";
 import { end, freePort, untilAnswers } from "../parts/server.ts";
 
 /** Alone on it: nothing else of the bench is pinned here. */
@@ -80,24 +80,15 @@ async function startHaproxyProcess(
   return { pid: child.pid as number, stop: () => end(child) };
 }
 
-export async function startNginx(
+export async function startNginxProxy(
   folder: string,
   originPort: number,
 ): Promise<Running & { readonly http: string }> {
-  const port = await freePort();
-  const place = join(folder, "nginx");
-  mkdirSync(place);
-  const file = join(place, "nginx.conf");
-  writeFileSync(
-    file,
-    `${nginxHead(place)}
-http {
-  access_log off;
-  ${nginxPaths(place)}
-  upstream west { server 127.0.0.1:${originPort}; keepalive 128; }
-  server {
-    listen 127.0.0.1:${port};
-    keepalive_requests 1000000;
+  const { port, pid, stop } = await startNginx({
+    folder: join(folder, "nginx"),
+    core: proxyCore,
+    http: `upstream west { server 127.0.0.1:${originPort}; keepalive 128; }`,
+    server: `keepalive_requests 1000000;
     location / {
       proxy_pass http://west;
       proxy_http_version 1.1;
@@ -106,14 +97,9 @@ http {
       proxy_set_header X-Request-Id $request_id;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       add_header X-Holdfast-Region west;
-    }
-  }
-}
-`,
-  );
-  const child = spawn("taskset", ["-c", proxyCore, "nginx", "-c", file, "-p", place], { stdio: "inherit" });
-  await untilAnswers(port);
-  return { http: `http://127.0.0.1:${port}/`, pid: child.pid as number, stop: () => end(child) };
+    }`,
+  });
+  return { http: `http://127.0.0.1:${port}/`, pid, stop };
 }
 
 /** A proxy package of Node. `packages`: where it is installed. */

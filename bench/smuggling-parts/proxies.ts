@@ -1,9 +1,9 @@
 /** The three proxies before the recording origin, each as it is usually set up with kept connections behind it. */
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { benchTable, startEdge } from "../parts/edge.ts";
-import { nginxHead, nginxPaths } from "../parts/nginx.ts";
+import { startNginx } from "../parts/nginx.ts";
 import { end, freePort, untilListens } from "../parts/server.ts";
 
 interface Proxy {
@@ -46,33 +46,18 @@ backend http
   },
 
   async nginx(folder, originPort) {
-    const port = await freePort();
-    const place = join(folder, "nginx");
-    mkdirSync(place);
-    const file = join(place, "nginx.conf");
-    writeFileSync(
-      file,
-      `${nginxHead(place)}
-http {
-  access_log off;
-  ${nginxPaths(place)}
-  upstream west { server 127.0.0.1:${originPort} max_fails=0; keepalive 16; }
-  server {
-    listen 127.0.0.1:${port};
-    location / {
+    const { port, stop } = await startNginx({
+      folder: join(folder, "nginx"),
+      http: `upstream west { server 127.0.0.1:${originPort} max_fails=0; keepalive 16; }`,
+      server: `location / {
       proxy_pass http://west;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_next_upstream off;
-    }
-  }
-}
-`,
-    );
-    const child = spawn("nginx", ["-c", file, "-p", place], { stdio: "inherit" });
-    await untilListens(port);
-    return { port, stop: () => end(child) };
+    }`,
+    });
+    return { port, stop };
   },
 };

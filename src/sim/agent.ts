@@ -13,6 +13,7 @@ import type { Tools } from "../core/machine/turn.ts";
 import { recordKeys } from "../core/model/record.ts";
 import type { SignedTable } from "../core/model/routing.ts";
 import type { Topology } from "../core/model/topology.ts";
+import type { Fencer } from "./fencer.ts";
 import type { Host } from "./host.ts";
 import { type Kernel, type Micros, millis } from "./kernel.ts";
 import { Process } from "./process.ts";
@@ -23,6 +24,8 @@ import type { Site, World } from "./world.ts";
 /** More wakes in a row without the clock moving on than any honest plan needs: a busy loop. */
 const spinsMax = 200;
 const inspectEvery = millis(100);
+/** How long the fencer's client waits for an answer. */
+const fencerTimeout = millis(500);
 
 export interface AgentOptions {
   readonly world: World;
@@ -50,6 +53,10 @@ export class Agent {
   #spunAt: Micros = -1;
   #questions = new Map<number, (promised: boolean, because: string) => void>();
   #nextQuestion = 1;
+  /** What the fencer took last: the epoch that it is armed for, or that it is disarmed. */
+  #guardedFor: number | "disarmed" | null = null;
+  #ordersUnderWay = 0;
+  #onAnswered: (() => void)[] = [];
 
   constructor(options: AgentOptions) {
     this.#world = options.world;
@@ -67,6 +74,9 @@ export class Agent {
     this.boots++;
     this.#wakeAt = Number.POSITIVE_INFINITY;
     this.#questions.clear();
+    this.#guardedFor = null;
+    this.#ordersUnderWay = 0;
+    this.#onAnswered = [];
     this.state = initialState({
       self: this.region,
       boot: `${this.region}-${this.boots}`,
@@ -271,20 +281,15 @@ export class Agent {
         });
         return;
       }
-      case "pet": {
-        const { fencer } = this.#site;
-        kernel.after(this.#chance.between(100, 900), () =>
-          fencer?.process.deliver(() => fencer.pet(command.epoch, command.deadline)),
+      case "pet":
+        return this.#orderFencer(this.#chance.between(100, 900), (fencer) =>
+          fencer.pet(command.epoch, command.deadline) ? command.epoch : null,
         );
-        return;
-      }
-      case "disarm": {
-        const { fencer } = this.#site;
-        kernel.after(this.#chance.between(900, 1200), () =>
-          fencer?.process.deliver(() => fencer.disarm(command.epoch)),
+      case "disarm":
+        this.#guardedFor = null;
+        return this.#orderFencer(this.#chance.between(900, 1200), (fencer) =>
+          fencer.disarm(command.epoch) ? "disarmed" : null,
         );
-        return;
-      }
       case "gate": {
         const { gate } = this.#site;
         // One connection: orders arrive in order.
@@ -357,7 +362,46 @@ export class Agent {
     });
   }
 
+  /** Asks the fencer; what it took is known once it has answered. */
+  #orderFencer(span: Micros, ask: (fencer: Fencer) => number | "disarmed" | null): void {
+    const { fencer } = this.#site;
+    if (!fencer) return;
+    const { life } = this.process;
+    let isAnswered = false;
+    const answer = (taken: number | "disarmed" | null) =>
+      this.process.deliverTo(life, () => {
+        if (isAnswered) return;
+        isAnswered = true;
+        if (taken !== null) this.#guardedFor = taken;
+        if (--this.#ordersUnderWay > 0) return;
+        for (const go of this.#onAnswered.splice(0)) go();
+      });
+    this.#ordersUnderWay++;
+    this.#kernel.after(span, () => {
+      if (!fencer.process.alive) return answer(null);
+      if (fencer.process.stopped) this.#kernel.after(fencerTimeout, () => answer(null));
+      fencer.process.deliver(() => answer(ask(fencer)));
+    });
+  }
+
+  /** As `src/agent/perform.ts` has it: nobody leads unguarded, and nobody is started whom the fencer would end. */
   #operate(life: number, command: Extract<Command, { kind: "member" }>): void {
+    const { op } = command;
+    const leads = op.kind === "promote" || op.kind === "initialize";
+    const returns = op.kind === "rejoin" || op.kind === "start-sealed";
+    if (!leads && !returns) return this.#begin(life, command);
+    const wanted = leads ? op.epoch : "disarmed";
+    const go = () => {
+      if (this.#guardedFor === wanted) return this.#begin(life, command);
+      this.#kernel.hit("refused without its fencer");
+      const outcome: MemberOutcome = { kind: "failed", op: op.kind, because: "its fencer has not answered" };
+      this.#take({ kind: "member-replied", member: command.member, id: command.id, outcome });
+    };
+    if (this.#ordersUnderWay > 0) this.#onAnswered.push(go);
+    else this.#kernel.after(0, () => this.process.deliverTo(life, go));
+  }
+
+  #begin(life: number, command: Extract<Command, { kind: "member" }>): void {
     const { postgres, operations, gate } = this.#site;
     const { id, op, member, timeoutMs } = command;
     if (!postgres || !operations) return;

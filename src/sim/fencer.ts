@@ -45,25 +45,29 @@ export class Fencer {
     if (this.kind === "burnt") this.#fire();
   }
 
-  pet(epoch: number, deadlineMs: number): void {
+  /** Whether it was taken. */
+  pet(epoch: number, deadlineMs: number): boolean {
     this.#look();
-    if (epoch < this.epoch || epoch <= this.burntEpoch) return;
-    if (this.kind === "burnt" && !this.#confirmed) return;
+    if (epoch < this.epoch || epoch <= this.burntEpoch) return false;
+    if (this.kind === "burnt" && !this.#confirmed) return false;
     const now = this.#host.monotonicMs();
-    if (deadlineMs < now) return;
-    if (this.kind === "armed" && epoch === this.epoch && deadlineMs < this.deadlineMs) return;
+    if (deadlineMs < now) return false;
+    if (this.kind === "armed" && epoch === this.epoch && deadlineMs < this.deadlineMs) return false;
     this.kind = "armed";
     this.epoch = epoch;
     this.deadlineMs = deadlineMs;
     this.#watch();
+    return true;
   }
 
-  disarm(epoch: number): void {
+  /** Whether it was taken. */
+  disarm(epoch: number): boolean {
     this.#look();
-    if (this.kind === "burnt" && !this.#confirmed) return;
-    if (epoch < this.epoch) return;
+    if (this.kind === "burnt" && !this.#confirmed) return false;
+    if (epoch < this.epoch) return false;
     this.kind = "disarmed";
     this.epoch = epoch;
+    return true;
   }
 
   /** PostgreSQL was started: a burnt fuse ends it again. */

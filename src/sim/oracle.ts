@@ -72,7 +72,7 @@ export class Oracle {
         );
       else {
         this.#tableGeneration = table.generation;
-        this.#checkTargets(table);
+        this.#checkTargets(table, (before?.record as SignedTable | null | undefined)?.table);
       }
     }
   }
@@ -398,11 +398,13 @@ export class Oracle {
   }
 
   /** J1: a target is taken out only for what a majority of the vantage points has seen lately. */
-  #checkTargets(table: RoutingTable): void {
+  #checkTargets(table: RoutingTable, before: RoutingTable | undefined): void {
     const { topology, kernel, siteList } = this.#world;
     for (const service of topology.services)
       for (const { region } of service.endpoints) {
-        if (table.services[service.name]?.targets.some((target) => target.region === region)) continue;
+        const isListed = (where: RoutingTable | undefined) =>
+          where?.services[service.name]?.targets.some((target) => target.region === region) ?? true;
+        if (isListed(table) || !isListed(before)) continue;
         const accusers = siteList.filter(
           (site) =>
             kernel.now - (this.#probeFailures.get(`${site.region} ${region}`) ?? -Infinity) < accusedFor,

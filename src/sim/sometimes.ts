@@ -16,6 +16,7 @@ export const sometimes: readonly string[] = [
   "an edge refused a table",
   "a person accepted loss",
   "a person approved",
+  "refused without its fencer",
   "stuck: nothing can be proven",
   "stuck: the lease was deleted",
   "stuck: the store was restored",

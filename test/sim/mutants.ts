@@ -20,6 +20,13 @@ export const mutants: readonly Mutant[] = [
     file: "machine/redundancy.ts",
     find: `if (holdAt <= turn.at) freeze(turn, keeper, "rpo");`,
     replace: "if (holdAt <= turn.at) wakeKeeperAt(keeper, turn.at + limitMs);",
+    also: [
+      {
+        file: "machine/guards.ts",
+        find: "return (beyond?.[0] ?? tenure.trackedAt) + dataStore.rpoMs / 2;",
+        replace: "return Number.POSITIVE_INFINITY;",
+      },
+    ],
   },
   {
     name: "the role that is believed is never compared with the real one",
@@ -546,6 +553,20 @@ export const mutants: readonly Mutant[] = [
         file: "judge/judge.ts",
         find: "const needed = Math.max(Math.floor(credible.length / 2) + 1, Math.min(2, vantages.length));",
         replace: "const needed = 1;",
+      },
+    ],
+  },
+  {
+    name: "the last words of the dead are counted",
+    trap: 0,
+    file: "machine/routing.ts",
+    find: "const fresh = seen !== undefined && seen.aliveSince < seen.seenAt && isAlive(turn, region);",
+    replace: "const fresh = seen !== undefined && isAlive(turn, region);",
+    also: [
+      {
+        file: "machine/routing.ts",
+        find: "if (region === turn.state.self) return { region, fresh: true, sees: turn.state.sees };",
+        replace: "",
       },
     ],
   },

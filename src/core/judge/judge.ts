@@ -4,7 +4,8 @@
  * J1. Down needs a majority of the vantage points that can be believed, and of all that exist at least two
  *     (one where there is only one).
  * J2. A vantage point that sees everything down is itself cut off, and accuses nobody.
- * J3. A vantage point that is silent says nothing, neither for nor against.
+ * J3. A vantage point that is silent says nothing, neither for nor against. Where too few are left for a verdict, and not
+ *     all of them see it up, there is none: what stands stays.
  */
 import type { RegionName } from "../model/id.ts";
 import type { Sight } from "../observe/window.ts";
@@ -18,7 +19,7 @@ export interface Vantage {
 }
 
 export interface Verdict {
-  readonly kind: "up" | "suspected" | "down";
+  readonly kind: "up" | "suspected" | "down" | "unknown";
   readonly because: string;
 }
 
@@ -31,7 +32,7 @@ export function judge(target: string, vantages: readonly Vantage[]): Verdict {
   const needed = Math.max(Math.floor(credible.length / 2) + 1, Math.min(2, vantages.length));
   const names = (list: readonly Vantage[]) => list.map((vantage) => vantage.region).join(", ");
   if (credible.length === 0)
-    return { kind: "up", because: `nobody who can be believed has looked at ${target}` };
+    return { kind: "unknown", because: `nobody who can be believed has looked at ${target}` };
   if (accusers.length >= needed)
     return {
       kind: "down",
@@ -39,7 +40,7 @@ export function judge(target: string, vantages: readonly Vantage[]): Verdict {
     };
   if (accusers.length + doubters.length > 0)
     return {
-      kind: "suspected",
+      kind: credible.length < needed ? "unknown" : "suspected",
       because: `${target} is suspected by ${names([...accusers, ...doubters])}; ${needed} of ${credible.length} must see it down`,
     };
   return { kind: "up", because: `${target} is up for ${names(credible)}` };

@@ -99,7 +99,7 @@ function absorb(turn: Turn, event: AgentEvent): void {
       if (turn.state.sees[target] === window.sight) return;
       turn.state.sees = { ...turn.state.sees, [target]: window.sight };
       turn.state.own = { ...turn.state.own, dirty: true };
-      return;
+      return touchRouting(turn);
     }
     case "table-applied":
       takeApplied(turn, event.generation);
@@ -136,8 +136,8 @@ function takeRecord(turn: Turn, key: string, revision: number, record: unknown):
         ...turn.state.agents,
         [name]: { record: told, revision, seenAt: turn.at, aliveSince },
       };
-      if (before?.record.sees !== told.sees && (!before || differs(before.record.sees, told.sees)))
-        touchRouting(turn);
+      const isHeardAgain = before?.aliveSince === before?.seenAt;
+      if (isHeardAgain || !before || differs(before.record.sees, told.sees)) touchRouting(turn);
       return forAll(turn, () => {});
     }
     case "request": {

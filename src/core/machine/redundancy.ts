@@ -15,9 +15,9 @@ import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } f
 export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
   const { tenure, local } = keeper;
   const sight = local.sight;
-  if (!tenure || tenure.over || tenure.change || sight?.state !== "primary") return;
+  if (!tenure || tenure.over || sight?.state !== "primary") return;
   if (keeper.dataStore.replication === "asynchronous") return advanceAsynchronous(turn, keeper, record);
-  if (tenure.frozen || local.guard || sight.frozen) return;
+  if (tenure.change || tenure.frozen || local.guard || sight.frozen) return;
 
   const wanted = wantedSet(turn, keeper, record);
   const published: QuorumSet = record.durable;
@@ -148,7 +148,7 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     else if (counted) standbys.push(counted);
   }
   const wanted: QuorumSet = { acknowledgements: 0, standbys };
-  if (!sameSet(record.durable, wanted) && !keeper.write)
+  if (!sameSet(record.durable, wanted) && !keeper.write && !tenure.change)
     writeLease(turn, keeper, "publish", {
       ...record,
       renewal: record.renewal + 1,
@@ -175,11 +175,13 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     patchTenure(keeper, { nextRenewAt: turn.at });
     wakeKeeperAt(keeper, turn.at);
   }
-  if (holdAt <= turn.at) freeze(turn, keeper, "rpo");
-  else if (beyond) wakeKeeperAt(keeper, holdAt);
   // The gate goes by what was seen last.
   const isNewLook = tenure.trackedAt < local.sightAt;
   if (isNewLook && tenure.gateOpen && gateModeOf(tenure) === "open") orderGate(turn, keeper);
+  // A planned change holds writes in an order of its own; until it does, the gate alone goes by the RPO.
+  if (tenure.change) return;
+  if (holdAt <= turn.at) freeze(turn, keeper, "rpo");
+  else if (beyond) wakeKeeperAt(keeper, holdAt);
   if (turn.at < holdAt && tenure.frozen === "rpo" && !local.guard) {
     if (turn.at < local.guardRetryAt) return wakeKeeperAt(keeper, local.guardRetryAt);
     patchTenure(keeper, { frozen: "" });

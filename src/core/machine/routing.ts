@@ -1,7 +1,7 @@
 /** The routing table as one agent keeps it: who publishes, what it says, and that this region's data planes have it. */
 import { judge, type Vantage } from "../judge/judge.ts";
 import { type LevelRecord, orderedLevel } from "../model/degradation.ts";
-import type { ServiceName } from "../model/id.ts";
+import type { RegionName, ServiceName } from "../model/id.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { NEVER } from "../model/time.ts";
 import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
@@ -111,7 +111,7 @@ function isPublisher(turn: Turn): boolean {
 }
 
 function factsOf(turn: Turn): RoutingFacts {
-  const { topology, keepers, agents } = turn.state;
+  const { topology, keepers, routing } = turn.state;
   const stores: Record<string, StoreFact> = {};
   for (const keeper of Object.values(keepers)) {
     const record = keeper.lease?.record;
@@ -122,22 +122,33 @@ function factsOf(turn: Turn): RoutingFacts {
       ? { epoch: record.epoch, writer: record.holder, changing: record.handover !== null }
       : { epoch: record.primary?.epoch ?? 0, writer: record.primary?.member ?? null, changing: true };
   }
-  const vantages: Vantage[] = topology.regions.map((region) => ({
-    region: region.name,
-    fresh: isAlive(turn, region.name) && agents[region.name] !== undefined,
-    sees: agents[region.name]?.record.sees ?? {},
-  }));
-  const health: Record<string, Record<string, "up" | "suspected" | "down">> = {};
+  const vantages = topology.regions.map(({ name }) => vantageOf(turn, name));
+  const health: Record<string, Record<string, "up" | "down">> = {};
   for (const service of topology.services) {
-    const verdicts: Record<string, "up" | "suspected" | "down"> = {};
-    for (const endpoint of service.endpoints)
-      verdicts[endpoint.region] = judge(`${service.name}/${endpoint.region}`, vantages).kind;
+    const verdicts: Record<string, "up" | "down"> = {};
+    const listed = routing.signed?.table.services[service.name]?.targets;
+    for (const { region } of service.endpoints) {
+      const { kind } = judge(`${service.name}/${region}`, vantages);
+      const isOut = listed !== undefined && !listed.some((target) => target.region === region);
+      verdicts[region] = kind === "down" || (kind === "unknown" && isOut) ? "down" : "up";
+    }
     health[service.name] = verdicts;
   }
   const levels = Object.fromEntries(
     Object.entries(turn.state.levels).map(([service, { record }]) => [service, orderedLevel(record)]),
   );
   return { stores, regions: {}, health, modes: {}, levels };
+}
+
+/**
+ * Another's sights count once it was heard twice without a longer silence: what stands in the store when an agent begins to
+ * read may be the last word of one that died long ago. This agent's own are those of its own eyes, never of its last life.
+ */
+function vantageOf(turn: Turn, region: RegionName): Vantage {
+  if (region === turn.state.self) return { region, fresh: true, sees: turn.state.sees };
+  const seen = turn.state.agents[region];
+  const fresh = seen !== undefined && seen.aliveSince < seen.seenAt && isAlive(turn, region);
+  return { region, fresh, sees: seen?.record.sees ?? {} };
 }
 
 /** Tables are compared again when this says so: after each change that they depend on. */

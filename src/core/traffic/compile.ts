@@ -27,7 +27,7 @@ export interface RoutingFacts {
   /** What differs from the topology's own roles, such as `drained` by a person or `fenced` by the core. */
   readonly regions: Readonly<Record<RegionName, RegionState>>;
   /** As judged; what is not named is up. */
-  readonly health: Readonly<Record<ServiceName, Readonly<Record<RegionName, "up" | "suspected" | "down">>>>;
+  readonly health: Readonly<Record<ServiceName, Readonly<Record<RegionName, "up" | "down">>>>;
   /** What is not named is `rw`. */
   readonly modes: Readonly<Record<ServiceName, ServiceMode>>;
   /** As people ordered; what is not named is at level 0. */

@@ -36,17 +36,18 @@ test("J1: down needs a majority of those that can be believed, and at least two 
 test("J2: whoever sees everything down is cut off, and accuses nobody", () => {
   const cutOff: Vantage = { region: "far", fresh: true, sees: { [target]: "down", "orders/east": "down" } };
   assert.equal(judge(target, [cutOff, ...vantages("uu")]).kind, "up");
-  assert.equal(judge(target, [cutOff, cutOff, ...vantages("d")]).kind, "suspected");
+  assert.equal(judge(target, [cutOff, cutOff, ...vantages("d")]).kind, "unknown");
 });
 
 test("J3: whoever is silent says nothing, neither for nor against", () => {
   assert.equal(judge(target, [...vantages("ddd", false), ...vantages("u")]).kind, "up");
   assert.equal(judge(target, [...vantages("uuu", false), ...vantages("dd")]).kind, "down");
-  assert.equal(judge(target, vantages("ddd", false)).kind, "up");
+  assert.equal(judge(target, vantages("ddd", false)).kind, "unknown");
+  assert.equal(judge(target, [...vantages("uu", false), ...vantages("d")]).kind, "unknown");
 });
 
 test("one more accuser never makes it better, and the order of witnesses does not matter", () => {
-  const worse = { up: 0, suspected: 1, down: 2 };
+  const worse = { up: 0, unknown: 1, suspected: 1, down: 2 };
   const sight = fc.constantFrom<Sight>("up", "suspected", "down");
   fc.assert(
     fc.property(fc.array(sight, { minLength: 1, maxLength: 7 }), fc.nat(6), (sights, at) => {
