@@ -26,6 +26,11 @@ export interface DatabaseOptions {
   readonly queryTimeoutMs: number;
   /** Longest wait for a session: a free one, or a new one. */
   readonly connectTimeoutMs: number;
+  /**
+   * Sessions at once. Few: each costs PostgreSQL a process, and all come back at once when the writer changes. 2 carry some
+   * 250 transactions a second beside the primary, and 10 from 40 ms away.
+   */
+  readonly sessionsMax: number;
 }
 
 export interface Database {
@@ -34,14 +39,11 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** Sessions at once. Few: each costs PostgreSQL a process, and all come back at once when the writer changes; 2 carry some 250 transactions a second. */
-const sessionsMax = 2;
-
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.name,
-    max: sessionsMax,
+    max: options.sessionsMax,
     connectionTimeoutMillis: options.connectTimeoutMs,
     // On our side only. A timeout in the server (`statement_timeout`) would cancel the wait of a COMMIT for its
     // standbys, and PostgreSQL calls a cancelled wait a success.

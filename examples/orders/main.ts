@@ -13,6 +13,7 @@ const {
   DATABASE_URL_READ,
   QUERY_TIMEOUT_MS = "1500",
   CONNECT_TIMEOUT_MS = "1000",
+  SESSIONS_MAX = "2",
 } = process.env;
 if (!DATABASE_URL) {
   console.error(
@@ -26,6 +27,7 @@ const primary = openDatabase({
   name: `orders@${REGION}`,
   queryTimeoutMs: Number(QUERY_TIMEOUT_MS),
   connectTimeoutMs: Number(CONNECT_TIMEOUT_MS),
+  sessionsMax: Number(SESSIONS_MAX),
 });
 // The primary stands behind it, so there is no point in waiting long for a standby, nor in asking a dead one each time.
 const nearby = DATABASE_URL_READ
@@ -35,6 +37,7 @@ const nearby = DATABASE_URL_READ
         name: `orders-read@${REGION}`,
         queryTimeoutMs: 300,
         connectTimeoutMs: 300,
+        sessionsMax: Number(SESSIONS_MAX),
       }),
       1_000,
     )

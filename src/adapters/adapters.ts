@@ -148,8 +148,9 @@ export function openMarkedStore(
         endpoints: store.endpoints,
         topology: topology.name,
         ...etcdAccess(secretsDir),
-        // Two attempts, at two endpoints, fit into the time that the machine gives a call.
-        callTimeoutMs: Math.max(150, Math.floor(callTimeoutMs / 2)),
+        // Of the time that the machine gives a call, what members 80 ms apart need for a commit (some 200 ms in `fast`),
+        // and enough left for a second attempt at another endpoint.
+        callTimeoutMs: Math.max(150, Math.floor(callTimeoutMs * 0.65)),
       });
     default:
       return store satisfies never;

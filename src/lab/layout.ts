@@ -66,6 +66,7 @@ export async function layOut(options: {
   /** Region -> its network; without: all of them on loopback, told apart by their ports. */
   readonly networks?: Readonly<Record<string, RegionNetwork>>;
   readonly replication?: Composition["replication"];
+  readonly seedMegabytesPerSecondMax?: number;
 }): Promise<LabLayout> {
   const { root, profile } = options;
   const ports = await findFreePorts(regionNames.length * portsEach);
@@ -97,6 +98,7 @@ export async function layOut(options: {
         : { kind: "etcd", endpoints: regions.map(({ host, ports }) => `http://${host}:${ports.etcdClient}`) },
     ...(options.replication ? { replication: options.replication } : {}),
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
+    seedMegabytesPerSecondMax: options.seedMegabytesPerSecondMax ?? 0,
     // 300 requests a second for the 15 s that each may wait, at one edge if need be.
     rules: { holdMaxMs: 15_000, holdMaxCount: 5000, tryTimeoutMs: 1000 },
     demandRps: 300,

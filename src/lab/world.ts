@@ -34,6 +34,8 @@ export interface WorldOptions {
   readonly topology: Topology;
   readonly secrets: LabSecrets;
   readonly withService: boolean;
+  /** Of each instance of it with the writer; none: the service's own choice. */
+  readonly serviceSessions?: number;
   readonly say: (text: string) => void;
   /** Where others may read what runs here; null: nowhere but in the lab's own folder. */
   readonly stateFile: string | null;
@@ -219,7 +221,7 @@ export class World {
 
   #specs(region: RegionLayout): ProcessSpec[] {
     const { layout } = this;
-    const { withService } = this.#options;
+    const { withService, serviceSessions } = this.#options;
     const dir = (...parts: string[]) => join(region.dir, ...parts);
     mkdirSync(dir("logs"), { recursive: true });
     mkdirSync(dir("state"), { recursive: true, mode: 0o755 });
@@ -271,6 +273,7 @@ export class World {
             REGION: region.name,
             DATABASE_URL: this.databaseUrl(region.ports.edgeTcp, region.host),
             DATABASE_URL_READ: this.databaseUrl(region.ports.postgres, region.host),
+            ...(serviceSessions ? { SESSIONS_MAX: String(serviceSessions) } : {}),
           }),
         );
       }

@@ -27,6 +27,9 @@ const SILENCE_MAX_MS = 700;
 /** Between attempts, so that a dead store is asked 20 times a second at most. */
 const RETRY_MS = 50;
 
+/** Head, list, and one that another endpoint had to answer. */
+const callsOfAnAttempt = 3;
+
 export interface WatchSource {
   readonly endpoints: Endpoints;
   readonly keys: Keys;
@@ -54,7 +57,8 @@ export async function* watchPrefix(
   while (!signal.aborted) {
     let url: string | null = null;
     try {
-      const budgetMs = lost ? source.callTimeoutMs : untilLostMs(heardAt);
+      // What is lost has time: two answers of distant members may take most of a deadline each, beside one silent endpoint.
+      const budgetMs = lost ? callsOfAnAttempt * source.callTimeoutMs : untilLostMs(heardAt);
       const attempt = AbortSignal.any([signal, AbortSignal.timeout(budgetMs)]);
       const head = await source.head(attempt);
       if (head.revision < cursor || (clusterId !== null && head.clusterId !== clusterId)) inSnapshot = true;

@@ -37,8 +37,6 @@ export interface OpenRequest {
   readonly settings?: Settings;
   /** Further CIDR ranges from which members replicate. */
   readonly replicationFrom?: readonly string[];
-  /** Cap on a base backup; 0 (default): none. */
-  readonly seedMaxBytesPerSecond?: number;
 }
 
 /** Rejects with `DatabaseError`. A server that runs already is adopted as it is. */
@@ -129,9 +127,9 @@ class PostgresMember implements Database {
     return this.#operate("rejoin", signal, async (both) => {
       this.#activity = `rejoins ${request.upstream.member}`;
       try {
-        const maxBytesPerSecond = this.#request.seedMaxBytesPerSecond ?? 0;
         const { upstream } = request;
-        const { clock } = this.#request;
+        const { clock, store } = this.#request;
+        const maxBytesPerSecond = store.seedMegabytesPerSecondMax * 1e6;
         const deps = { server: this.#server, file: this.#file, wall: () => clock.wall() };
         return await rejoinMember(deps, { upstream, maxBytesPerSecond, onProgress }, both);
       } finally {

@@ -243,7 +243,9 @@ function takeLeaseWritten(
     case "bootstrap":
     case "claim": {
       openIncident(turn, keeper, before, record);
-      return beginTenure(keeper, record, turn.at, write.sentAt, companions(turn, keeper, before));
+      beginTenure(keeper, record, turn.at, write.sentAt, companions(turn, keeper, before));
+      // The claim is a renewal (L1): another one at once would only stand in the way of the commit.
+      return patchTenure(keeper, { nextRenewAt: write.sentAt + turn.state.topology.profile.renewMs });
     }
     case "commit":
       markStep(turn, keeper, "commit", "succeeded");

@@ -1,6 +1,7 @@
 /** The record of this agent itself: written at each beat, and at once when something changed that others wait for. */
 import type { AgentRecord, MemberReport } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
+import type { InstantMs } from "../model/time.ts";
 import { ownReport } from "./change.ts";
 import type { MemberSight, WriteOutcome } from "./event.ts";
 import { nextId, type Turn } from "./turn.ts";
@@ -9,6 +10,11 @@ export function advanceOwnRecord(turn: Turn): void {
   const { own, timing } = turn.state;
   if (!turn.state.storeLoaded || own.pending) return;
   if (!own.dirty && turn.at < own.nextBeatAt) return;
+  const until = sealedBy(turn);
+  if (turn.at < until) {
+    turn.state.own = { ...own, nextBeatAt: until };
+    return;
+  }
   const id = nextId(turn);
   const record = describe(turn, own.beat + 1);
   turn.state.own = {
@@ -26,6 +32,18 @@ export function advanceOwnRecord(turn: Turn): void {
     record,
     timeoutMs: timing.storeTimeoutMs,
   });
+}
+
+/**
+ * Whoever votes that a lease has expired seals its copy in the same moment, and a claim needs both: told in one record, the
+ * second does not wait for the round trip of the first. A seal takes some 10 ms; one that takes long is not waited for.
+ */
+function sealedBy(turn: Turn): InstantMs {
+  let until = Number.NEGATIVE_INFINITY;
+  for (const { local } of Object.values(turn.state.keepers))
+    if (local.op?.op.kind === "seal")
+      until = Math.max(until, local.op.startedAt + turn.state.timing.tellSealWithinMs);
+  return until;
 }
 
 export function takeOwnReply(turn: Turn, outcome: WriteOutcome): void {

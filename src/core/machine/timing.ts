@@ -12,6 +12,8 @@ export interface Timing {
   readonly askEveryMs: SpanMs;
   /** Agents rewrite their record this often. */
   readonly beatMs: SpanMs;
+  /** A vote waits this long for the seal that was begun with it. */
+  readonly tellSealWithinMs: SpanMs;
   /** An agent that has not beaten for this long is silent. */
   readonly silentMs: SpanMs;
   /** A primary whose processes exist but do not answer is ended after this long. */
@@ -48,6 +50,7 @@ export function timing(profile: LeaseProfile, storeTimeoutMs?: SpanMs): Timing {
     askAfterMs: renewMs * 1.5,
     askEveryMs: renewMs / 2,
     beatMs: renewMs,
+    tellSealWithinMs: 30,
     silentMs: leaseMs * 1.5,
     // Hung is seldom, starved of CPU is not: ending a primary that would have answered costs a failover.
     hungMs: 2 * leaseMs,

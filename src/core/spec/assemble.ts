@@ -47,7 +47,7 @@ function region(draft: Draft<"Region">): Region {
 }
 
 function dataStore(draft: Draft<"DataStore">, baseDir: string): DataStore {
-  const { engine, replication, sovereignty, members } = whole(draft);
+  const { engine, replication, sovereignty, seeding, members } = whole(draft);
   const promise =
     replication.kind === "synchronous"
       ? { acknowledgements: replication.acknowledgements, strict: replication.strict, rpoMs: 0 }
@@ -58,6 +58,7 @@ function dataStore(draft: Draft<"DataStore">, baseDir: string): DataStore {
     replication: replication.kind,
     ...promise,
     jurisdictions: sovereignty.jurisdictions,
+    seedMegabytesPerSecondMax: seeding.megabytesPerSecondMax,
     members: members.map((member) => ({ ...member, dataDir: absolutePath(baseDir, member.dataDir) })),
   };
 }

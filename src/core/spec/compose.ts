@@ -25,6 +25,8 @@ export interface Composition {
   readonly demandRps?: number;
   /** Jurisdictions that the rows of the data store may be in; empty: any. */
   readonly jurisdictions?: readonly string[];
+  /** What seeding a standby may take; none: all there is. */
+  readonly seedMegabytesPerSecondMax?: number;
   readonly rules?: Partial<ServiceRules>;
   /** Steps of the one journey; none: no journey. */
   readonly journey?: readonly JourneyStep[];
@@ -104,6 +106,7 @@ export function composeTopology(composition: Composition): string {
         rpoMs: 0,
         ...promise,
         jurisdictions: composition.jurisdictions ?? [],
+        seedMegabytesPerSecondMax: composition.seedMegabytesPerSecondMax ?? 0,
         members: regions.flatMap((region) => {
           if (region.member === undefined) return [];
           const { name, port, gatePort, dataDir, promotable = true } = region.member;

@@ -167,6 +167,17 @@ const dataStoreKind = object({
     "{}",
     "The hard limit on where its rows may be.",
   ),
+  seeding: byDefault(
+    object({
+      megabytesPerSecondMax: byDefault(
+        amount(1000, 20),
+        "0",
+        "What a standby that is made anew may take of the primary's network and disk, 0.04 to 1000; 0: all there is. Where regions share a narrow link, a copy that takes all of it costs the primary its lease.",
+      ),
+    }),
+    "{}",
+    "How a new standby gets its copy.",
+  ),
   members: required(
     list(
       object({

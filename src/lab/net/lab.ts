@@ -33,6 +33,10 @@ export const labsFolder = "/run/holdfast-lab";
 const storeWithinMs = 180_000;
 /** Of every folder that a lab may remove. */
 export const folderPrefix = "holdfast-lab-";
+/** An order takes some four round trips of a session; eight sessions carry 25 a second at 80 ms each. */
+const sessionsFromAfar = 8;
+/** Two copies at once leave most of a hub in user space to the leases: it carries some 20 MB/s, and all pass through it. */
+const seedThroughHubMegabytesPerSecond = 2;
 
 export interface LabOptions {
   readonly topology: Scenario["topology"];
@@ -88,6 +92,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       witness: options.topology.witness,
       store: "etcd",
       rtoMs: options.rtoMs,
+      seedMegabytesPerSecondMax: hub ? seedThroughHubMegabytesPerSecond : 0,
       networks: Object.fromEntries(network.regions.map((place) => [place.name, place])),
       ...(options.topology.replication === "asynchronous"
         ? { replication: { kind: "asynchronous", rpoMs: options.topology.rpo } }
@@ -104,6 +109,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       topology,
       secrets: { token: secrets.token, publicKeys: secrets.publicKeys, appPassword: secrets.postgres.app },
       withService: true,
+      ...(hub ? { serviceSessions: sessionsFromAfar } : {}),
       say,
       stateFile,
       control: "",

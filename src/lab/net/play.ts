@@ -28,8 +28,8 @@ export interface PlayOptions {
 const baselineMs = 3000;
 /** After everything is whole: long enough to see that it stays so. */
 const afterMs = 3000;
-/** Enough to see when a region stops acknowledging, to a tenth of a second. */
-const insideOrdersPerSecond = 20;
+/** Beside what comes from outside: enough to see when a region stops acknowledging, to a tenth of a second. */
+const insideShare = 0.5;
 
 /** Four clients with a statement each 75 ms: enough to meet one another, and light beside the load. */
 const historyClients = 4;
@@ -166,7 +166,7 @@ function startClients({ lab, scenario }: PlayOptions): Clients[] {
     const request = {
       run,
       places: [{ name: `inside ${name}`, edges: [edge.url] }],
-      ordersPerSecond: insideOrdersPerSecond,
+      ordersPerSecond: scenario.load.ordersPerSecond * insideShare,
       readsPerSecond: 0,
       // Not repeatable: one that was sent is waited for to the end, so that a late acknowledgement is heard.
       unsafeShare: 0.5,

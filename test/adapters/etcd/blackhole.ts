@@ -1,4 +1,4 @@
-/** A TCP relay that can swallow: connections stay open or are accepted, and nothing passes in either direction. */
+/** A TCP relay that can swallow: connections stay open or are accepted, and nothing passes in either direction. And one that is slow. */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
@@ -7,13 +7,16 @@ export interface Relay extends AsyncDisposable {
   swallow(yes: boolean): void;
 }
 
-export async function startRelay(toPort: number): Promise<Relay> {
+/** `delayMs`: each way. */
+export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
   const sockets = new Set<Socket>();
   let swallows = false;
   const join = (from: Socket, to: Socket) => {
     sockets.add(from);
     from.on("data", (data) => {
-      if (!swallows) to.write(data);
+      if (swallows) return;
+      if (delayMs === 0) to.write(data);
+      else setTimeout(() => to.write(data), delayMs);
     });
     from.on("error", () => {});
     from.on("close", () => {

@@ -6,7 +6,7 @@ import { type Store, StoreError } from "../../../src/ports/store.ts";
 import { revisionOf } from "../../contract/store-model.ts";
 import { eventually } from "../../contract/store-place.ts";
 import { Reader } from "../../contract/store-reader.ts";
-import { startRelay } from "./blackhole.ts";
+import { type Relay, startRelay } from "./blackhole.ts";
 import { type EtcdCluster, hasEtcd, startCluster } from "./cluster.ts";
 
 /** What a renewal of the profile `fast` could be given. */
@@ -110,6 +110,34 @@ inCluster("an endpoint that swallows costs one attempt, and no event", async (cl
   });
   assert.ok(gapMs < 2500, `no write for ${gapMs} ms`);
 });
+
+inCluster(
+  "a watch that was lost comes back where every answer takes most of an attempt's deadline",
+  async (cluster) => {
+    await using relays = new AsyncDisposableStack();
+    const slow: Relay[] = [];
+    for (const endpoint of cluster.endpoints)
+      slow.push(relays.use(await startRelay(Number(new URL(endpoint).port), 90)));
+    const [near, store] = [
+      await open(cluster),
+      await openEtcdStore({
+        ...optionsOf(cluster),
+        endpoints: slow.map(({ port }) => `http://127.0.0.1:${port}`),
+        callTimeoutMs: 300,
+      }),
+    ];
+    // Lost from the beginning: two answers of some 190 ms each are needed before it is found again.
+    for (const relay of slow) relay.swallow(true);
+    using reader = new Reader(store, "", 0);
+    await reader.sees("lost", 1);
+    for (const relay of slow) relay.swallow(false);
+    const written = await near.compareAndSwap("a", 0, "1", deadline());
+    assert.ok(written.kind === "succeeded", JSON.stringify(written));
+    await reader.reaches(written.revision);
+    await store.close();
+    await near.close();
+  },
+);
 
 inCluster("an endpoint that swallows from the start is passed over", async (cluster) => {
   await using relay = await startRelay(Number(new URL(cluster.endpoints[0]!).port));

@@ -69,6 +69,7 @@ export class Lab {
       strict: true,
       rpoMs: 0,
       jurisdictions: [],
+      seedMegabytesPerSecondMax: 0,
       members,
     };
     return new Lab(root, store, binDir);

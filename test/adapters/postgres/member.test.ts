@@ -183,7 +183,7 @@ void test("a seed that is cut off, or finds the disk full, is never started and 
     ok(await a.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
     const upstream = lab.upstream("pg-a", 1);
     // 2 MB/s: 15 s for the whole.
-    const b = await lab.open("pg-b", { seedMaxBytesPerSecond: 2 * 1024 * 1024 });
+    const b = await lab.open("pg-b", { store: { ...lab.store, seedMegabytesPerSecondMax: 2 } });
     const cut = new AbortController();
     let told = "";
     const seeding = b.rejoin(

@@ -123,6 +123,7 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
               ),
             ]
           : [],
+        seedMegabytesPerSecondMax: gen(() => fc.constantFrom(0, 0.04, 20, 1000)),
         members: places.map((region, position) => ({
           name: memberNames[index * 4 + position]!,
           region,
