@@ -93,11 +93,11 @@ export class Inspector {
       const tree = findTree(treePlace(this.#server.dataDir));
       this.#postmaster = tree.find((each) => each.isPostmaster) ?? null;
       if (tree.length === 0) return this.#stopped(activity);
+      // Nothing can bring it back: whoever leads has lost it, and ends what is left before anything else is done.
       if (this.#postmaster === null)
         return {
-          ...this.#blank(),
-          state: "hung",
-          problem: `${tree.length} processes are left whose postmaster has died; end it`,
+          ...this.#stopped(activity),
+          problem: `its postmaster has died; ${tree.length} of its processes are left`,
         };
     }
     if (isStopped(this.#postmaster.pid))

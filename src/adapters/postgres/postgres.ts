@@ -142,6 +142,7 @@ class PostgresMember implements Database {
     return this.#operate("startSealed", signal, async (both) => {
       this.#requireData("start it");
       this.#commits.forget();
+      if (this.#server.hasOrphans()) await this.#server.end(both);
       const position = this.#server.hasProcesses()
         ? await sealStandby(this.#server, this.#file, request.basis, both)
         : await startSealedStandby(this.#server, this.#file, request.basis, both);

@@ -88,6 +88,12 @@ export class Server {
     return findPostmaster(this.dataDir) !== null || findTree(treePlace(this.dataDir)).length > 0;
   }
 
+  /** Processes whose postmaster has died: no other can be started beside them. */
+  hasOrphans(): boolean {
+    const tree = findTree(treePlace(this.dataDir));
+    return tree.length > 0 && !tree.some((each) => each.isPostmaster);
+  }
+
   /** Everything that PostgreSQL reads at its start, rewritten: a backup or a rewind brings the upstream's along. */
   async prepare(request: RoleSettings & { readonly role: "standby" | "primary" }): Promise<void> {
     const { account, conf, secrets } = this.place;

@@ -105,7 +105,7 @@ void test("a member outlives its agent, and the next agent adopts it as it is", 
   }
 });
 
-void test("only the postmaster standing still is hung already, and orphans of a dead one are ended", {
+void test("only the postmaster standing still is hung already; whose postmaster died is stopped, and can be ended and started", {
   timeout: 60_000,
 }, async () => {
   const lab = await Lab.make(binDir, ["pg-a"]);
@@ -122,7 +122,16 @@ void test("only the postmaster standing still is hung already, and orphans of a 
     const children = findTree(lab.treePlace("pg-a")).filter((each) => !each.isPostmaster);
     for (const each of children) process.kill(each.pid, "SIGSTOP");
     process.kill(postmaster.pid, "SIGKILL");
-    await eventually(database, (seen) => seen.state === "hung" && /postmaster has died/.test(seen.problem));
+    await eventually(
+      database,
+      (seen) => seen.state === "stopped" && /postmaster has died/.test(seen.problem),
+    );
+    ok(await database.startSealed({ basis: 7 }, within(10_000)));
+    assert.equal((await eventually(database, (seen) => seen.state === "standby")).sealedBasis, 7);
+    const [again, ...workers] = findTree(lab.treePlace("pg-a"));
+    assert.ok(again?.isPostmaster);
+    for (const each of workers) process.kill(each.pid, "SIGSTOP");
+    process.kill(again.pid, "SIGKILL");
     const began = performance.now();
     ok(await database.end(within(3000)));
     assert.ok(performance.now() - began < 1000);
