@@ -136,7 +136,8 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
     case "hung": {
       const since = local.notStreamingSince ?? turn.at;
       patchLocal(keeper, { notStreamingSince: since });
-      if (turn.at - since < timing.rejoinAfterMs) return wakeKeeperAt(keeper, since + timing.rejoinAfterMs);
+      const until = since + timing.rejoinAfterMs;
+      if (turn.at < until) return wakeKeeperAt(keeper, until);
       patchLocal(keeper, { notStreamingSince: null });
       return runOp(turn, keeper, { kind: "end" }, timing.endWithinMs);
     }
@@ -153,7 +154,8 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
       }
       const since = local.notStreamingSince ?? turn.at;
       if (local.notStreamingSince === null) patchLocal(keeper, { notStreamingSince: since });
-      if (turn.at - since < timing.rejoinAfterMs) return wakeKeeperAt(keeper, since + timing.rejoinAfterMs);
+      const until = since + timing.rejoinAfterMs;
+      if (turn.at < until) return wakeKeeperAt(keeper, until);
       return rejoin(turn, keeper, upstream);
     }
     case "rejoining":

@@ -101,9 +101,9 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
   if (sight.state === "hung" || sight.state === "rejoining") {
     const since = tenure.hungSince ?? turn.at;
     if (tenure.hungSince === null) patchTenure(keeper, { hungSince: since });
-    if (turn.at - since >= turn.state.timing.hungMs)
-      return giveUp(`${keeper.member} has not answered for ${Math.round(turn.at - since)} ms`);
-    return wakeKeeperAt(keeper, since + turn.state.timing.hungMs);
+    const until = since + turn.state.timing.hungMs;
+    if (turn.at < until) return wakeKeeperAt(keeper, until);
+    return giveUp(`${keeper.member} has not answered for ${Math.round(turn.at - since)} ms`);
   }
   giveUp(`PostgreSQL of ${keeper.member} is ${sight.state}${sight.problem ? ` (${sight.problem})` : ""}`);
 }

@@ -27,7 +27,10 @@ export function nextId(turn: Turn): number {
   return turn.state.nextId++;
 }
 
-/** Asks to be told the time at `at`, unless something else asks for an earlier one. */
+/**
+ * Asks to be told the time at `at`, unless something else asks for an earlier one. Whoever waits compares the time with the
+ * very same `at`: an age beside a span rounds otherwise, and would be woken too early for ever.
+ */
 export function wakeKeeperAt(keeper: KeeperDraft, at: InstantMs): void {
   if (at < keeper.wakeAt) keeper.wakeAt = at;
 }
