@@ -98,7 +98,9 @@ export async function layOut(options: {
         : { kind: "etcd", endpoints: regions.map(({ host, ports }) => `http://${host}:${ports.etcdClient}`) },
     ...(options.replication ? { replication: options.replication } : {}),
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
-    seedMegabytesPerSecondMax: options.seedMegabytesPerSecondMax ?? 0,
+    ...(options.seedMegabytesPerSecondMax !== undefined && {
+      seedMegabytesPerSecondMax: options.seedMegabytesPerSecondMax,
+    }),
     // 300 requests a second for the 15 s that each may wait, at one edge if need be.
     rules: { holdMaxMs: 15_000, holdMaxCount: 5000, tryTimeoutMs: 1000 },
     demandRps: 300,

@@ -54,7 +54,6 @@ export function topologyOf(shape: Shape): Topology {
     strict: shape.strict,
     rpoMs: shape.rpoMs,
     jurisdictions: shape.foreignRegion ? ["here"] : [],
-    seedMegabytesPerSecondMax: 0,
     members: serving.map((region) => ({
       name: `pg-${region}`,
       region,

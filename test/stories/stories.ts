@@ -148,7 +148,7 @@ export const stories: readonly Story[] = [
         {
           kind: "kill-region",
           a: -1,
-          at: millis(1),
+          at: 0,
           after: { moment: "promoted", count: 2 },
           lasts: seconds(40),
         },

@@ -129,7 +129,7 @@ class PostgresMember implements Database {
       try {
         const { upstream } = request;
         const { clock, store } = this.#request;
-        const maxBytesPerSecond = store.seedMegabytesPerSecondMax * 1e6;
+        const maxBytesPerSecond = (store.seedMegabytesPerSecondMax ?? 0) * 1e6;
         const deps = { server: this.#server, file: this.#file, wall: () => clock.wall() };
         return await rejoinMember(deps, { upstream, maxBytesPerSecond, onProgress }, both);
       } finally {

@@ -73,8 +73,8 @@ export interface DataStore {
   readonly rpoMs: SpanMs;
   /** Jurisdictions that its rows may be in; empty: any (S14). */
   readonly jurisdictions: readonly string[];
-  /** What seeding a standby may take, 10^6 bytes a second; 0: all there is. */
-  readonly seedMegabytesPerSecondMax: number;
+  /** What seeding a standby may take, 10^6 bytes a second, more than 0; absent: all there is. */
+  readonly seedMegabytesPerSecondMax?: number;
   /** In the order of preference; the first is made the first primary. */
   readonly members: readonly Member[];
 }

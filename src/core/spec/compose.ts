@@ -106,7 +106,9 @@ export function composeTopology(composition: Composition): string {
         rpoMs: 0,
         ...promise,
         jurisdictions: composition.jurisdictions ?? [],
-        seedMegabytesPerSecondMax: composition.seedMegabytesPerSecondMax ?? 0,
+        ...(composition.seedMegabytesPerSecondMax !== undefined && {
+          seedMegabytesPerSecondMax: composition.seedMegabytesPerSecondMax,
+        }),
         members: regions.flatMap((region) => {
           if (region.member === undefined) return [];
           const { name, port, gatePort, dataDir, promotable = true } = region.member;

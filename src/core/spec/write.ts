@@ -59,7 +59,9 @@ function dataStore(store: DataStore): string {
         ? { synchronous: { acknowledgements, strict } }
         : { asynchronous: { rpo: formatDuration(store.rpoMs) } },
     sovereignty: { jurisdictions: store.jurisdictions },
-    seeding: { megabytesPerSecondMax: store.seedMegabytesPerSecondMax },
+    ...(store.seedMegabytesPerSecondMax !== undefined && {
+      seeding: { megabytesPerSecondMax: store.seedMegabytesPerSecondMax },
+    }),
     members: store.members.map((member) => ({
       name: member.name,
       region: member.region,

@@ -92,7 +92,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       witness: options.topology.witness,
       store: "etcd",
       rtoMs: options.rtoMs,
-      seedMegabytesPerSecondMax: hub ? seedThroughHubMegabytesPerSecond : 0,
+      ...(hub ? { seedMegabytesPerSecondMax: seedThroughHubMegabytesPerSecond } : {}),
       networks: Object.fromEntries(network.regions.map((place) => [place.name, place])),
       ...(options.topology.replication === "asynchronous"
         ? { replication: { kind: "asynchronous", rpoMs: options.topology.rpo } }

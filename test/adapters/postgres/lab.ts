@@ -69,7 +69,6 @@ export class Lab {
       strict: true,
       rpoMs: 0,
       jurisdictions: [],
-      seedMegabytesPerSecondMax: 0,
       members,
     };
     return new Lab(root, store, binDir);

@@ -123,7 +123,9 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
               ),
             ]
           : [],
-        seedMegabytesPerSecondMax: gen(() => fc.constantFrom(0, 0.04, 20, 1000)),
+        ...(gen(() => fc.boolean()) && {
+          seedMegabytesPerSecondMax: gen(() => fc.constantFrom(0.04, 20, 1000)),
+        }),
         members: places.map((region, position) => ({
           name: memberNames[index * 4 + position]!,
           region,

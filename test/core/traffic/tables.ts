@@ -54,7 +54,6 @@ export const topology: Topology = {
       strict: true,
       rpoMs: 0,
       jurisdictions: [],
-      seedMegabytesPerSecondMax: 0,
       members: [member("pg-west", "west", 5001), member("pg-central", "central", 5003)],
     },
   ],
