@@ -510,8 +510,8 @@ export const mutants: readonly Mutant[] = [
     name: "a primary that is hung is waited for, for ever",
     trap: 0,
     file: "machine/holder.ts",
-    find: "if (turn.at - since >= turn.state.timing.hungMs)",
-    replace: "if (turn.at - since >= 3_600_000)",
+    find: "if (turn.at < until) return wakeKeeperAt(keeper, until);",
+    replace: "if (turn.at < since + 3_600_000) return;",
     also: [
       {
         file: "machine/holder.ts",
@@ -533,6 +533,13 @@ export const mutants: readonly Mutant[] = [
     file: "machine/follower.ts",
     find: `keeper.holding = \`\${member} is \${local.sight?.state ?? "unknown"}, and so cannot lead\`;`,
     replace: `keeper.holding = "";`,
+  },
+  {
+    name: "what is promoted is not compared with what was proven",
+    trap: 0,
+    file: "machine/holder.ts",
+    find: `if (sight.state === "standby" && lease.record.primary !== null && sight.position < provenAt(keeper))`,
+    replace: "if (turn.at < 0)",
   },
   // ------------------------------------------------------------------ routing
   {

@@ -54,7 +54,10 @@ export async function withMutant<T>(mutant: Mutant, act: (sim: MutatedSim) => T)
     const loaded = await Promise.all([load("run.ts"), load("swarm.ts"), load("shrink.ts"), load("scan.ts")]);
     const sim = Object.assign({}, ...loaded) as Omit<MutatedSim, "planOf">;
     const firstPair = sim.scanPlan(0).world.seed;
-    const planOf = (seed: number) => (seed < firstPair ? sim.planFor(seed) : sim.scanPlan(seed - firstPair));
+    const planOf = (seed: number) =>
+      seed < firstPair || firstPair + sim.scanSize <= seed
+        ? sim.planFor(seed)
+        : sim.scanPlan(seed - firstPair);
     return act({ ...sim, planOf });
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -284,6 +284,7 @@ function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
     keeper.dataStore.name,
     `claiming epoch ${decision.epoch} for ${member}: ${decision.because}`,
   );
+  keeper.proof = { epoch: decision.epoch, position: local.sight.position };
   writeLease(turn, keeper, "claim", {
     ...lease.record,
     epoch: decision.epoch,

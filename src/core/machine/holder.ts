@@ -5,9 +5,11 @@
  * H2. Giving up: the gate is closed, the member ended, the end confirmed, and only then the lease is written vacant (L4).
  * H3. A claim that does not lead to a primary in time is given up (trap 3).
  * H4. See `guards.ts`.
+ * H5. What is promoted is the copy that was proven: one that was put back since is not.
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { holderDeadlines, renewed } from "../lease/lease.ts";
+import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef, LeaseRecord } from "../model/record.ts";
 import type { InstantMs } from "../model/time.ts";
 import { advanceAsking } from "./asking.ts";
@@ -82,6 +84,10 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
   const sight = local.sight;
   if (!sight || sight.state === "unknown" || local.op?.op.kind === "stop-in-order") return;
   if (lease.record.phase !== "committed") {
+    if (sight.state === "standby" && lease.record.primary !== null && sight.position < provenAt(keeper))
+      return giveUp(
+        `the copy of ${keeper.member} ends at ${sight.position}, and it was claimed for what it had before: it was put back since`,
+      );
     const gone = sight.state === "stopped" || sight.state === "absent";
     if (gone && lease.record.primary !== null && !local.op)
       giveUp(
@@ -106,6 +112,15 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
     return giveUp(`${keeper.member} has not answered for ${Math.round(turn.at - since)} ms`);
   }
   giveUp(`PostgreSQL of ${keeper.member} is ${sight.state}${sight.problem ? ` (${sight.problem})` : ""}`);
+}
+
+/**
+ * H5. A folder may be put back between claim and promotion, by a person or by a disk. An agent that was started since goes by
+ * what it had told of its seal; without that, nothing is proven.
+ */
+function provenAt({ proof, claim, tenure }: KeeperDraft): Lsn {
+  if (proof?.epoch === tenure?.epoch) return proof?.position ?? Number.POSITIVE_INFINITY;
+  return (claim?.epoch === tenure?.epoch ? claim?.position : null) ?? Number.POSITIVE_INFINITY;
 }
 
 /** L5: freeze, then stop, by the holder's own clock. The gate and the fencer do the same by theirs (L7). */

@@ -102,6 +102,8 @@ export interface Keeper {
   readonly leaseRevision: Revision;
   /** The last claim that was seen, and what was known of the claimer's copy then. */
   readonly claim: SeenClaim | null;
+  /** What this agent's own last claim rests on: where its copy ended when it was sent. */
+  readonly proof: { readonly epoch: Epoch; readonly position: Lsn } | null;
   /** The one write of the lease that is on its way; what it was for. */
   readonly write: LeaseWrite | null;
   /** Revision against which a write was sent that nobody answered: until the lease is seen beyond it, it may yet be written (trap 8). */
@@ -244,6 +246,7 @@ export function initialState(options: {
       lease: null,
       leaseRevision: 0,
       claim: null,
+      proof: null,
       write: null,
       doubtful: -1,
       tenure: null,
