@@ -161,18 +161,17 @@ export function quorumNames(quorum: {
   return `ANY ${quorum.acknowledgements} (${names.join(", ")})`;
 }
 
-export function conninfo(request: {
-  readonly member: MemberName;
-  readonly upstream: Upstream;
-  readonly passFile: string;
-}): string {
-  const { upstream } = request;
+export function conninfo(
+  { member, overrides }: Pick<ConfPlace, "member" | "overrides">,
+  upstream: Upstream,
+  passFile: string,
+): string {
   return Object.entries({
     host: upstream.address.host,
     port: String(upstream.address.port),
     user: "replicator",
-    passfile: request.passFile,
-    application_name: standbyName(request.member, upstream.epoch),
+    passfile: passFile,
+    application_name: standbyName(member.name, upstream.epoch),
     // libpq takes less than 2 as 2. A silent upstream must not hold a promotion for TCP's own patience (FACTS).
     connect_timeout: "2",
     tcp_user_timeout: "5000",
@@ -180,6 +179,8 @@ export function conninfo(request: {
     keepalives_interval: "1",
     keepalives_count: "3",
     gssencmode: "disable",
+    // Asking a server that has no TLS whether it has costs a round trip, in the moment in which commits wait for this one.
+    sslmode: overrides.ssl === undefined ? "disable" : "prefer",
   })
     .map(([name, value]) => `${name}='${value.replace(/['\\]/g, "\\$&")}'`)
     .join(" ");

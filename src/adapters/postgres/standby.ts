@@ -157,7 +157,7 @@ export async function followUpstream(
       `${server.place.conf.member.name} cannot follow ${upstream.member} unseen: its own WAL ends beyond the promotion; compare the histories`,
     );
   // Side by side: a seal that outlives this on disk is worth nothing, since its basis is not that of the new primary.
-  const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
+  const info = conninfo(server.place.conf, upstream, server.passFile);
   await Promise.all([
     file.update(following(file, upstream)),
     server.setRole({ conninfo: info, syncNames: frozenNames, attaches: true }, [row.startup]),
@@ -181,7 +181,7 @@ export async function startFollowing(
   signal: AbortSignal,
 ): Promise<void> {
   await file.update(following(file, upstream));
-  const info = conninfo({ member: server.place.conf.member.name, upstream, passFile: server.passFile });
+  const info = conninfo(server.place.conf, upstream, server.passFile);
   await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames, attaches: true });
   await server.start(signal);
   await awaitStreaming(server, upstream.epoch, goal, signal);
