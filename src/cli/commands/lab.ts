@@ -9,6 +9,7 @@ import { regionNames } from "../../lab/layout.ts";
 import { drawRound } from "../../lab/net/chaos.ts";
 import { cut, cutNames } from "../../lab/net/cut.ts";
 import { heal as healPlaces } from "../../lab/net/filter.ts";
+import { keepLogs } from "../../lab/net/keep-logs.ts";
 import { findLabs, type Lab, startLab, takeDown } from "../../lab/net/lab.ts";
 import { describeNetwork } from "../../lab/net/network.ts";
 import { play } from "../../lab/net/play.ts";
@@ -36,6 +37,7 @@ interface RunOptions {
   readonly scenarios?: string;
   readonly for?: number;
   readonly json?: string;
+  readonly logs?: string;
 }
 
 export function register(program: Command): void {
@@ -62,6 +64,7 @@ export function register(program: Command): void {
     .option("--scenarios <folder>", "where scenarios lie; default: those that come with Holdfast")
     .option("--for <span>", "every fault lasts so long, whatever its file says", parseSpan)
     .option("--json <file>", "write the verdicts as JSON")
+    .option("--logs <folder>", "keep logs and recordings there of every scenario that is not met")
     .addHelpText(
       "after",
       `
@@ -69,6 +72,7 @@ Examples:
   holdfast lab run blackhole-primary
   holdfast lab run --all --json verdicts.json
   holdfast lab run etcd-down --for 5m
+  holdfast lab run far-apart --logs logs && holdfast replay logs/far-apart/eu-central/journal.jsonl --story
 
 Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenario could not be played.`,
     )
@@ -169,6 +173,7 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
     const because = await inLab(scenario, async (lab, signal, say) => {
       kept.verdict = await play({ lab, scenario, say, signal });
       process.stdout.write(describeVerdict(kept.verdict, paintFor(process.stdout)));
+      if (!kept.verdict.met) keep(lab, scenario.name, options.logs);
     });
     played.push({ name: scenario.name, verdict: kept.verdict, because });
     if (because === interrupted) break;
@@ -178,6 +183,17 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
   if (played.length > 1) process.stdout.write(tableOf(played));
   exitWith(codeOf(played));
   quitSoon();
+}
+
+/** Everything else of a lab is gone a moment later. */
+function keep(lab: Lab, name: string, folder: string | undefined): void {
+  if (folder === undefined)
+    return void process.stderr.write(
+      "to see why: play it again with --logs FOLDER, which keeps its logs and recordings\n",
+    );
+  const to = resolve(folder, name);
+  keepLogs(lab.world.layout, to);
+  process.stderr.write(`logs and recordings are in ${to}\n`);
 }
 
 interface ChaosOptions {
