@@ -6,16 +6,18 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { RoutingTable } from "../../src/core/model/routing.ts";
+import type { RoutingTable, SignedTable } from "../../src/core/model/routing.ts";
 import type { ServiceRules } from "../../src/core/model/rules.ts";
+import type { Address } from "../../src/core/model/topology.ts";
 import { digestOf } from "../../src/core/traffic/accept.ts";
 import { sha256, signTable } from "../../src/edge/signature.ts";
 import { end } from "./server.ts";
 
 const pair = generateKeyPairSync("ed25519");
 const privateKey = pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
-const keys = { bench: pair.publicKey.export({ type: "spki", format: "der" }).toString("base64") };
-const adminToken = "only-for-this-benchmark";
+/** Those of `signed`. */
+export const keys = { bench: pair.publicKey.export({ type: "spki", format: "der" }).toString("base64") };
+export const adminToken = "only-for-this-benchmark";
 const main = fileURLToPath(new URL("../../src/edge/main.ts", import.meta.url));
 
 export interface BenchEdge {
@@ -23,6 +25,8 @@ export interface BenchEdge {
   readonly tcpPort: number;
   /** 0 without TLS. */
   readonly httpsPort: number;
+  /** Takes orders with `adminToken`. */
+  readonly admin: Address;
   readonly pid: number;
   readonly hasEnded: boolean;
   apply(table: RoutingTable): Promise<void>;
@@ -75,7 +79,7 @@ export async function startEdge(
   const { http, https, admin, tcp } = JSON.parse(line) as {
     http: { port: number };
     https?: { port: number };
-    admin: { port: number };
+    admin: Address;
     tcp: { origin: { port: number } };
   };
   const headers = { authorization: `Bearer ${adminToken}` };
@@ -84,12 +88,13 @@ export async function startEdge(
     httpPort: http.port,
     tcpPort: tcp.origin.port,
     httpsPort: https?.port ?? 0,
+    admin,
     pid: child.pid as number,
     get hasEnded() {
       return child.exitCode !== null || child.signalCode !== null;
     },
     async apply(table) {
-      const body = JSON.stringify(signTable(table, "bench", privateKey));
+      const body = JSON.stringify(signed(table));
       const answer = await fetch(`${url}/v1/table`, { method: "POST", headers, body });
       if (!answer.ok) throw new Error(`the edge refused the table: ${await answer.text()}`);
     },
@@ -97,6 +102,10 @@ export async function startEdge(
     metrics: async () => (await fetch(`${url}/metrics`)).text(),
     stop: () => end(child),
   };
+}
+
+export function signed(table: RoutingTable): SignedTable {
+  return signTable(table, "bench", privateKey);
 }
 
 export interface TableArguments {

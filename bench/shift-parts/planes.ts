@@ -1,10 +1,7 @@
 /** The data planes side by side: our edge and a HAProxy, each with its router, before the same two regions. */
 import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { EdgeRouter } from "../../src/adapters/edge/edge-router.ts";
 import { HaproxyRouter } from "../../src/adapters/haproxy/haproxy-router.ts";
 import { configPathOf, prepareFiles } from "../../src/adapters/haproxy/prepare.ts";
@@ -12,8 +9,9 @@ import { accept } from "../../src/core/traffic/accept.ts";
 import { orderTargets } from "../../src/core/traffic/choose.ts";
 import { sha256, verifyTable } from "../../src/edge/signature.ts";
 import type { Router } from "../../src/ports/router.ts";
+import { adminToken, keys, startEdge } from "../parts/edge.ts";
 import { end, freePort, untilAnswers } from "../parts/server.ts";
-import { keys, type Ports, targetsOf } from "./tables.ts";
+import { type Ports, targetsOf } from "./tables.ts";
 
 export interface BenchPlane {
   readonly name: "edge" | "haproxy";
@@ -37,32 +35,14 @@ export async function startOrigins(folder: string): Promise<Ports & { stop(): Pr
   return { west, central, stop: () => end(child) };
 }
 
-const adminToken = "only-for-this-benchmark";
-
 export async function startEdgePlane(folder: string): Promise<BenchPlane> {
-  mkdirSync(folder, { recursive: true });
-  const anyPort = { host: "127.0.0.1", port: 0 };
-  const config = {
-    name: "edge-west",
-    region: "west",
-    http: anyPort,
-    admin: anyPort,
-    stateDir: folder,
-    keys,
-    adminToken,
-  };
-  const file = join(folder, "edge.json");
-  writeFileSync(file, JSON.stringify(config));
-  const main = fileURLToPath(new URL("../../src/edge/main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main, "--config", file], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-  const { http, admin } = JSON.parse(line) as { http: { port: number }; admin: { port: number } };
-  const router = new EdgeRouter({ admin: { host: "127.0.0.1", port: admin.port }, token: adminToken });
+  const edge = await startEdge(folder);
+  const router = new EdgeRouter({ admin: edge.admin, token: adminToken });
   const stop = async () => {
     await router.close();
-    await end(child);
+    await edge.stop();
   };
-  return { name: "edge", url: `http://127.0.0.1:${http.port}`, router, stop };
+  return { name: "edge", url: `http://127.0.0.1:${edge.httpPort}`, router, stop };
 }
 
 export async function startHaproxyPlane(

@@ -1,12 +1,8 @@
 /** Signed tables for the bench: N services with a target in each of two regions. */
-import { generateKeyPairSync } from "node:crypto";
 import type { RoutingTable, ServiceRoute, SignedTable, Target } from "../../src/core/model/routing.ts";
 import { digestOf } from "../../src/core/traffic/accept.ts";
-import { sha256, signTable } from "../../src/edge/signature.ts";
-
-const pair = generateKeyPairSync("ed25519");
-const privateKey = pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
-export const keys = { bench: pair.publicKey.export({ type: "spki", format: "der" }).toString("base64") };
+import { sha256 } from "../../src/edge/signature.ts";
+import { signed } from "../parts/edge.ts";
 
 export const regions = ["west", "central"] as const;
 export type Region = (typeof regions)[number];
@@ -66,5 +62,5 @@ export function makeTable({ generation, drained, ports, services, holdMaxMs }: T
     stores: {},
     services: Object.fromEntries(services.map((name, at) => [name, route(at)])),
   };
-  return signTable({ ...draft, digest: digestOf(draft, sha256) }, "bench", privateKey);
+  return signed({ ...draft, digest: digestOf(draft, sha256) });
 }

@@ -13,6 +13,7 @@ import { connect, type Socket } from "node:net";
 import type { Address } from "../core/model/topology.ts";
 import type { GateVerdict } from "../core/traffic/gate.ts";
 import { readFirstPacket, SessionFollower } from "./postgres-wire.ts";
+import { reset } from "./reset.ts";
 
 /** A client that says nothing for so long is no client. PostgreSQL's authentication_timeout is 60 s. */
 const firstPacketMs = 10_000;
@@ -69,8 +70,8 @@ export class GateSession {
   destroy(): void {
     if (this.#isOver) return;
     this.#end();
-    this.#client.resetAndDestroy();
-    this.#server?.resetAndDestroy();
+    reset(this.#client);
+    if (this.#server !== null) reset(this.#server);
   }
 
   /** The verdict may have become milder: passes what was kept, as far as it goes. */

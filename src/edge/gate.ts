@@ -15,6 +15,7 @@ import { GateSession, type SessionOwner } from "./gate-session.ts";
 import { listen } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
+import { reset } from "./reset.ts";
 
 /** More than PostgreSQL's usual max_connections; beyond, a connection is refused and costs nothing. */
 const sessionsMax = 5000;
@@ -129,7 +130,7 @@ export class MemberGate implements SessionOwner {
 
   #admit(client: Socket): void {
     if (this.verdict() === "cut" || sessionsMax <= this.#sessions.size) {
-      client.resetAndDestroy();
+      reset(client);
       return;
     }
     this.#sessions.add(new GateSession(client, this.config.target, this));

@@ -11,6 +11,7 @@ import { listen } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
 import type { RequestHead } from "./request-head.ts";
+import { reset } from "./reset.ts";
 import type { RequestHandler, Responder } from "./responder.ts";
 
 /** Deadlines are of seconds: looking twice a second is exact enough, and costs nothing per request. */
@@ -99,7 +100,7 @@ export class HttpListener implements RequestOwner, SessionOwner {
 
   #mayTake(socket: Socket): boolean {
     if (this.connections < this.#options.connectionsMax) return !socket.destroyed;
-    socket.resetAndDestroy();
+    reset(socket);
     return false;
   }
 

@@ -2,6 +2,11 @@
 import type { Stand } from "../core/traffic/degrade.ts";
 import type { Problem } from "./problem.ts";
 
+export function headOf(contentType: string, body: Buffer): string[] {
+  const length = String(body.length);
+  return ["content-type", contentType, "cache-control", "no-store", "content-length", length];
+}
+
 export function unavailable(code: string, detail: string): Problem {
   return { status: 503, code, title: "The service cannot answer now", detail, retryAfterS: 1 };
 }

@@ -12,6 +12,7 @@ import { listen } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import { monotonicNow } from "./monotonic.ts";
 import { isCancelRequest } from "./postgres-wire.ts";
+import { reset } from "./reset.ts";
 import { acceptWithSlab, connectWithSlab, kept, writeNow } from "./slab.ts";
 
 /** 64 KB: six times PostgreSQL's longest start-up packet. */
@@ -74,7 +75,7 @@ export class TcpProxy {
 
   #admit(client: Socket): void {
     if (sessionsMax <= this.#sessions.size) {
-      client.resetAndDestroy();
+      reset(client);
       return;
     }
     this.#sessions.add(new TcpSession(client, this));
@@ -131,7 +132,7 @@ class TcpSession {
   destroy(): void {
     if (this.#isOver) return;
     this.#end();
-    this.#client.resetAndDestroy();
+    reset(this.#client);
   }
 
   /** In order: what the client has not read yet still goes out to it. */
@@ -153,7 +154,7 @@ class TcpSession {
     this.#timer = null;
     const upstream = this.#upstream;
     this.#upstream = null;
-    upstream?.resetAndDestroy();
+    if (upstream !== null) reset(upstream);
   }
 
   #fromClient(chunk: Buffer): void {

@@ -2,14 +2,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { findFreePorts } from "../../src/adapters/adapters.ts";
 import type { StatusView } from "../../src/core/model/status.ts";
 import { folder, until } from "../edge/parts/edges.ts";
 import { startOrigin } from "../edge/parts/origins.ts";
+import { writeOneRegion } from "./one-region.ts";
 import { holdfast } from "./run.ts";
 
 const cli = fileURLToPath(new URL("../../src/cli/cli.ts", import.meta.url));
@@ -22,38 +21,19 @@ test("a level is ordered, told to services and clients, shown, and ends by itsel
   });
   using home = folder();
   const [agentPort, edgePort, adminPort] = await findFreePorts(3);
-  writeFileSync(
-    join(home.path, "holdfast.yaml"),
-    `apiVersion: holdfast/v1
-kind: Topology
-metadata: { name: degrade }
-spec: { leaseProfile: fast }
----
-apiVersion: holdfast/v1
-kind: Region
-metadata: { name: west }
-spec: { jurisdiction: eu, agent: "127.0.0.1:${agentPort}" }
----
-apiVersion: holdfast/v1
-kind: Service
-metadata: { name: orders }
-spec:
-  objectives: { availability: 99%, rto: 15s, rpo: 0s }
-  endpoints: [{ region: west, url: "http://127.0.0.1:${origin.port}" }]
-  classes:
+  writeOneRegion(home.path, {
+    name: "degrade",
+    leaseProfile: "fast",
+    ports: { agent: agentPort, origin: origin.port, http: edgePort, admin: adminPort },
+    orders: `  classes:
     - { name: crawlers, match: { header: { name: X-Crawler } }, priority: sheddable }
   levels:
     flags: { recommendations: true }
     steps:
       - { name: lean, flags: { recommendations: false }, classes: { crawlers: refuse } }
       - { name: read-only, mode: ro }
----
-apiVersion: holdfast/v1
-kind: Edge
-metadata: { name: edge-west }
-spec: { region: west, http: "127.0.0.1:${edgePort}", admin: "127.0.0.1:${adminPort}", stateDir: edge }
 `,
-  );
+  });
   const place = [
     "--topology",
     "holdfast.yaml",

@@ -12,34 +12,18 @@ import { fileURLToPath } from "node:url";
 import { freePort } from "../adapters/haproxy/place.ts";
 import { makeCertificate } from "../edge/parts/certificates.ts";
 import { folder } from "../edge/parts/edges.ts";
+import { writeOneRegion } from "./one-region.ts";
 import { holdfast } from "./run.ts";
 
 const cli = fileURLToPath(new URL("../../src/cli/cli.ts", import.meta.url));
 
-async function topology(): Promise<string> {
+async function writeTopology(folder: string): Promise<void> {
   const [agent, origin, http, admin] = await Promise.all([1, 2, 3, 4].map(freePort));
-  return `apiVersion: holdfast/v1
-kind: Topology
-metadata: { name: clients }
-spec: { leaseProfile: balanced }
----
-apiVersion: holdfast/v1
-kind: Region
-metadata: { name: west }
-spec: { jurisdiction: eu, agent: "127.0.0.1:${agent}" }
----
-apiVersion: holdfast/v1
-kind: Service
-metadata: { name: orders }
-spec:
-  objectives: { availability: 99%, rto: 15s, rpo: 0s }
-  endpoints: [{ region: west, url: "http://127.0.0.1:${origin}" }]
----
-apiVersion: holdfast/v1
-kind: Edge
-metadata: { name: edge-west }
-spec: { region: west, http: "127.0.0.1:${http}", admin: "127.0.0.1:${admin}", stateDir: edge }
-`;
+  writeOneRegion(folder, {
+    name: "clients",
+    leaseProfile: "balanced",
+    ports: { agent, origin, http, admin },
+  });
 }
 
 const args = [
@@ -49,7 +33,7 @@ const args = [
 
 test("an edge of a topology serves clients as the file says", async () => {
   using home = folder();
-  writeFileSync(join(home.path, "holdfast.yaml"), await topology());
+  await writeTopology(home.path);
   const { certFile, keyFile, pem } = makeCertificate(home.path, "a", ["localhost"]);
   const listen = { host: "127.0.0.1", port: 0 };
   // What the topology says is the topology's.
@@ -76,7 +60,7 @@ test("an edge of a topology serves clients as the file says", async () => {
 
 test("a file of clients that cannot be read, or is none, is refused by name", async () => {
   using home = folder();
-  writeFileSync(join(home.path, "holdfast.yaml"), await topology());
+  await writeTopology(home.path);
   const refused = async (content: string | null, said: RegExp) => {
     if (content !== null) writeFileSync(join(home.path, "clients.json"), content);
     const run = await holdfast(args, { cwd: home.path });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -12,6 +12,7 @@ import type { PlaneView, RoutersView } from "../../src/core/model/plane.ts";
 import { freePort, skip } from "../adapters/haproxy/place.ts";
 import { folder, until } from "../edge/parts/edges.ts";
 import { startOrigin } from "../edge/parts/origins.ts";
+import { writeOneRegion } from "./one-region.ts";
 import { holdfast } from "./run.ts";
 
 const cli = fileURLToPath(new URL("../../src/cli/cli.ts", import.meta.url));
@@ -27,36 +28,17 @@ test("lists both data planes of a region, and tells by its exit code when one do
   await using origin = await startOrigin((_request, response) => response.end("west"));
   using home = folder();
   const [agentPort, edgePort, adminPort, haproxyPort] = await Promise.all([1, 2, 3, 4].map(freePort));
-  writeFileSync(
-    join(home.path, "holdfast.yaml"),
-    `apiVersion: holdfast/v1
-kind: Topology
-metadata: { name: routers }
-spec: { leaseProfile: fast }
----
-apiVersion: holdfast/v1
-kind: Region
-metadata: { name: west }
-spec: { jurisdiction: eu, agent: "127.0.0.1:${agentPort}" }
----
-apiVersion: holdfast/v1
-kind: Service
-metadata: { name: orders }
-spec:
-  objectives: { availability: 99%, rto: 15s, rpo: 0s }
-  endpoints: [{ region: west, url: "http://127.0.0.1:${origin.port}" }]
----
-apiVersion: holdfast/v1
-kind: Edge
-metadata: { name: edge-west }
-spec: { region: west, http: "127.0.0.1:${edgePort}", admin: "127.0.0.1:${adminPort}", stateDir: edge }
----
+  writeOneRegion(home.path, {
+    name: "routers",
+    leaseProfile: "fast",
+    ports: { agent: agentPort, origin: origin.port, http: edgePort, admin: adminPort },
+    more: `---
 apiVersion: holdfast/v1
 kind: Router
 metadata: { name: haproxy-west }
 spec: { region: west, plane: { haproxy: { http: "127.0.0.1:${haproxyPort}", stateDir: haproxy } } }
 `,
-  );
+  });
   const place = ["--topology", "holdfast.yaml", "--region", "west"];
   const files = [...place, "--secrets-dir", "secrets", "--state-dir", "state"];
   const children: ChildProcess[] = [];

@@ -3,16 +3,9 @@ import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { edgeConfig, folder, startHere, type TestEdge, until } from "./parts/edges.ts";
-import { type Listener, startOrigin } from "./parts/origins.ts";
+import type { Listener } from "./parts/origins.ts";
+import { endlessService, shortLimits, silentService, startServed } from "./parts/served.ts";
 import { service, signed, table, target } from "./parts/tables.ts";
-
-const limits = {
-  headWithinMs: 300,
-  bodyWithinMs: 300,
-  idleForMs: 300,
-  takenWithinMs: 300,
-  quietForMs: 60_000,
-};
 
 interface Raw extends Disposable {
   readonly socket: Socket;
@@ -42,17 +35,8 @@ function open(edge: TestEdge, first = ""): Raw {
   return raw;
 }
 
-async function startWith(state: string, listener: Listener, more: Partial<typeof limits> = {}) {
-  const origin = await startOrigin(listener);
-  const edge = await startHere(edgeConfig(state, { limits: { ...limits, ...more } }));
-  await edge.apply(signed(table(1, { services: { orders: service([target("west", origin.port)]) } })));
-  return {
-    edge,
-    [Symbol.asyncDispose]: async () => {
-      await edge[Symbol.asyncDispose]();
-      await origin[Symbol.asyncDispose]();
-    },
-  };
+function startWith(state: string, listener: Listener, more: Partial<typeof shortLimits> = {}) {
+  return startServed(state, listener, { limits: { ...shortLimits, ...more } });
 }
 
 test("who says nothing, half a head, half a body, or nothing more, is ended in time", async () => {
@@ -122,41 +106,24 @@ test("events go on for longer than a try may take, and end when nothing more com
 
 test("who takes nothing of a long answer is ended, and the service is not read to its end for it", async () => {
   using state = folder();
-  let written = 0;
-  await using it = await startWith(state.path, (_request, response) => {
-    const more = (): void => {
-      while (!response.destroyed && written < 500_000_000) {
-        written += 65_536;
-        if (!response.write(Buffer.alloc(65_536))) {
-          response.once("drain", more);
-          return;
-        }
-      }
-    };
-    more();
-  });
+  const { listener, seen } = endlessService();
+  await using it = await startWith(state.path, listener);
   using greedy = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   greedy.socket.pause();
   const connections = async () => /holdfast_edge_connections (\d+)/.exec(await it.edge.metrics())?.[1];
   await until(async () => (await connections()) === "0", "it is ended", 5000);
   // What the kernel's buffers on both ways hold, and no more.
-  assert.ok(written < 50_000_000, `${written} bytes were read`);
+  assert.ok(seen.written < 50_000_000, `${seen.written} bytes were read`);
 });
 
 test("a client that goes away takes its request at the service along", async () => {
   using state = folder();
-  let isGone = false;
-  let isAsked = false;
-  await using it = await startWith(state.path, (request) => {
-    isAsked = true;
-    request.socket.on("close", () => {
-      isGone = true;
-    });
-  });
+  const { listener, seen } = silentService();
+  await using it = await startWith(state.path, listener);
   const leaving = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-  await until(() => isAsked, "the service is asked");
+  await until(() => seen.isAsked, "the service is asked");
   leaving.socket.destroy();
-  await until(() => isGone, "the request is given up", 400);
+  await until(() => seen.isGone, "the request is given up", 400);
 });
 
 test("a client that goes away while it is held leaves the room", async () => {

@@ -10,22 +10,13 @@ import { promisify } from "node:util";
 import { edgeConfig, folder, startHere, type TestEdge, until } from "./parts/edges.ts";
 import { type Frames, openFrames, plainGet } from "./parts/frames.ts";
 import { type Listener, readAll, startOrigin } from "./parts/origins.ts";
+import { endlessService, shortLimits, silentService, startServed } from "./parts/served.ts";
 import { rules, service, signed, table, target } from "./parts/tables.ts";
 
 const cleartext = { tls: true, cleartext: true, streamsMax: 100, resetBurst: 50, resetsPerSecond: 1 };
 
-async function startWith(state: string, listener: Listener, more: Parameters<typeof edgeConfig>[1] = {}) {
-  const origin = await startOrigin(listener);
-  const edge = await startHere(edgeConfig(state, { http2: cleartext, ...more }));
-  await edge.apply(signed(table(1, { services: { orders: service([target("west", origin.port)]) } })));
-  return {
-    edge,
-    origin,
-    [Symbol.asyncDispose]: async () => {
-      await edge[Symbol.asyncDispose]();
-      await origin[Symbol.asyncDispose]();
-    },
-  };
+function startWith(state: string, listener: Listener, more: Parameters<typeof edgeConfig>[1] = {}) {
+  return startServed(state, listener, { http2: cleartext, ...more });
 }
 
 interface Client extends Disposable {
@@ -174,20 +165,14 @@ test("held, repeated elsewhere, stale and refused: as over HTTP/1.1", async () =
 
 test("a stream that the client cancels takes its request at the service along", async () => {
   using state = folder();
-  let isGone = false;
-  let isAsked = false;
-  await using it = await startWith(state.path, (request) => {
-    isAsked = true;
-    request.socket.on("close", () => {
-      isGone = true;
-    });
-  });
+  const { listener, seen } = silentService();
+  await using it = await startWith(state.path, listener);
   using client = open(it.edge);
   const stream = client.session.request({ ":path": "/" });
   stream.on("error", () => undefined);
-  await until(() => isAsked, "the service is asked");
+  await until(() => seen.isAsked, "the service is asked");
   stream.close(constants.NGHTTP2_CANCEL);
-  await until(() => isGone, "the request is given up", 400);
+  await until(() => seen.isGone, "the request is given up", 400);
 });
 
 test("an answer that breaks in its middle is a stream that is reset, not one that ends", async () => {
@@ -203,36 +188,16 @@ test("an answer that breaks in its middle is a stream that is reset, not one tha
 
 test("pieces of an answer arrive as they are written, and a slow reader is not read ahead for", async () => {
   using state = folder();
-  let written = 0;
+  const { listener, seen } = endlessService();
   let say: ((words: string) => void) | null = null;
   await using it = await startWith(
     state.path,
     (request, response) => {
-      if (request.url === "/events") {
-        say = (words) => response.write(words);
-        say("first");
-        return;
-      }
-      const more = (): void => {
-        while (!response.destroyed && written < 500_000_000) {
-          written += 65_536;
-          if (!response.write(Buffer.alloc(65_536))) {
-            response.once("drain", more);
-            return;
-          }
-        }
-      };
-      more();
+      if (request.url !== "/events") return listener(request, response);
+      say = (words) => response.write(words);
+      return say("first");
     },
-    {
-      limits: {
-        headWithinMs: 20_000,
-        bodyWithinMs: 20_000,
-        idleForMs: 20_000,
-        takenWithinMs: 300,
-        quietForMs: 60_000,
-      },
-    },
+    { limits: { ...edgeConfig("").limits, takenWithinMs: 300 } },
   );
   using client = open(it.edge);
   const events = client.session.request({ ":path": "/events" });
@@ -247,7 +212,7 @@ test("pieces of an answer arrive as they are written, and a slow reader is not r
   await closed(greedy);
   assert.equal(greedy.rstCode, constants.NGHTTP2_INTERNAL_ERROR);
   // What the kernel's buffers on both ways hold, and no more.
-  assert.ok(written < 50_000_000, `${written} bytes were read`);
+  assert.ok(seen.written < 50_000_000, `${seen.written} bytes were read`);
   say!("third");
   assert.equal(String((await once(events, "data"))[0]), "third", "the other stream goes on");
 });
@@ -371,14 +336,9 @@ test("more streams at once than may be are refused one by one, and the others an
 
 test("a session on which nothing happens, and a body that drips in, are ended in time", async () => {
   using state = folder();
-  const limits = {
-    headWithinMs: 300,
-    bodyWithinMs: 300,
-    idleForMs: 300,
-    takenWithinMs: 300,
-    quietForMs: 60_000,
-  };
-  await using it = await startWith(state.path, (_request, response) => response.end("ok"), { limits });
+  await using it = await startWith(state.path, (_request, response) => response.end("ok"), {
+    limits: shortLimits,
+  });
   const preface = connectTcp({ host: "127.0.0.1", port: Number(new URL(it.edge.http).port) });
   preface.on("error", () => undefined).write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
   preface.resume();
