@@ -2,6 +2,7 @@
 import { createPublicKey } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { etcdAttemptMs } from "../core/model/profile.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { ForeignRouter, Topology } from "../core/model/topology.ts";
 import { accept } from "../core/traffic/accept.ts";
@@ -148,9 +149,7 @@ export function openMarkedStore(
         endpoints: store.endpoints,
         topology: topology.name,
         ...etcdAccess(secretsDir),
-        // Of the time that the machine gives a call, what members 80 ms apart need for a commit (some 200 ms in `fast`),
-        // and enough left for a second attempt at another endpoint.
-        callTimeoutMs: Math.max(150, Math.floor(callTimeoutMs * 0.65)),
+        callTimeoutMs: etcdAttemptMs(callTimeoutMs),
       });
     default:
       return store satisfies never;

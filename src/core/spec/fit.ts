@@ -2,10 +2,10 @@
  * Measurements in, verdicts out: which lease profile the store, the disks and the clocks of a place can carry.
  *
  * A holder renews every `renewMs` and freezes `freezeMs` after the last renewal that succeeded was sent. Between the two
- * it has two tries, of `(freezeMs - renewMs) / 2` each; on etcd, whose endpoints may fall silent, two attempts at two
- * endpoints must fit into one try. What follows is that arithmetic and nothing else.
+ * it has two tries, of `(freezeMs - renewMs) / 2` each; on etcd, whose endpoints may fall silent, the first attempt
+ * of a try leaves time for a second one elsewhere. What follows is that arithmetic and nothing else.
  */
-import { type LeaseProfile, leaseProfiles, type ProfileName } from "../model/profile.ts";
+import { etcdAttemptMs, type LeaseProfile, leaseProfiles, type ProfileName } from "../model/profile.ts";
 import type { SpanMs } from "../model/time.ts";
 import type { ControlStore } from "../model/topology.ts";
 import { describeSpan } from "./units.ts";
@@ -23,14 +23,13 @@ export interface Verdict {
 /** One write may take this long before the holder gives it up, at one endpoint. */
 export function attemptMs(profile: LeaseProfile, store: ControlStore["kind"]): SpanMs {
   const tryMs = (profile.freezeMs - profile.renewMs) / 2;
-  // As `openStore` gives it: two attempts a try, and never less than an election of neighbours takes to be noticed.
-  return store === "etcd" ? Math.max(150, Math.floor(tryMs / 2)) : tryMs;
+  return store === "etcd" ? etcdAttemptMs(tryMs) : tryMs;
 }
 
 /** Whether a renewal fits twice before the freeze at the measured 99th percentile. Half of the limit is left for worse days. */
 export function fitCommit(profile: LeaseProfile, store: ControlStore["kind"], commitP99Ms: SpanMs): Verdict {
   const limitMs = attemptMs(profile, store);
-  const fits = `at most ${describeSpan(limitMs)} a write, 99 of 100: ${profile.name} freezes ${describeSpan(profile.freezeMs - profile.renewMs)} after a missed renewal, which is two tries${store === "etcd" ? " of two attempts" : ""}`;
+  const fits = `at most ${describeSpan(limitMs)} a write, 99 of 100: ${profile.name} freezes ${describeSpan(profile.freezeMs - profile.renewMs)} after a missed renewal, which is two tries${store === "etcd" ? ", and one endpoint gets two thirds of each" : ""}`;
   if (2 * commitP99Ms <= limitMs) return { fit: "ok", fits, advice: "" };
   if (commitP99Ms <= limitMs)
     return { fit: "warning", fits, advice: "it fits with less than twice to spare: a bad day holds writes" };
