@@ -119,7 +119,11 @@ const cameLater: ReadonlySet<string> = new Set([...Object.keys(trafficFields), "
 
 /** A file that does not use words which came later has the digest that it had before: agents of two versions agree. */
 function withoutNewWords(spec: object): object {
-  const added = { classes: [], levels: { automatic: 0, flags: {}, page: null, steps: [] } };
+  const added = {
+    classes: [],
+    levels: { automatic: 0, flags: {}, page: null, steps: [] },
+    seeding: { megabytesPerSecondMax: 0 },
+  };
   return Object.fromEntries(
     Object.entries(spec).filter(
       ([key, value]) =>
