@@ -19,6 +19,7 @@ export class WorkerProcess {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (told: Told | null) => void>();
   #ids = 0;
+  #silentLooks = 0;
   /** The number of the newest table that it goes by; 0: none; null: it has not been told to begin. */
   goesBy: number | null = null;
   isListening = false;
@@ -36,12 +37,29 @@ export class WorkerProcess {
     worker.on("message", (message: FromWorker) => this.#hear(message, owner));
     // What cannot be sent any more: its end is on the way.
     worker.on("error", () => undefined);
-    worker.on("exit", (code, signal) => {
+    // Both: its last words may be read after its exit is known.
+    let [how, isCut] = ["", false];
+    const over = (): void => {
+      if (how === "" || !isCut) return;
       this.hasEnded = true;
       for (const settle of this.#waiting.values()) settle(null);
       this.#waiting.clear();
-      owner.ended(this, signal ? `by ${signal}` : `with code ${code}`);
+      owner.ended(this, how);
+    };
+    worker.on("exit", (code, signal) => {
+      how = signal ? `by ${signal}` : `with code ${code}`;
+      over();
     });
+    worker.on("disconnect", () => {
+      isCut = true;
+      over();
+    });
+  }
+
+  /** How many looks in a row it has said nothing; one that listens tells of itself every second. */
+  lookAtSilence(): number {
+    this.#silentLooks = this.isListening ? this.#silentLooks + 1 : 0;
+    return this.#silentLooks;
   }
 
   say(message: ToWorker): void {
@@ -69,6 +87,7 @@ export class WorkerProcess {
   }
 
   #hear(message: FromWorker, owner: WorkerOwner): void {
+    this.#silentLooks = 0;
     switch (message.kind) {
       case "up":
         return owner.up(this);

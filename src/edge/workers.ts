@@ -6,7 +6,9 @@
  *   ended after `endsAfterMs`: then nobody goes by the old table, and another, which gets the newest, takes its place.
  * - M2. A worker listens only after it goes by the newest table that there was when it could first be spoken to.
  * - M3. One that ends is started again after a pause that grows.
- * - M4. Ports are the edge's and not a worker's: the kernel hands each connection to one that is waiting for one.
+ * - M4. One that says nothing for `silentLooksMax` looks is ended: its clients wait for nobody. Looks are counted and not time,
+ *   so that a pause of the whole machine ends nobody.
+ * - M5. Ports are the edge's and not a worker's: the kernel hands each connection to one that is waiting for one.
  */
 import cluster from "node:cluster";
 import { createServer } from "node:net";
@@ -36,6 +38,9 @@ const endsAfterMs = 3000;
 /** For its metrics and state; then what it told last counts. */
 const toldWithinMs = 500;
 const reloadedWithinMs = 5000;
+/** M4. */
+const lookEveryMs = 1000;
+const silentLooksMax = 10;
 /** M3. */
 const firstPauseMs = 100;
 const longestPauseMs = 10_000;
@@ -68,6 +73,7 @@ export class Workers implements Front, WorkerOwner {
   readonly #tables = new Map<number, RoutingTable>();
   #table: { readonly text: string; readonly order: number } | null = null;
   #starting: PromiseWithResolvers<ServingAddresses> | null = null;
+  #looking: NodeJS.Timeout | null = null;
   #isEnding = false;
 
   constructor({ config, processes, metrics, lines }: WorkersOptions) {
@@ -88,9 +94,11 @@ export class Workers implements Front, WorkerOwner {
   /** Resolves when all of them listen. Rejects, with none left, when one cannot begin. */
   async listen(): Promise<ServingAddresses> {
     this.#config = await withPorts(this.#config);
-    // M4. Handing connections out one by one would make the first process part of every one.
+    // M5. Handing connections out one by one would make the first process part of every one.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ exec: program, args: [], serialization: "advanced" });
+    this.#looking = setInterval(() => this.#look(), lookEveryMs);
+    this.#looking.unref();
     this.#starting = Promise.withResolvers();
     for (let index = 0; index < this.#processes; index++) this.#start(index);
     try {
@@ -156,6 +164,7 @@ export class Workers implements Front, WorkerOwner {
 
   async close(): Promise<void> {
     this.#isEnding = true;
+    if (this.#looking) clearInterval(this.#looking);
     for (const timer of this.#restarts.values()) clearTimeout(timer);
     this.#restarts.clear();
     if (this.#living.size === 0) return;
@@ -252,11 +261,21 @@ export class Workers implements Front, WorkerOwner {
     setTimeout(() => {
       for (const worker of lagging) {
         if (worker.hasEnded || !lags(worker, order)) continue;
-        const said = `did not say within ${endsAfterMs} ms that it goes by the newest table`;
-        console.error(`${code}: ${this.#named(worker)} ${said}, and is ended`);
-        worker.kill();
+        this.#giveUp(worker, `did not say within ${endsAfterMs} ms that it goes by the newest table`);
       }
     }, endsAfterMs).unref();
+  }
+
+  /** M4. */
+  #look(): void {
+    for (const worker of this.#living.values())
+      if (worker.lookAtSilence() === silentLooksMax)
+        this.#giveUp(worker, `said nothing for ${(silentLooksMax * lookEveryMs) / 1000} s`);
+  }
+
+  #giveUp(worker: WorkerProcess, because: string): void {
+    console.error(`${code}: ${this.#named(worker)} ${because}, and is ended`);
+    worker.kill();
   }
 
   async #askAll(kind: "tell" | "reload", withinMs: number): Promise<void> {

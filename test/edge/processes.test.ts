@@ -188,6 +188,25 @@ test("a process that stands still is named, ended and replaced; until then its t
   await until(async () => (await pidsOf(edge)).length === 2, "another takes its place");
 });
 
+test("a process that stands still is replaced though no table comes", async () => {
+  await using origin = await startOrigin((_request, response) => response.end("west"));
+  using place = folder();
+  await using edge = await start(place.path, {}, "pipe");
+  let said = "";
+  edge.child.stderr?.on("data", (chunk) => (said += chunk));
+  await edge.apply(signed(table(1, { services: orders(origin.port) })));
+  const [still = 0] = await pidsOf(edge);
+  process.kill(still, "SIGSTOP");
+  await until(() => !isAlive(still), "it was ended", 20_000);
+  assert.match(
+    said,
+    new RegExp(`^HOLDFAST_EDGE_WORKER: process \\d of 2 \\(pid ${still}\\) said nothing for 10 s`),
+  );
+  await until(async () => !(await pidsOf(edge)).includes(still), "its end is known");
+  await until(async () => (await pidsOf(edge)).length === 2, "another takes its place");
+  await askThrough(edge, 2);
+});
+
 test("SIGTERM lets what is under way finish, and leaves nobody behind", async () => {
   let finish: () => void = () => undefined;
   await using origin = await startOrigin((_request, response) => {

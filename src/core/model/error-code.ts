@@ -77,7 +77,7 @@ export const errorCodes = {
   },
   HOLDFAST_EDGE_WORKER: {
     means:
-      "One of several processes of an edge ended, or did not take a table in time: another takes its place.",
+      "One of several processes of an edge ended, stood still, or did not take a table in time: another takes its place.",
     retryable: true,
     advice:
       "If it comes again: look at what it said before, and at the memory and CPU that the machine has left.",
