@@ -34,7 +34,7 @@ export function writeFencerConfig(place: UnitPlace, member: Member): string {
 
 /**
  * `secrets`: what edges of this topology believe. `name`: which edge, where a region has several. `clients`: how clients
- * are served (TLS, limits, log), which no topology says; what it says is the topology's.
+ * are served as far as the topology does not say; what both say must be said in one place.
  */
 export function writeEdgeConfig(
   place: UnitPlace,
@@ -53,10 +53,22 @@ export function writeEdgeConfig(
         ? `${region} has ${edges.length} edges (${edges.map((one) => one.name).join(", ")}): name one with --edge`
         : `no edge ${name ?? ""} in region ${region} of topology ${topology.name}`,
     );
+  const { processes, tls, cache, concurrency, trustedProxies } = edge;
+  const serving = Object.fromEntries(
+    Object.entries({ processes, tls, cache, concurrency, trustedProxies }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  const twice = Object.keys(serving).filter((field) => Object.hasOwn(clients, field));
+  if (twice.length > 0)
+    throw new Error(
+      `${twice.join(" and ")} of ${edge.name} stands in the topology and in the file of --clients: say it in one of them`,
+    );
   // The gates of a region stand in its first edge.
   const isFirst = topology.edges.find((candidate) => candidate.region === region)?.name === edge.name;
   return writeConfig(place, `${edge.name}.json`, {
     ...clients,
+    ...serving,
     name: edge.name,
     region,
     http: edge.http,

@@ -1,14 +1,8 @@
 /** The access log: one line of JSON a request, when it is over. Off, it costs a comparison with null. */
 import type { ClientPeer, TrustedNetworks } from "./client-peer.ts";
-import { LineSink, type LineSinkOptions } from "./line-sink.ts";
-import type { Metrics } from "./metrics.ts";
+import type { LineTaker } from "./line-sink.ts";
 import { monotonicNow } from "./monotonic.ts";
 import type { RequestHead } from "./request-head.ts";
-
-export interface AccessLogOptions extends LineSinkOptions {
-  /** Queries carry what people typed, and sometimes tokens. */
-  readonly query: boolean;
-}
 
 /**
  * `answered` by the service; `retried` or `held` first; `cached`, `stale`: a kept answer, new or old; `shed` and `refused` by the edge, with its
@@ -78,26 +72,19 @@ export class AccessRecord {
 export class AccessLog {
   readonly query: boolean;
   readonly networks: TrustedNetworks;
-  readonly #sink: LineSink;
+  readonly #sink: LineTaker;
   #second = -1;
   #text = "";
 
-  constructor(options: AccessLogOptions, networks: TrustedNetworks, metrics: Metrics) {
-    this.query = options.query;
+  /** `query`: paths with what people typed, and sometimes tokens. */
+  constructor(query: boolean, networks: TrustedNetworks, sink: LineTaker) {
+    this.query = query;
     this.networks = networks;
-    this.#sink = new LineSink(options, metrics.counter("holdfast_edge_access_log_dropped_total"));
+    this.#sink = sink;
   }
 
   push(line: string): void {
     this.#sink.push(line);
-  }
-
-  reopen(): Promise<void> {
-    return this.#sink.reopen();
-  }
-
-  end(withinMs: number): Promise<void> {
-    return this.#sink.end(withinMs);
   }
 
   /** All but the milliseconds is made once a second. */

@@ -9,7 +9,6 @@ import { z } from "zod";
 import type { Address } from "../core/model/topology.ts";
 import type { MemberGate } from "./gate.ts";
 import { listen, stopServer } from "./listen.ts";
-import type { Metrics } from "./metrics.ts";
 import type { HolderOutcome, TableHolder } from "./table-holder.ts";
 
 /** 1,000 services with three targets each are 0.7 MB. */
@@ -18,9 +17,12 @@ const bodyMaxBytes = 8 * 1024 * 1024;
 export interface AdminWorld {
   readonly holder: TableHolder;
   readonly gates: ReadonlyMap<string, MemberGate>;
-  readonly metrics: Metrics;
   readonly token: string;
-  state(): unknown;
+  state(): Promise<unknown>;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  /** Empty: it serves. */
+  whyNotReady(): string;
 }
 
 interface Answer {
@@ -66,8 +68,10 @@ export class AdminServer {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const route = `${request.method} ${request.url}`;
     if (route === "GET /metrics") {
+      const text = await this.#world.metrics();
+      if (response.destroyed) return;
       response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-      response.end(this.#world.metrics.text());
+      response.end(text);
       return;
     }
     let answer: Answer;
@@ -85,8 +89,9 @@ export class AdminServer {
   async #answer(route: string, request: IncomingMessage): Promise<Answer> {
     if (route === "GET /livez") return { status: 200, body: { live: true } };
     if (route === "GET /readyz") {
-      const ready = this.#world.holder.table !== null;
-      return { status: ready ? 200 : 503, body: { ready, because: ready ? "" : "no routing table yet" } };
+      const because = this.#world.whyNotReady();
+      const ready = because === "";
+      return { status: ready ? 200 : 503, body: { ready, because } };
     }
     if (!isAuthorized(request.headers.authorization, this.#world.token))
       return { status: 401, body: { error: "the admin token is missing or wrong" } };
@@ -96,7 +101,7 @@ export class AdminServer {
       case "POST /v1/table":
         return holderAnswer(await this.#world.holder.apply(await readText(request)));
       case "GET /v1/state":
-        return { status: 200, body: this.#world.state() };
+        return { status: 200, body: await this.#world.state() };
       case "POST /v1/gate":
         return this.#orderGate(await readText(request));
       case "POST /v1/gate/drain":
@@ -131,7 +136,8 @@ export class AdminServer {
 }
 
 function holderAnswer(outcome: HolderOutcome): Answer {
-  return { status: outcome.kind === "refused" ? 409 : 200, body: outcome };
+  const status = { applied: 200, unchanged: 200, refused: 409, unknown: 504 }[outcome.kind];
+  return { status, body: outcome };
 }
 
 /** In constant time: digests have one length, whatever was sent. */

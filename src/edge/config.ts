@@ -5,6 +5,9 @@ import { concurrencyRules } from "../core/traffic/concurrency.ts";
 import { isNetwork } from "./client-peer.ts";
 import { ConfigError } from "./config-error.ts";
 
+/** 64: what they tell the first of themselves each second stays small beside what they do. */
+export const processesMax = 64;
+
 const address = z.strictObject({ host: z.string().min(1), port: z.number().int().min(0).max(65535) });
 
 /** See `ClientLimits`. */
@@ -52,6 +55,8 @@ const network = z.string().refine(isNetwork, "neither an address nor a network s
 const edgeConfig = z.strictObject({
   name: z.string().min(1),
   region: z.string().min(1),
+  /** That serve people; `auto`: one a core. */
+  processes: z.union([z.literal("auto"), z.number().int().min(1).max(processesMax)]).default(1),
   http: address,
   admin: address,
   /** Data store -> where its clients connect. */

@@ -1,31 +1,19 @@
-/** One edge: listeners, table and gates put together, and taken apart in order. */
+/** One edge: what serves people, table and gates put together, and taken apart in order. */
+import { availableParallelism } from "node:os";
 import type { Address } from "../core/model/topology.ts";
-import { concurrencyRules } from "../core/traffic/concurrency.ts";
-import { afterWriterChanged } from "../core/traffic/return.ts";
-import { AccessLog } from "./access-log.ts";
 import { AdminServer } from "./admin.ts";
-import { Certificates } from "./certificates.ts";
-import type { EdgeConfig } from "./config.ts";
+import { type EdgeConfig, processesMax } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
+import { type Front, FrontHere } from "./front.ts";
 import { MemberGate } from "./gate.ts";
-import { HoldRoom } from "./hold-room.ts";
-import { HttpProxy } from "./http-proxy.ts";
-import { EdgeLevels } from "./levels.ts";
+import { LineSink } from "./line-sink.ts";
 import { Metrics } from "./metrics.ts";
-import { monotonicNow } from "./monotonic.ts";
-import { ServicePlans } from "./service-plan.ts";
-import { StaleStore } from "./stale-store.ts";
+import { Serving, type ServingAddresses } from "./serving.ts";
 import { TableHolder } from "./table-holder.ts";
-import { TcpProxy } from "./tcp-proxy.ts";
-import { TrafficCounters } from "./traffic-counters.ts";
-import { WebSockets } from "./websockets.ts";
-import { WriterWatch } from "./writer-watch.ts";
+import { Workers } from "./workers.ts";
 
-export interface RunningEdge {
-  readonly http: Address;
-  readonly https?: Address;
+export interface RunningEdge extends ServingAddresses {
   readonly admin: Address;
-  readonly tcp: Readonly<Record<string, Address>>;
   readonly gates: Readonly<Record<string, Address>>;
   /** Certificates are read anew, and the access log is opened anew. */
   reload(): Promise<void>;
@@ -36,130 +24,84 @@ export interface RunningEdge {
 /** For the last lines of the access log, to a disk that may be slow. */
 const logEndsWithinMs = 1000;
 
-export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
+export async function startEdge({ adminToken, ...config }: EdgeConfig): Promise<RunningEdge> {
   const metrics = new Metrics();
   const holder = await TableHolder.open(config.stateDir, config.keys, metrics);
-  const limits = { ...concurrencyRules, ...config.concurrency };
-  const plans = new ServicePlans(config.region, metrics, config.drainMs, limits);
-  const room = new HoldRoom(metrics);
-  const writers = new WriterWatch(
-    () => holder.table,
-    () => room.wakeAll(),
-  );
-  const counters = new TrafficCounters(metrics);
-  const stale = new StaleStore(config.name, config.cache);
-  const levels = new EdgeLevels(
-    () => plans.all,
-    metrics,
-    () => room.wakeAll(),
-  );
-  const webSockets = new WebSockets(config.region, metrics, {
-    quietForMs: config.limits.quietForMs,
-    webSocketsMax: config.webSocketsMax,
-    drainMs: config.drainMs,
-  });
-  const world = { edge: config.name, room, writers, counters, stale, levels, webSockets };
-  const proxy = new HttpProxy(plans, world, config);
-  const certificates = config.tls ? new Certificates(config.tls, metrics) : null;
-  const log = config.accessLog ? openLog(config.accessLog, proxy, metrics) : null;
-  proxy.log = log;
-  metrics.gauge("holdfast_edge_stale_bytes", {}, () => stale.bytes);
-  metrics.gauge("holdfast_edge_connections", {}, () => proxy.connections);
-  const tcp = Object.entries(config.tcp).map(
-    ([store, listen]) => new TcpProxy({ store, listen, holdMaxMs: config.tcpHoldMaxMs }, metrics),
-  );
+  const lines = config.accessLog ? openLog(config.accessLog, metrics) : null;
+  const processes =
+    config.processes === "auto" ? Math.min(processesMax, availableParallelism()) : config.processes;
+  const front: Front =
+    processes === 1
+      ? new FrontHere(new Serving({ config, metrics, lines }), metrics)
+      : new Workers({ config, processes, metrics, lines });
   const gates = new Map(config.gates.map((gate) => [gate.member, new MemberGate(gate, metrics)]));
 
-  const epochs = new Map<string, number>();
   const follow = (): void => {
-    const table = holder.table;
-    if (!table) return;
+    const { signed } = holder;
+    if (!signed) return;
     // Sessions to an old writer end before any request is let go to the new one (S4).
     for (const gate of gates.values()) {
-      const store = gate.config.dataStore === null ? undefined : table.stores[gate.config.dataStore];
+      const store = gate.config.dataStore === null ? undefined : signed.table.stores[gate.config.dataStore];
       if (store) gate.seeEpoch(store.epoch);
     }
-    for (const listener of tcp) listener.follow(table);
-    plans.follow(table);
-    // Later than upstreams: what is taken away there is repeated elsewhere, and must still find its client.
-    proxy.follow(table.regions[config.region], config.drainMs + config.graceMs);
-    const changed = Object.keys(table.stores).filter(
-      (name) => (epochs.get(name) ?? table.stores[name]?.epoch) !== table.stores[name]?.epoch,
-    );
-    for (const [name, { epoch }] of Object.entries(table.stores)) epochs.set(name, epoch);
-    for (const plan of changed.length === 0 ? [] : plans.all)
-      if (plan.route.dataStores.some((name) => changed.includes(name)))
-        plan.returning = afterWriterChanged(monotonicNow());
-    webSockets.follow(table, changed);
-    room.wakeAll();
+    front.follow(signed);
   };
   holder.onApplied(follow);
+  holder.whatLags = () => front.whatLags();
   follow();
-  metrics.gauge("holdfast_edge_table_generation", {}, () => holder.table?.generation ?? 0);
-  metrics.gauge("holdfast_edge_table_epoch", {}, () => holder.table?.epoch ?? 0);
+  metrics.gauge("holdfast_edge_table_generation", {}, () => front.served?.generation ?? 0);
+  metrics.gauge("holdfast_edge_table_epoch", {}, () => front.served?.epoch ?? 0);
 
-  const state = (): unknown => ({
-    edge: config.name,
-    region: config.region,
-    table: holder.table && {
-      epoch: holder.table.epoch,
-      generation: holder.table.generation,
-      digest: holder.table.digest,
-      because: holder.table.because,
-    },
-    held: room.held,
-    writersFailing: writers.failing,
-    services: [...plans.all].map((plan) => ({
-      name: plan.name,
-      active: plan.active,
-      repeating: plan.repeating,
-      level: levels.of(plan).stand.level,
-      automatic: levels.of(plan).automatic,
-    })),
-    upstreams: [...plans.upstreams].map(({ url, region, isEjected, inFlight, limit }) => ({
-      url,
-      region,
-      ejected: isEjected,
-      inFlight,
-      limit,
-    })),
-    stores: tcp.map((listener) => ({
-      name: listener.config.store,
-      sessions: listener.sessions,
-      epoch: listener.route?.epoch ?? 0,
-      writer: listener.route?.writer?.member ?? null,
-    })),
-    certificates: certificates?.state ?? [],
-    gates: [...gates.values()].map((gate) => ({ member: gate.config.member, ...gate.state })),
+  const state = async (): Promise<unknown> => {
+    const { held, writersFailing, services, upstreams, stores, certificates } = await front.state();
+    const { served } = front;
+    return {
+      edge: config.name,
+      region: config.region,
+      table: served && {
+        epoch: served.epoch,
+        generation: served.generation,
+        digest: served.digest,
+        because: served.because,
+      },
+      processes: front.serving,
+      held,
+      writersFailing,
+      services,
+      upstreams,
+      stores,
+      certificates,
+      gates: [...gates.values()].map((gate) => ({ member: gate.config.member, ...gate.state })),
+    };
+  };
+  const whyNotReady = (): string => {
+    if (holder.table === null) return "no routing table yet";
+    return front.serving.length === 0 ? "none of its processes serves" : "";
+  };
+  const admin = new AdminServer({
+    holder,
+    gates,
+    token: adminToken,
+    state,
+    metrics: () => front.metrics(),
+    whyNotReady,
   });
-  const admin = new AdminServer({ holder, gates, metrics, token: config.adminToken, state });
 
   const reload = async (): Promise<void> => {
-    await Promise.all([certificates?.reload(), log?.reopen()]);
+    await Promise.all([front.reload(), lines?.reopen()]);
   };
 
   const close = async (): Promise<void> => {
-    webSockets.close();
-    await proxy.close(config.graceMs);
-    certificates?.close();
-    await log?.end(logEndsWithinMs);
-    await Promise.all([...tcp, ...gates.values()].map((listener) => listener.close()));
+    await front.close();
+    await lines?.end(logEndsWithinMs);
+    await Promise.all([...gates.values()].map((gate) => gate.close()));
     await admin.close(500);
-    writers.close();
-    levels.close();
-    plans.close();
   };
 
   try {
     return {
       admin: await admin.listen(config.admin),
-      http: await proxy.listen(config.http),
-      ...(certificates && config.tls
-        ? { https: await proxy.listenTls(config.tls.listen, certificates, metrics) }
-        : {}),
-      tcp: Object.fromEntries(
-        await Promise.all(tcp.map(async (listener) => [listener.config.store, await listener.listen()])),
-      ),
+      ...(await front.listen()),
       gates: Object.fromEntries(
         await Promise.all([...gates].map(async ([member, gate]) => [member, await gate.listen()])),
       ),
@@ -172,13 +114,9 @@ export async function startEdge(config: EdgeConfig): Promise<RunningEdge> {
   }
 }
 
-function openLog(
-  options: NonNullable<EdgeConfig["accessLog"]>,
-  { networks }: HttpProxy,
-  metrics: Metrics,
-): AccessLog {
+function openLog(options: NonNullable<EdgeConfig["accessLog"]>, metrics: Metrics): LineSink {
   try {
-    return new AccessLog(options, networks, metrics);
+    return new LineSink(options, metrics.counter("holdfast_edge_access_log_dropped_total"));
   } catch (error) {
     throw new ConfigError(`cannot open the access log: ${(error as Error).message}`, { cause: error });
   }

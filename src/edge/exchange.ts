@@ -340,9 +340,10 @@ export class Exchange implements AttemptListener {
     const { room, counters } = this.#world;
     const { rules } = this.#plan.route;
     const { priority } = this.#class;
-    if (rules.holdMaxCount <= room.held) room.displaceBelow(priority);
+    const holdMaxCount = room.placesOf(rules.holdMaxCount);
+    if (holdMaxCount <= room.held) room.displaceBelow(priority);
     const decision = decideHold(
-      { ...rules, holdMaxMs: Math.min(rules.holdMaxMs, atMostMs) },
+      { ...rules, holdMaxCount, holdMaxMs: Math.min(rules.holdMaxMs, atMostMs) },
       { now, arrivedAt: this.#account.arrivedAt, pauses: this.#pauses, held: room.held },
     );
     if (decision.kind === "give-up") {

@@ -4,6 +4,7 @@
  * What matters most is woken first, and when there is no place left it takes that of what matters least.
  */
 import type { Priority } from "../core/model/degradation.ts";
+import { type Part, partOf, whole } from "../core/traffic/part.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface Waiting {
@@ -27,8 +28,16 @@ export class HoldRoom {
     sheddable: new Map(),
   };
 
-  constructor(metrics: Metrics) {
+  readonly #part: Part;
+
+  constructor(metrics: Metrics, part: Part = whole) {
+    this.#part = part;
     metrics.gauge("holdfast_edge_held", {}, () => this.held);
+  }
+
+  /** Of the places that an edge has for a service, those in this process. */
+  placesOf(holdMaxCount: number): number {
+    return partOf(holdMaxCount, this.#part);
   }
 
   get held(): number {

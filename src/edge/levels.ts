@@ -49,14 +49,14 @@ export class ServiceLevel {
     if (this.plan.route.levels !== undefined) this.#turnedAway++;
   }
 
-  /** True: another level than before. */
-  look(now: number, tookMs: number): boolean {
+  /** `beside`: what other processes of the edge are offered, per second. True: another level than before. */
+  look(now: number, tookMs: number, beside = 0): boolean {
     const { route, lane } = this.plan;
     const rps = (this.#requests * 1000) / tookMs;
     this.offeredRps += newest * (rps - this.offeredRps);
     const sight = {
       // A burst of one look is not load, and what has just ended is none any more.
-      offeredRps: this.offeredRps,
+      offeredRps: this.offeredRps + beside,
       entitledRps: entitledRps(
         route.capacity,
         new Set(lane.ordered.filter((upstream) => !upstream.isEjected).map(({ region }) => region)),
@@ -81,6 +81,8 @@ export class EdgeLevels {
   readonly #plans: () => Iterable<ServicePlan>;
   readonly #timer: NodeJS.Timeout;
   #lookedAt = monotonicNow();
+  /** What the edge's other processes are offered of each service, per second. */
+  beside: Readonly<Record<string, number>> = {};
 
   /** `onChanged` is called when a service's level is another by this edge's own doing. */
   constructor(plans: () => Iterable<ServicePlan>, metrics: Metrics, onChanged: () => void) {
@@ -99,6 +101,11 @@ export class EdgeLevels {
     return made;
   }
 
+  /** Of services with levels, per second. */
+  get offered(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#shown].map(([service, { offeredRps }]) => [service, offeredRps]));
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
@@ -114,7 +121,7 @@ export class EdgeLevels {
       const { name: service } = plan;
       this.#show(service, level);
       const before = level.stand.level;
-      if (!level.look(now, tookMs)) continue;
+      if (!level.look(now, tookMs, this.beside[service] ?? 0)) continue;
       isAnother = true;
       const to = level.stand.level;
       this.#metrics.count("holdfast_edge_level_changes_total", { service, to: before < to ? "up" : "down" });

@@ -23,7 +23,13 @@ export interface LineSinkOptions {
   readonly bufferMaxBytes: number;
 }
 
-export class LineSink {
+/** Who takes lines, and never makes anybody wait. */
+export interface LineTaker {
+  /** `text` is one or more whole lines. */
+  push(text: string, lines?: number): void;
+}
+
+export class LineSink implements LineTaker {
   readonly #options: LineSinkOptions;
   readonly #dropped: Counter;
   readonly #flusher: NodeJS.Timeout;
@@ -44,15 +50,14 @@ export class LineSink {
     this.#flusher.unref();
   }
 
-  /** `line` ends in a line feed. */
-  push(line: string): void {
+  push(text: string, lines = 1): void {
     const taken = this.#waiting.length + (this.#writing?.bytes.length ?? 0);
-    if (this.#options.bufferMaxBytes < taken + line.length) {
-      this.#dropped.add();
+    if (this.#options.bufferMaxBytes < taken + text.length) {
+      this.#dropped.add(lines);
       return;
     }
-    this.#waiting += line;
-    this.#waitingLines++;
+    this.#waiting += text;
+    this.#waitingLines += lines;
     if (flushFromChars <= this.#waiting.length) this.#flush();
   }
 

@@ -1,4 +1,4 @@
-/** `node src/edge/main.ts --config FILE.json`: one edge process. Prints its addresses, ends in order at SIGTERM. */
+/** `node src/edge/main.ts --config FILE.json`: one edge. Prints its addresses, ends in order at SIGTERM. */
 import { parseArgs } from "node:util";
 import { readConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";

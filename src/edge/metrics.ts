@@ -27,9 +27,21 @@ export class Histogram {
 }
 
 interface Family {
-  readonly kind: "counter" | "gauge" | "histogram";
-  readonly help: string;
+  readonly kind: FamilyReading["kind"];
   readonly series: Map<string, Counter | Histogram | (() => number)>;
+}
+
+/** What was counted, as values: of one process, or of several. */
+export interface HistogramReading {
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
+export interface FamilyReading {
+  readonly name: string;
+  readonly kind: "counter" | "gauge" | "histogram";
+  /** By the text of their labels. */
+  readonly series: ReadonlyMap<string, number | HistogramReading>;
 }
 
 export class Metrics {
@@ -63,17 +75,16 @@ export class Metrics {
     return typeof found === "function" ? found() : 0;
   }
 
+  read(): readonly FamilyReading[] {
+    return [...this.#families].map(([name, { kind, series }]) => ({
+      name,
+      kind,
+      series: new Map([...series].map(([labels, one]) => [labels, readingOf(one)])),
+    }));
+  }
+
   text(): string {
-    const lines: string[] = [];
-    for (const [name, family] of this.#families) {
-      if (family.help !== "") lines.push(`# HELP ${name} ${family.help}`);
-      lines.push(`# TYPE ${name} ${family.kind}`);
-      for (const [labels, series] of family.series) {
-        if (series instanceof Histogram) lines.push(...histogramLines(name, labels, series));
-        else lines.push(`${name}${braced(labels)} ${series instanceof Counter ? series.value : series()}`);
-      }
-    }
-    return `${lines.join("\n")}\n`;
+    return metricsText(this.read());
   }
 
   #series<T>(name: string, kind: Family["kind"], labels: Labels, make: () => T): T {
@@ -89,11 +100,30 @@ export class Metrics {
   #family(name: string, kind: Family["kind"]): Family {
     let family = this.#families.get(name);
     if (!family) {
-      family = { kind, help: helpTexts[name] ?? "", series: new Map() };
+      family = { kind, series: new Map() };
       this.#families.set(name, family);
     }
     return family;
   }
+}
+
+export function metricsText(families: readonly FamilyReading[]): string {
+  const lines: string[] = [];
+  for (const { name, kind, series } of families) {
+    const help = helpTexts[name];
+    if (help !== undefined) lines.push(`# HELP ${name} ${help}`);
+    lines.push(`# TYPE ${name} ${kind}`);
+    for (const [labels, one] of series) {
+      if (typeof one === "number") lines.push(`${name}${braced(labels)} ${one}`);
+      else lines.push(...histogramLines(name, labels, one));
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function readingOf(series: Counter | Histogram | (() => number)): number | HistogramReading {
+  if (series instanceof Histogram) return { counts: [...series.counts], sum: series.sum };
+  return series instanceof Counter ? series.value : series();
 }
 
 const helpTexts: Readonly<Record<string, string>> = {
@@ -128,6 +158,9 @@ const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_reused_total: "Kept answers served while they were as good as new.",
   holdfast_edge_stale_bytes: "Memory that kept answers take.",
   holdfast_edge_breaker_open: "1: the upstream is ejected.",
+  holdfast_edge_processes: "Processes that serve people now; all figures here are theirs together.",
+  holdfast_edge_process_restarts_total:
+    "Processes that ended by themselves, or were ended since they did not answer.",
   holdfast_edge_tables_total: "Routing tables offered; every refusal is an alarm.",
   holdfast_edge_table_generation: "Generation of the routing table that is served.",
   holdfast_edge_table_epoch: "Epoch of the routing table that is served.",
@@ -137,7 +170,7 @@ const helpTexts: Readonly<Record<string, string>> = {
   holdfast_edge_gate_orders_total: "Orders to the gate, by outcome.",
 };
 
-function histogramLines(name: string, labels: string, histogram: Histogram): string[] {
+function histogramLines(name: string, labels: string, histogram: HistogramReading): string[] {
   const lines: string[] = [];
   const comma = labels === "" ? "" : `${labels},`;
   let total = 0;

@@ -4,10 +4,11 @@ import { RetryLedger } from "../core/traffic/budget.ts";
 import { canonicalJson } from "../core/traffic/canonical.ts";
 import { mayServe } from "../core/traffic/choose.ts";
 import { type ConcurrencyRules, concurrencyRules } from "../core/traffic/concurrency.ts";
+import { type Part, partOf, whole } from "../core/traffic/part.ts";
 import { type Returning, unlimited } from "../core/traffic/return.ts";
 import { serviceFor } from "../core/traffic/service.ts";
 import type { AllowedRegions } from "../core/traffic/sovereignty.ts";
-import { mergeRules } from "../core/traffic/upstream-rules.ts";
+import { mergeRules, type UpstreamRules } from "../core/traffic/upstream-rules.ts";
 import { keyOf, Lane, type LaneWorld } from "./lane.ts";
 import type { Metrics } from "./metrics.ts";
 import { type PlanRules, planRules } from "./plan-rules.ts";
@@ -80,6 +81,7 @@ export class ServicePlans {
   readonly #ownRegion: string;
   readonly #drainMs: number;
   readonly #limits: ConcurrencyRules;
+  readonly #part: Part;
   #world: LaneWorld | null = null;
   #only: ServicePlan | null = null;
 
@@ -89,11 +91,13 @@ export class ServicePlans {
     metrics: Metrics,
     drainMs: number,
     limits: ConcurrencyRules = concurrencyRules,
+    part: Part = whole,
   ) {
     this.#ownRegion = ownRegion;
     this.#metrics = metrics;
     this.#drainMs = drainMs;
-    this.#limits = limits;
+    this.#limits = { ...limits, least: partOf(limits.least, part), most: partOf(limits.most, part) };
+    this.#part = part;
   }
 
   get all(): Iterable<ServicePlan> {
@@ -182,7 +186,8 @@ export class ServicePlans {
     const place = this.#places.get(key);
     if (!place) return;
     if (place.plans.size > 0) {
-      place.upstream.follow(mergeRules([...place.plans].map((each) => each.route.traffic)));
+      const rules = mergeRules([...place.plans].map((each) => each.route.traffic));
+      place.upstream.follow(partOfRules(rules, this.#part));
       return;
     }
     this.#places.delete(key);
@@ -210,4 +215,15 @@ export class ServicePlans {
     );
     return place;
   }
+}
+
+function partOfRules(rules: UpstreamRules, part: Part): UpstreamRules {
+  if (part.of === 1) return rules;
+  const { connections, pending, requests } = rules.bulkhead;
+  const bulkhead = {
+    connections: partOf(connections, part),
+    pending: partOf(pending, part),
+    requests: partOf(requests, part),
+  };
+  return { ...rules, bulkhead };
 }

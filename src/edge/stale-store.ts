@@ -18,7 +18,7 @@ import { fitToRequest, isConditional, type KeptAnswer, updateFields, validatorsO
 import { monotonicNow } from "./monotonic.ts";
 
 /** 64 MiB: a thousand answers of the largest size that comes in one piece. */
-const bytesMax = 64 * 1024 * 1024;
+export const staleBytesMax = 64 * 1024 * 1024;
 /** Map, objects and the like of one entry, without its texts. */
 const entryBytes = 512;
 /** Answers to the same path that vary by fields of the request. More: what they vary by is no few values. */
@@ -78,13 +78,15 @@ export class StaleStore {
   readonly #edge: string;
   /** Whether it answers while the service is well. */
   readonly #reuses: boolean;
+  readonly #bytesMax: number;
   readonly #kept = new Map<string, readonly Kept[]>();
   readonly #refreshing = new Set<Kept>();
   #bytes = 0;
 
-  constructor(edge: string, reuses: boolean) {
+  constructor(edge: string, reuses: boolean, bytesMax = staleBytesMax) {
     this.#edge = edge;
     this.#reuses = reuses;
+    this.#bytesMax = bytesMax;
   }
 
   get bytes(): number {
@@ -234,7 +236,7 @@ export class StaleStore {
     this.#kept.set(key, all);
     for (const { bytes } of all) this.#bytes += bytes;
     for (const oldest of this.#kept.keys()) {
-      if (this.#bytes <= bytesMax) break;
+      if (this.#bytes <= this.#bytesMax) break;
       this.#put(oldest, []);
     }
   }

@@ -19,7 +19,9 @@ import { TableReader } from "./table-reader.ts";
 export type HolderOutcome =
   | { readonly kind: "applied"; readonly generation: number }
   | { readonly kind: "unchanged"; readonly generation: number }
-  | { readonly kind: "refused"; readonly because: string; readonly generation: number };
+  | { readonly kind: "refused"; readonly because: string; readonly generation: number }
+  /** It is on disk, and not everything that serves is known to go by it. */
+  | { readonly kind: "unknown"; readonly because: string; readonly generation: number };
 
 export type TableListener = (table: RoutingTable, before: RoutingTable | null) => void;
 
@@ -31,6 +33,8 @@ export class TableHolder {
   readonly #listeners = new Set<TableListener>();
   readonly #reader = new TableReader();
   #signed: SignedTable | null = null;
+  /** Resolves with what is not known to go by the newest table; empty: nothing. Asked after each offer. */
+  whatLags: (() => Promise<string>) | null = null;
   /** Applications one after another: two at once could both be "greater". */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -69,8 +73,11 @@ export class TableHolder {
     this.#listeners.add(listener);
   }
 
-  apply(text: string): Promise<HolderOutcome> {
-    return this.#inTurn(() => this.#apply(text));
+  async apply(text: string): Promise<HolderOutcome> {
+    const outcome = await this.#inTurn(() => this.#apply(text));
+    // Also of a table that changes nothing: who offers it again wants to know whether it is gone by now.
+    const because = (await this.whatLags?.()) ?? "";
+    return because === "" ? outcome : { kind: "unknown", because, generation: outcome.generation };
   }
 
   /** Puts a signed evacuation table on disk, ready for the day on which nothing else lives. */

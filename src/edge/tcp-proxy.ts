@@ -17,7 +17,7 @@ import { acceptWithSlab, connectWithSlab, kept, writeNow } from "./slab.ts";
 
 /** 64 KB: six times PostgreSQL's longest start-up packet. */
 const firstMaxBytes = 64 * 1024;
-const sessionsMax = 10_000;
+export const tcpSessionsMax = 10_000;
 const connectTimeoutMs = 500;
 /** A writer that is back is announced by a table, which ends the pause: this is for one that no table announces. */
 const longestPauseMs = 200;
@@ -27,6 +27,7 @@ export interface TcpProxyConfig {
   readonly listen: Address;
   /** How long a connection waits for a writer, at most. */
   readonly holdMaxMs: number;
+  readonly sessionsMax: number;
 }
 
 export class TcpProxy {
@@ -74,7 +75,7 @@ export class TcpProxy {
   }
 
   #admit(client: Socket): void {
-    if (sessionsMax <= this.#sessions.size) {
+    if (this.config.sessionsMax <= this.#sessions.size) {
       reset(client);
       return;
     }

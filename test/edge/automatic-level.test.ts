@@ -79,11 +79,11 @@ function shopAt(route: ServiceRoute) {
     level,
     follow,
     /** The level after so many seconds with so many requests each. */
-    after(seconds: number, requests: number): number {
+    after(seconds: number, requests: number, beside = 0): number {
       for (let look = 0; look < seconds; look++) {
         for (let request = 0; request < requests; request++) level.came();
         second++;
-        level.look(second * 1000, 1000);
+        level.look(second * 1000, 1000, beside);
       }
       return level.stand.level;
     },
@@ -102,6 +102,12 @@ test("it goes back when the load has been gone for a while, and what a person or
   shop.follow(service([target("west", 1)], { ...carried, level: 1 }));
   assert.equal(shop.after(100, 20), 1);
   assert.equal(shop.level.automatic, 0);
+});
+
+test("what other processes of the edge are offered counts too", () => {
+  using shop = shopAt(service([target("west", 1)], carried));
+  assert.equal(shop.after(10, 60), 0);
+  assert.equal(shop.after(10, 60, 60), 1);
 });
 
 test("a service that is given levels is not taken to task for what came before", () => {

@@ -82,5 +82,5 @@ export class EdgeRouter implements Router {
 
 function isOutcome(body: unknown): body is ApplyOutcome {
   if (typeof body !== "object" || body === null || !("kind" in body)) return false;
-  return body.kind === "applied" || body.kind === "unchanged" || body.kind === "refused";
+  return ["applied", "unchanged", "refused", "unknown"].includes(body.kind as string);
 }

@@ -75,6 +75,13 @@ export const errorCodes = {
     retryable: true,
     advice: "See whether its process runs and its admin address can be reached from its agent.",
   },
+  HOLDFAST_EDGE_WORKER: {
+    means:
+      "One of several processes of an edge ended, stood still, or did not take a table in time: another takes its place.",
+    retryable: true,
+    advice:
+      "If it comes again: look at what it said before, and at the memory and CPU that the machine has left.",
+  },
   HOLDFAST_FENCER_ALREADY_RUNNING: {
     means: "Another fencer answers on this socket: a member has one fencer.",
     retryable: false,

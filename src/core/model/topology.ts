@@ -148,7 +148,7 @@ export interface JourneyStep {
   readonly expectStatus: number;
 }
 
-export interface Edge {
+export interface Edge extends EdgeServing {
   readonly name: EdgeName;
   readonly region: RegionName;
   /** Where people's HTTP requests arrive. */
@@ -159,6 +159,24 @@ export interface Edge {
   readonly tcp: Readonly<Record<StoreName, Address>>;
   /** Folder in which the last routing tables are kept. */
   readonly stateDir: string;
+}
+
+/** How it serves people. What is absent is the edge's own default, and may stand in a file beside it. */
+export interface EdgeServing {
+  /** That serve people; `auto`: one a core. */
+  readonly processes?: number | "auto";
+  readonly tls?: {
+    readonly listen: Address;
+    /** Absolute paths of PEM files on its machine. */
+    readonly certificates: readonly { readonly certFile: string; readonly keyFile: string }[];
+    readonly minVersion: "TLSv1.2" | "TLSv1.3";
+  };
+  /** Whether kept answers are also served while they are fresh. */
+  readonly cache?: boolean;
+  /** Bounds of the limit that it learns for each upstream. */
+  readonly concurrency?: { readonly least: number; readonly most: number };
+  /** Addresses and networks of balancers before it. */
+  readonly trustedProxies?: readonly string[];
 }
 
 /** A data plane that is not ours: the agent of its region hands it the same tables as our edges. */

@@ -11,6 +11,7 @@ import type {
 } from "../model/topology.ts";
 import { classesOf, levelsOf } from "./degradation.ts";
 import type { Draft, Drafts } from "./draft.ts";
+import { assembleServing, servingFields } from "./edge.ts";
 import type { KindName, SpecOf } from "./language.ts";
 import { mayServe } from "./rules.ts";
 import { assembleTraffic, trafficFields } from "./traffic.ts";
@@ -95,8 +96,17 @@ function service(draft: Draft<"Service">, regions: readonly Draft<"Region">[]): 
 }
 
 function edge(draft: Draft<"Edge">, baseDir: string): Edge {
-  const { region, http, admin, tcp, stateDir } = whole(draft);
-  return { name: nameOf(draft), region, http, admin, tcp, stateDir: absolutePath(baseDir, stateDir) };
+  const { region, http, admin, tcp, stateDir, ...rest } = whole(draft);
+  const serving = assembleServing(rest, baseDir);
+  return {
+    name: nameOf(draft),
+    region,
+    http,
+    admin,
+    tcp,
+    stateDir: absolutePath(baseDir, stateDir),
+    ...serving,
+  };
 }
 
 function router(draft: Draft<"Router">, baseDir: string): ForeignRouter {
@@ -115,7 +125,11 @@ function nameOf(draft: Draft<KindName>): string {
 }
 
 /** Words that the language did not have at first: unused, they leave the digest of a file as it was for older agents. */
-const cameLater: ReadonlySet<string> = new Set([...Object.keys(trafficFields), "requests"]);
+const cameLater: ReadonlySet<string> = new Set([
+  ...Object.keys(trafficFields),
+  ...Object.keys(servingFields),
+  "requests",
+]);
 
 /** A file that does not use words which came later has the digest that it had before: agents of two versions agree. */
 function withoutNewWords(spec: object): object {

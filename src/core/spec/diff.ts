@@ -1,5 +1,7 @@
 /** Two topologies in, what differs out: by name, field by field, with what to beware of. */
+
 import type { Topology } from "../model/topology.ts";
+import { servingFields } from "./edge.ts";
 
 export interface Change {
   readonly kind: "added" | "removed" | "changed" | "reordered";
@@ -78,6 +80,8 @@ function pathOf([room, name, ...rest]: Steps): string {
   return [`${kind}/${name}`, rest.join(".")].filter((part) => part !== "").join(" ");
 }
 
+const servingWords: ReadonlySet<string> = new Set(Object.keys(servingFields));
+
 /** What a running system does not survive unnoticed. */
 function beware(kind: Change["kind"], steps: Steps, before: string | null, after: string | null): string {
   const [room, name, part, member, field] = steps;
@@ -106,6 +110,8 @@ function beware(kind: Change["kind"], steps: Steps, before: string | null, after
     if (field === "dataDir") return "the folder is not moved: an empty one is seeded anew";
     if (field === "region") return "its agent is another one: stop the member first";
   }
+  if (room === "edges" && part !== undefined && servingWords.has(part))
+    return "an edge reads it when it starts: restart them one after the other";
   if (room === "services" && part === "allow")
     return "regions that may serve it change: edges refuse the others at once";
   const isOfLimits = member === "sovereignty" || `${before}${after}`.includes('"sovereignty"');

@@ -114,6 +114,7 @@ function addressesOf(drafts: Drafts): readonly Unique[] {
     for (const [store, address] of Object.entries(draft.spec.tcp ?? {})) {
       add(draft, ["spec", "tcp", store], address);
     }
+    add(draft, ["spec", "tls", "listen"], draft.spec.tls?.listen);
   }
   for (const draft of drafts.Router) add(draft, ["spec", "plane", "haproxy", "http"], draft.spec.plane?.http);
   // Two services may stand behind one ingress; none may stand on a listener of ours.

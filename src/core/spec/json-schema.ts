@@ -38,6 +38,13 @@ function schemaOf(shape: Shape): JsonSchema {
     case "integer":
     case "number":
       return { type: shape.kind, minimum: shape.min, maximum: shape.max };
+    case "count":
+      return {
+        anyOf: [
+          { type: "integer", minimum: shape.min, maximum: shape.max },
+          { type: "string", const: shape.or },
+        ],
+      };
     case "boolean":
       return { type: "boolean" };
     case "duration":

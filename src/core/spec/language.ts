@@ -1,4 +1,5 @@
 /** The words of `holdfast.yaml`: six kinds, their fields, what each means and what stands there by default. */
+import { servingFields } from "./edge.ts";
 import {
   byDefault,
   choice,
@@ -380,6 +381,7 @@ const edge = object({
     "A TCP listener for each data store: connects to the gate of the current writer.",
   ),
   stateDir: required(path("state/edge-west"), "Folder in which the last routing tables are kept."),
+  ...servingFields,
 });
 
 const router = object({

@@ -2,6 +2,7 @@
 import { degradations } from "./degradation-rules.ts";
 import { doubles } from "./doubles.ts";
 import type { Breach, Draft, Drafts } from "./draft.ts";
+import { servingBreaches } from "./edge-rules.ts";
 import { folders } from "./folders.ts";
 import { quote } from "./scalar.ts";
 import { requestLimitBreaches } from "./traffic-rules.ts";
@@ -14,6 +15,7 @@ export function breaches(drafts: Drafts, baseDir: string): readonly Breach[] {
     ...placements(drafts),
     ...services(drafts),
     ...degradations(drafts),
+    ...servingBreaches(drafts),
   ];
 }
 

@@ -27,6 +27,13 @@ export function readScalar(shape: ScalarShape, value: unknown, source: string, n
   switch (shape.kind) {
     case "boolean":
       return typeof value === "boolean" ? { kind: "fits", value } : misfit();
+    case "count":
+      if (value === shape.or) return { kind: "fits", value: shape.or };
+      return outcome(
+        Number.isInteger(value) && shape.min <= Number(value) && Number(value) <= shape.max
+          ? Number(value)
+          : null,
+      );
     case "integer":
     case "number": {
       if (typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value))) {
@@ -117,6 +124,8 @@ export function fitting(shape: ScalarShape): string {
         : `write one of ${shape.values.join(", ")}`;
     case "integer":
       return `it takes a whole number from ${shape.min} to ${shape.max}`;
+    case "count":
+      return `it takes a whole number from ${shape.min} to ${shape.max}, or ${shape.or}`;
     case "number":
       return `it takes a number from ${shape.min} to ${shape.max}`;
     case "boolean":
@@ -142,6 +151,7 @@ export function example(shape: Shape): string | null {
     case "name":
       return "eu-west";
     case "text":
+    case "count":
     case "integer":
     case "number":
     case "duration":

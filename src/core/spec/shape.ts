@@ -13,6 +13,14 @@ export type Shape =
   | { readonly kind: "choice"; readonly values: readonly string[] }
   | { readonly kind: "integer"; readonly min: number; readonly max: number; readonly example: number }
   | { readonly kind: "number"; readonly min: number; readonly max: number; readonly example: number }
+  /** A whole number, or one word. */
+  | {
+      readonly kind: "count";
+      readonly min: number;
+      readonly max: number;
+      readonly or: string;
+      readonly example: number;
+    }
   | { readonly kind: "boolean" }
   /** Compiled to milliseconds. */
   | { readonly kind: "duration"; readonly minMs: SpanMs; readonly maxMs: SpanMs; readonly example: string }
@@ -49,19 +57,21 @@ export type ValueOf<S> = S extends { kind: "choice"; values: readonly (infer V)[
   ? V
   : S extends { kind: "integer" | "number" | "duration" | "share" }
     ? number
-    : S extends { kind: "boolean" }
-      ? boolean
-      : S extends { kind: "address" }
-        ? Address
-        : S extends { kind: "list"; of: infer E }
-          ? readonly ValueOf<E>[]
-          : S extends { kind: "map"; of: infer E }
-            ? Readonly<Record<string, ValueOf<E>>>
-            : S extends { kind: "object"; fields: infer F }
-              ? { readonly [K in keyof F]: FieldValue<F[K]> }
-              : S extends { kind: "variant"; cases: infer C }
-                ? { [K in keyof C]: { readonly kind: K } & ValueOf<C[K]> }[keyof C]
-                : string;
+    : S extends { kind: "count"; or: infer W }
+      ? number | W
+      : S extends { kind: "boolean" }
+        ? boolean
+        : S extends { kind: "address" }
+          ? Address
+          : S extends { kind: "list"; of: infer E }
+            ? readonly ValueOf<E>[]
+            : S extends { kind: "map"; of: infer E }
+              ? Readonly<Record<string, ValueOf<E>>>
+              : S extends { kind: "object"; fields: infer F }
+                ? { readonly [K in keyof F]: FieldValue<F[K]> }
+                : S extends { kind: "variant"; cases: infer C }
+                  ? { [K in keyof C]: { readonly kind: K } & ValueOf<C[K]> }[keyof C]
+                  : string;
 
 type FieldValue<F> = F extends { shape: infer S; need: "optional" }
   ? ValueOf<S> | null
@@ -128,6 +138,8 @@ export function describeShape(shape: Shape): string {
     case "integer":
     case "number":
       return `${shape.kind}, ${shape.min} to ${shape.max}`;
+    case "count":
+      return `integer, ${shape.min} to ${shape.max}, or \`${shape.or}\``;
     case "list":
       return `list of ${describeShape(shape.of)}`;
     case "map":

@@ -2,6 +2,7 @@
 import { stringify } from "yaml";
 import type { DataStore, Edge, ForeignRouter, Region, Service, Topology } from "../model/topology.ts";
 import { writtenClass, writtenLevels } from "./degradation.ts";
+import { writeServing } from "./edge.ts";
 import { apiVersion, type KindName } from "./language.ts";
 import { writeTraffic } from "./traffic.ts";
 import { formatAddress, formatDuration } from "./units.ts";
@@ -106,13 +107,14 @@ function service({ name, tier, objectives, rules, ...rest }: Service): string {
   });
 }
 
-function edge({ name, region, http, admin, tcp, stateDir }: Edge): string {
+function edge({ name, region, http, admin, tcp, stateDir, ...serving }: Edge): string {
   return document("Edge", name, {
     region,
     http: formatAddress(http),
     admin: formatAddress(admin),
     tcp: Object.fromEntries(Object.entries(tcp).map(([store, address]) => [store, formatAddress(address)])),
     stateDir,
+    ...writeServing(serving),
   });
 }
 

@@ -1,7 +1,7 @@
 /** Arbitrary topologies that are valid: small numbers of everything, names and ports that never meet. */
 import fc from "fast-check";
 import { leaseProfiles } from "../../../src/core/model/profile.ts";
-import type { Region, Topology } from "../../../src/core/model/topology.ts";
+import type { EdgeServing, Region, Topology } from "../../../src/core/model/topology.ts";
 import type { AffinityRules } from "../../../src/core/model/traffic.ts";
 import { classesArb, levelsArb } from "./degradation-arbitrary.ts";
 
@@ -86,6 +86,35 @@ function trafficArb(
     const traffic = { ...rest, ...(sovereignty && !hasRouters && { sovereignty }) };
     return Object.keys(traffic).length === 0 ? {} : { traffic };
   });
+}
+
+/** Any part of it. */
+function servingArb(port: number): fc.Arbitrary<EdgeServing> {
+  const certificate = record({
+    certFile: fc.constantFrom("/tls/a.crt", "/tls/b c.crt"),
+    keyFile: fc.constant("/tls/a.key"),
+  });
+  return fc.record(
+    {
+      // No fewer connections than that are allowed by any bulkhead that is made here.
+      processes: fc.constantFrom(1, "auto" as const),
+      tls: record({
+        listen: record({ host: hostArb, port: fc.constant(port) }),
+        certificates: fc.array(certificate, { minLength: 1, maxLength: 2 }),
+        minVersion: fc.constantFrom("TLSv1.2" as const, "TLSv1.3" as const),
+      }),
+      cache: fc.boolean(),
+      concurrency: record({
+        least: fc.integer({ min: 1, max: 9 }),
+        most: fc.integer({ min: 9, max: 100 }),
+      }),
+      trustedProxies: fc.array(fc.constantFrom("10.0.0.0/8", "2001:db8::/32", "192.0.2.1"), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+    },
+    { requiredKeys: [], noNullPrototype: true },
+  );
 }
 
 export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
@@ -219,6 +248,7 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
         admin: address(),
         tcp: Object.fromEntries(stores.map((store) => [store, address()])),
         stateDir: `/state/edge-${index}`,
+        ...gen(() => servingArb(++port)),
       })),
       routers: planes.slice(2).map((name, index) => ({
         name,

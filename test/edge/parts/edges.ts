@@ -29,6 +29,7 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
   return {
     name: "edge-west",
     region: "west",
+    processes: 1,
     http: anyPort,
     admin: anyPort,
     tcp: {},
