@@ -437,20 +437,6 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
-  {
-    name: "a copy with a history of its own is published for the next primary",
-    trap: 0,
-    file: "machine/follower.ts",
-    find: "if (isPart) found.push({ member: name, incarnation });",
-    replace: "if (isPart || report.state === 'standby') found.push({ member: name, incarnation });",
-    also: [
-      {
-        file: "machine/follower.ts",
-        find: `if (!ended && (report.state !== "standby" || name === before?.holder)) continue;`,
-        replace: `if (!ended && report.state !== "standby") continue;`,
-      },
-    ],
-  },
   // ------------------------------------------------------------------ promotion and change
   {
     name: "an epoch is committed before anybody is promoted",
