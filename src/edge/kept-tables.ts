@@ -16,9 +16,14 @@ export class KeptTables {
 
   /** `text`: the signed table as it came. Resolves when a power cut can no longer take it away. */
   async keep({ epoch, generation }: Pick<RoutingTable, "epoch" | "generation">, text: string): Promise<void> {
-    await writeWhole(this.#folder, fileName(epoch, generation), text);
-    const surplus = (await this.#names()).slice(0, -keptMax);
-    for (const name of surplus) await unlink(join(this.#folder, name));
+    const name = fileName(epoch, generation);
+    // The oldest makes room while the disk takes the newest: who waits, waits for one of the two.
+    await Promise.all([writeWhole(this.#folder, name, text), this.#makeRoomFor(name)]);
+  }
+
+  async #makeRoomFor(newest: string): Promise<void> {
+    const others = (await this.#names()).filter((name) => name !== newest);
+    await Promise.all(others.slice(0, 1 - keptMax).map((name) => unlink(join(this.#folder, name))));
   }
 
   /** Texts of the kept tables, newest first; what cannot be read is left out. */
