@@ -38,6 +38,7 @@ export class TableReader {
   async read(text: string): Promise<ReadTable | { readonly kind: "misfit"; readonly because: string }> {
     const shape = readSignedTable(text);
     if (shape.kind === "misfit") return shape;
+    await nextTurn();
     const known = this.#known;
     const services = new Map<string, KnownService>();
     let [changed, compared] = [0, 0];
@@ -56,16 +57,19 @@ export class TableReader {
       changed++;
       if (changed % changedPerTurn === 0) await nextTurn();
     }
+    await nextTurn();
     const table: RoutingTable = {
       ...shape.signed.table,
       // Not by assignment: `__proto__` is a name like any other here.
       services: Object.fromEntries([...services].map(([name, { route }]) => [name, route])),
     };
     const pieces = piecesOf(table, services);
+    const canonical = join(pieces);
+    await nextTurn();
     return {
       kind: "fits",
       signed: { ...shape.signed, table },
-      canonical: join(pieces),
+      canonical,
       undigested: join(pieces.filter(([key]) => key !== "digest")),
       changed,
       services,
