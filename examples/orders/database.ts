@@ -28,7 +28,7 @@ export interface DatabaseOptions {
   readonly connectTimeoutMs: number;
   /**
    * Sessions at once. Few: each costs PostgreSQL a process, and all come back at once when the writer changes. 2 carry some
-   * 250 transactions a second beside the primary, and 10 from 40 ms away.
+   * 250 transactions a second beside the primary, and far fewer from far away: each keeps a session for its round trips.
    */
   readonly sessionsMax: number;
 }
