@@ -137,21 +137,36 @@ async function benchThousand() {
   const services = serviceNames(Number(values.services));
   const subjects = await subjectsFor(services, 200);
   let generation = 1;
+  let [drained, holds]: [Region | null, readonly number[]] = [null, services.map(() => 10_000)];
+  // Each on top of the last: only what it names is changed.
   const kinds = {
     nothing: null,
-    "one service": () => ({ drained: null, holdMaxMs: (at: number) => (at === 1 ? generation : 10_000) }),
-    "a region drained": () => ({ drained: generation % 2 === 0 ? ("central" as const) : null }),
-    "every service": () => ({ drained: null, holdMaxMs: () => generation }),
+    "one service": () => {
+      holds = holds.with(1, generation);
+    },
+    "a region drained": () => {
+      drained = drained === null ? "central" : null;
+    },
+    "every service": () => {
+      holds = services.map(() => generation);
+    },
   };
   const rows = [];
   for (const { plane, load } of subjects) {
-    generation = 1;
+    [generation, drained, holds] = [1, null, services.map(() => 10_000)];
     const found = new Map<string, Window[]>(Object.keys(kinds).map((kind) => [kind, []]));
     for (let n = 0; n < windows; n++)
       for (const [kind, change] of Object.entries(kinds)) {
         generation++;
-        const table = change && makeTable({ generation, ports: origins, services, ...change() });
-        found.get(kind)?.push(await measureWindow(plane, load, table, 300));
+        change?.();
+        const table = makeTable({
+          generation,
+          drained,
+          ports: origins,
+          services,
+          holdMaxMs: (at) => holds[at]!,
+        });
+        found.get(kind)?.push(await measureWindow(plane, load, change && table, 300));
       }
     for (const [kind, all] of found) {
       const applied = all.flatMap(({ appliedMs }) => appliedMs ?? []).sort((a, b) => a - b);

@@ -1,10 +1,11 @@
 /** The last routing tables on disk: written whole or not at all, read back at start with nobody to ask (R3). */
-import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { RoutingTable } from "../core/model/routing.ts";
 
 /** Several, since the newest may be the poison: `slow-poison`, Azure Front Door, October 2025. */
 const keptMax = 5;
+type TableMark = Pick<RoutingTable, "epoch" | "generation">;
 const pattern = /^table-\d{12}-\d{12}\.json$/;
 
 export class KeptTables {
@@ -14,11 +15,16 @@ export class KeptTables {
     this.#folder = folder;
   }
 
-  /** `text`: the signed table as it came. Resolves when a power cut can no longer take it away. */
-  async keep({ epoch, generation }: Pick<RoutingTable, "epoch" | "generation">, text: string): Promise<void> {
+  /** Hands the disk a signed table as it came, while it is still looked at: it counts only once it is kept. */
+  stage(text: string): StagedFile {
+    return new StagedFile(this.#folder, text);
+  }
+
+  /** Resolves when a power cut can no longer take it away. */
+  async keep(staged: StagedFile, { epoch, generation }: TableMark): Promise<void> {
     const name = fileName(epoch, generation);
     // The oldest makes room while the disk takes the newest: who waits, waits for one of the two.
-    await Promise.all([writeWhole(this.#folder, name, text), this.#makeRoomFor(name)]);
+    await Promise.all([staged.keepAs(name), this.#makeRoomFor(name)]);
   }
 
   async #makeRoomFor(newest: string): Promise<void> {
@@ -46,21 +52,60 @@ function fileName(epoch: number, generation: number): string {
 
 /** Temporary file, fsync, rename, fsync of the folder: after a crash there is the old file or the new one. */
 export async function writeWhole(folder: string, name: string, text: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const temporary = join(folder, `${name}.${process.pid}.tmp`);
-  const file = await open(temporary, "w", 0o600);
+  const staged = new StagedFile(folder, text);
   try {
-    await file.writeFile(text, "utf8");
-    await file.sync();
+    await staged.keepAs(name);
   } finally {
-    await file.close();
+    await staged.end();
   }
-  await rename(temporary, join(folder, name));
-  const directory = await open(folder, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
+}
+
+let stagedFiles = 0;
+
+/** A text that is on its way to the disk, and has no name there yet that anybody reads. */
+export class StagedFile {
+  readonly #folder: string;
+  readonly #temporary: string;
+  readonly #written: Promise<void>;
+  #isKept = false;
+
+  constructor(folder: string, text: string) {
+    this.#folder = folder;
+    this.#temporary = join(folder, `${process.pid}-${stagedFiles++}.tmp`);
+    this.#written = this.#write(text);
+    // Whoever keeps it is told; a table that is refused needs no disk.
+    this.#written.catch(() => undefined);
+  }
+
+  /** Rejects when the disk did not take it. */
+  async keepAs(name: string): Promise<void> {
+    await this.#written;
+    await rename(this.#temporary, join(this.#folder, name));
+    this.#isKept = true;
+    const directory = await open(this.#folder, "r");
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  }
+
+  /** Leaves nothing behind of what was not kept. */
+  async end(): Promise<void> {
+    if (this.#isKept) return;
+    await this.#written.catch(() => undefined);
+    await rm(this.#temporary, { force: true });
+  }
+
+  async #write(text: string): Promise<void> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const file = await open(this.#temporary, "w", 0o600);
+    try {
+      await file.writeFile(text, "utf8");
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 }
 

@@ -9,12 +9,14 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { invariant } from "../core/model/invariant.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
-import { acceptDigested } from "../core/traffic/accept.ts";
-import { KeptTables, readIfThere, writeWhole } from "./kept-tables.ts";
+import { acceptDigested, compareTables } from "../core/traffic/accept.ts";
+import { KeptTables, readIfThere, type StagedFile, writeWhole } from "./kept-tables.ts";
 import type { Metrics } from "./metrics.ts";
 import { type PublicKeys, sha256, verifyTable } from "./signature.ts";
 import { TableReader } from "./table-reader.ts";
+import { readSignedTable } from "./table-shape.ts";
 
 export type HolderOutcome =
   | { readonly kind: "applied"; readonly generation: number }
@@ -107,7 +109,22 @@ export class TableHolder {
   }
 
   async #apply(text: string): Promise<HolderOutcome> {
-    const read = await this.#reader.read(text);
+    const shape = readSignedTable(text);
+    if (shape.kind === "misfit") return this.#refuse("shape", shape.because);
+    const { signed } = shape;
+    // One that is not newer is never kept: whoever offers it again and again costs the disk nothing.
+    if (this.table && compareTables(signed.table, this.table) <= 0) return this.#judge(signed, null);
+    const staged = this.#kept.stage(text);
+    try {
+      return await this.#judge(signed, staged);
+    } finally {
+      await staged.end();
+    }
+  }
+
+  /** `staged`: on its way to the disk, for a table that may be kept. */
+  async #judge(shaped: SignedTable, staged: StagedFile | null): Promise<HolderOutcome> {
+    const read = await this.#reader.look(shaped);
     if (read.kind === "misfit") return this.#refuse("shape", read.because);
     // In turns of their own: a thousand services take milliseconds a step, and requests go on in between.
     await nextTurn();
@@ -119,8 +136,9 @@ export class TableHolder {
     const judged = acceptDigested(before, next, sha256(read.undigested));
     if (judged.kind === "unchanged") return { kind: "unchanged", generation: next.generation };
     if (judged.kind === "refuse") return this.#refuse(judged.reason, judged.because);
+    invariant(staged !== null, "only a newer table is taken");
     try {
-      await this.#kept.keep(next, text);
+      await this.#kept.keep(staged, next);
     } catch (error) {
       return this.#refuse("disk", `cannot keep the table on disk: ${(error as Error).message}`);
     }

@@ -25,6 +25,11 @@ test("a table with a forged signature, or by an unknown key, changes nothing and
   const tampered = { ...signed(plain), table: { ...plain, generation: 9 } };
   assert.match((await edge.apply(tampered)).because ?? "", /does not fit the table/);
   assert.match(await edge.metrics(), /tables_total\{outcome="refused",reason="signature"\} 3/);
+  // The disk takes a table while it is looked at: of one that is refused nothing stays there.
+  assert.deepEqual(readdirSync(join(state.path, "tables")), []);
+  assert.equal((await edge.apply(signed(plain))).kind, "applied");
+  assert.equal((await edge.apply(signed(plain))).kind, "unchanged");
+  assert.equal(readdirSync(join(state.path, "tables")).length, 1);
 });
 
 test("an edge started again with nobody alive serves at once from disk, with the highest table it had", async () => {

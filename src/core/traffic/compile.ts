@@ -17,7 +17,7 @@ import type {
 import type { WallMs } from "../model/time.ts";
 import type { DataStore, Service, Topology } from "../model/topology.ts";
 import { type Digest, digestOf } from "./accept.ts";
-import { canonicalJson } from "./canonical.ts";
+import { canonicalJson, inCanonicalOrder } from "./canonical.ts";
 import { orderedStep, stricter } from "./degrade.ts";
 import { explainChange } from "./explain.ts";
 import { capacityOf } from "./share.ts";
@@ -92,7 +92,8 @@ function issue(
     because: explainChange(previous, content),
     ...content,
   };
-  return { ...draft, digest: digestOf(draft, digest) };
+  const table = inCanonicalOrder(draft);
+  return { ...table, digest: digestOf(table, digest) };
 }
 
 function sameContent(

@@ -62,11 +62,11 @@ test("a service without levels has a route as before there were any, whatever is
   const table = compile({ facts: { ...facts, levels: { orders: 2 } } });
   assert.equal(table.digest, compile().digest);
   assert.deepEqual(Object.keys(table.services.orders ?? {}), [
-    "mode",
-    "dataStores",
-    "targets",
     "allow",
+    "dataStores",
+    "mode",
     "rules",
+    "targets",
   ]);
 });
 

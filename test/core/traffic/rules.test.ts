@@ -14,7 +14,7 @@ import {
   mayProbe,
 } from "../../../src/core/traffic/breaker.ts";
 import { mayRepeat } from "../../../src/core/traffic/budget.ts";
-import { canonicalJson } from "../../../src/core/traffic/canonical.ts";
+import { canonicalJson, inCanonicalOrder } from "../../../src/core/traffic/canonical.ts";
 import { orderTargets } from "../../../src/core/traffic/choose.ts";
 import { decideHold } from "../../../src/core/traffic/hold.ts";
 import { admitByMode, holdForWriter } from "../../../src/core/traffic/mode.ts";
@@ -30,11 +30,18 @@ test("canonical JSON is one text for equal values, whatever the order of keys", 
     canonicalJson({ b: [1, { d: null, c: "ü" }], a: undefined, A: 1.5 }),
     '{"A":1.5,"b":[1,{"c":"ü","d":null}]}',
   );
-  assert.throws(() => canonicalJson({ a: Number.NaN }));
+  for (const wrong of [{ a: Number.NaN }, { a: [() => 1] }, [undefined], undefined])
+    assert.throws(() => canonicalJson(wrong));
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (value) => {
       const reversed = Object.fromEntries(Object.entries(value).reverse());
       assert.equal(canonicalJson(reversed), canonicalJson(value));
+      // What lies in order takes a shorter way to the same text.
+      assert.equal(canonicalJson(inCanonicalOrder(value)), canonicalJson(reversed));
+      assert.deepEqual(
+        JSON.parse(JSON.stringify(inCanonicalOrder(value))),
+        JSON.parse(JSON.stringify(value)),
+      );
       assert.deepEqual(JSON.parse(canonicalJson(value)), JSON.parse(JSON.stringify(value)));
     }),
   );
