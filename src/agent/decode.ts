@@ -19,7 +19,9 @@ const leaseRecord = z.object({
   renewal: whole,
   stamp: z.string(),
   basis: whole,
-  primary: copy.extend({ epoch: whole }).nullable(),
+  primary: copy
+    .extend({ epoch: whole, fork: z.object({ timeline: whole, parent: whole, at: whole }).optional() })
+    .nullable(),
   durable: z.object({
     acknowledgements: whole,
     standbys: z.array(copy).max(100),

@@ -350,9 +350,7 @@ async function runOp(
     }
     case "promote": {
       const outcome = await database.promote(op, signal);
-      if (outcome.kind !== "succeeded") return { ...outcome, op: op.kind };
-      const { position, incarnation, timeline } = outcome;
-      return { kind: "succeeded", op: op.kind, position, incarnation, timeline };
+      return { ...outcome, op: op.kind };
     }
     case "follow":
       return plain(await database.follow(op, signal));

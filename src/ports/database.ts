@@ -1,7 +1,7 @@
 /** What we ask of one member of a data store, from the host that it runs on. */
 import type { Epoch, Incarnation, MemberName } from "../core/model/id.ts";
 import type { Lsn } from "../core/model/lsn.ts";
-import type { MemberState } from "../core/model/record.ts";
+import type { MemberState, TimelineFork } from "../core/model/record.ts";
 import type { SpanMs } from "../core/model/time.ts";
 import type { Address } from "../core/model/topology.ts";
 
@@ -107,10 +107,11 @@ export interface Database {
   /**
    * A running standby receives from `upstream`; `failed` with "diverged" in `because` when their histories part.
    * `promotedAt` not null: the caller knows that this copy is a part of what was promoted there up to that position, and
-   * histories are not compared; PostgreSQL itself refuses to stream what does not fit.
+   * histories are not compared; PostgreSQL itself refuses to stream what does not fit. With `fork`, that promotion's, it
+   * streams the new timeline from the first, where else it would ask for the old one, and be told that it has ended.
    */
   follow(
-    request: { readonly upstream: Upstream; readonly promotedAt: Lsn | null },
+    request: { readonly upstream: Upstream; readonly promotedAt: Lsn | null; readonly fork?: TimelineFork },
     signal: AbortSignal,
   ): Promise<Outcome<object>>;
   /**
@@ -125,7 +126,12 @@ export interface Database {
     },
     signal: AbortSignal,
   ): Promise<
-    Outcome<{ readonly timeline: number; readonly position: Lsn; readonly incarnation: Incarnation }>
+    Outcome<{
+      readonly timeline: number;
+      readonly position: Lsn;
+      readonly incarnation: Incarnation;
+      readonly fork?: TimelineFork;
+    }>
   >;
   /** Sets what commits wait for in this epoch, and resolves when every WAL sender goes by it. 0 and none: nobody. */
   setQuorum(

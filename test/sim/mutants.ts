@@ -442,20 +442,8 @@ export const mutants: readonly Mutant[] = [
     name: "an epoch is committed before anybody is promoted",
     trap: 0,
     file: "machine/holder.ts",
-    find: "  if (tenure.promoted) {\n",
-    replace: `  if (!tenure.promoted) patchTenure(keeper, { promoted: { position: record.durable.position, incarnation: keeper.local.sight?.incarnation ?? "" } });\n  if (keeper.tenure?.promoted) {\n`,
-    also: [
-      {
-        file: "machine/holder.ts",
-        find: "incarnation: tenure.promoted.incarnation, epoch: tenure.epoch },",
-        replace: "incarnation: keeper.tenure.promoted.incarnation, epoch: tenure.epoch },",
-      },
-      {
-        file: "machine/holder.ts",
-        find: "position: tenure.promoted.position, final: false },",
-        replace: "position: keeper.tenure.promoted.position, final: false },",
-      },
-    ],
+    find: "  const { promoted } = tenure;\n",
+    replace: `  const promoted = tenure.promoted ?? { position: record.durable.position, incarnation: keeper.local.sight?.incarnation ?? "", fork: undefined };\n`,
   },
   {
     name: "a gate that was left open stays open for the next epoch",

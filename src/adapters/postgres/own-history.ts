@@ -1,7 +1,8 @@
 /** A member's own timeline history and WAL, from its files. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Lsn } from "../../core/model/lsn.ts";
+import { formatLsn, type Lsn } from "../../core/model/lsn.ts";
+import type { TimelineFork } from "../../core/model/record.ts";
 import { readControlFile } from "./control-file.ts";
 import { cutHistory, parseHistory, type Stretch } from "./history.ts";
 import { readSegment, segmentSize } from "./wal-files.ts";
@@ -18,6 +19,30 @@ export function readOwnHistory(dataDir: string, end: Lsn): readonly Stretch[] {
   // Timeline 1 has no file, and neither has a later one whose file was removed: then the control file is all there is.
   if (newest === 1) return cutHistory(parseHistory(readControlFile(dataDir)?.timeline ?? 1, ""), end);
   return cutHistory(parseHistory(newest, readHistoryFile(walDir, newest)), end);
+}
+
+/** Where `timeline` left its parent, by its own file; null: the first, or its file was removed. */
+export function readFork(dataDir: string, timeline: number): TimelineFork | null {
+  const text = historyText(join(dataDir, "pg_wal"), timeline);
+  const [parent, own] = parseHistory(timeline, text).slice(-2);
+  return parent && own ? { timeline, parent: parent.timeline, at: own.begin } : null;
+}
+
+/** What the history file of a fork's timeline says; null: this member does not know its parent's. */
+export function forkText(dataDir: string, { timeline, parent, at }: TimelineFork): string | null {
+  const before = historyText(join(dataDir, "pg_wal"), parent);
+  if (before === "" && parent !== 1) return null;
+  return `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${parent}\t${formatLsn(at)}\ttimeline ${timeline}, by the lease\n`;
+}
+
+/** Empty where there is no file: the first timeline has none. */
+function historyText(walDir: string, timeline: number): string {
+  try {
+    return readHistoryFile(walDir, timeline);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
 }
 
 export function historyFileName(timeline: number): string {

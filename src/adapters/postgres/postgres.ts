@@ -160,9 +160,9 @@ class PostgresMember implements Database {
   follow(request: Parameters<Database["follow"]>[0], signal: AbortSignal) {
     return this.#operate("follow", signal, async (both) => {
       this.#requireRunning("let it follow");
-      const { upstream, promotedAt } = request;
+      const { upstream, promotedAt, fork } = request;
       if (promotedAt === null) await followChecked(this.#server, this.#file, upstream, both);
-      else await followKnown(this.#server, this.#file, upstream, promotedAt, both);
+      else await followKnown(this.#server, this.#file, upstream, { promotedAt, fork }, both);
       return {};
     });
   }

@@ -82,20 +82,25 @@ export function boundLog(path: string): void {
 
 /** Last lines of the log that tell why it failed. */
 export function readLogTail(path: string, bytesMax = 4096): string {
+  const lines = readLog(path, (size) => Math.max(0, size - bytesMax))
+    .split("\n")
+    .filter((line) => /(FATAL|PANIC|ERROR|could not|HINT|DETAIL):?/.test(line));
+  return lines
+    .slice(-3)
+    .map((line) => line.replace(/^.*?\] /, "").trim())
+    .join("; ");
+}
+
+/** What the log says from the byte on that `from` names, given its size; empty where there is no log. */
+export function readLog(path: string, from: (size: number) => number): string {
   let log: number | undefined;
   try {
     log = openSync(path, "r");
-    const size = fstatSync(log).size;
-    const buffer = Buffer.alloc(Math.min(size, bytesMax));
-    readSync(log, buffer, 0, buffer.length, size - buffer.length);
-    const lines = buffer
-      .toString("utf8")
-      .split("\n")
-      .filter((line) => /(FATAL|PANIC|ERROR|could not|HINT|DETAIL):?/.test(line));
-    return lines
-      .slice(-3)
-      .map((line) => line.replace(/^.*?\] /, "").trim())
-      .join("; ");
+    const { size } = fstatSync(log);
+    const begin = Math.min(from(size), size);
+    const buffer = Buffer.alloc(size - begin);
+    readSync(log, buffer, 0, buffer.length, begin);
+    return buffer.toString("utf8");
   } catch {
     return "";
   } finally {

@@ -1,10 +1,12 @@
 /** Makes a standby the primary of an epoch, and lets nothing be acknowledged before it waits for whom it shall. */
 import type { Epoch, Incarnation, MemberName } from "../../core/model/id.ts";
 import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
+import type { TimelineFork } from "../../core/model/record.ts";
 import { readCanary, writeCanary } from "./canary.ts";
 import type { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
 import type { MemberFile } from "./member-file.ts";
+import { readFork } from "./own-history.ts";
 import type { Server } from "./server.ts";
 import { quorumNames } from "./settings.ts";
 import { until } from "./until.ts";
@@ -13,6 +15,7 @@ export interface Promotion {
   readonly timeline: number;
   readonly position: Lsn;
   readonly incarnation: Incarnation;
+  readonly fork?: TimelineFork;
 }
 
 export async function promoteMember(
@@ -76,7 +79,13 @@ export async function promoteMember(
             pg_current_wal_flush_lsn()::text as position`,
   );
   const row = rows[0] as { timeline: number; position: string };
-  return { timeline: row.timeline, position: parseLsn(row.position), incarnation: memory.incarnation };
+  const fork = readFork(server.dataDir, row.timeline);
+  return {
+    timeline: row.timeline,
+    position: parseLsn(row.position),
+    incarnation: memory.incarnation,
+    ...(fork && { fork }),
+  };
 }
 
 async function inRecovery(server: Server): Promise<boolean> {

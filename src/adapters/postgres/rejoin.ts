@@ -3,6 +3,7 @@ import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Epoch } from "../../core/model/id.ts";
 import type { Lsn } from "../../core/model/lsn.ts";
+import type { TimelineFork } from "../../core/model/record.ts";
 import type { WallMs } from "../../core/model/time.ts";
 import type { Divergence, Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
@@ -18,6 +19,7 @@ import {
   positionOfStandby,
   startFollowing,
   startSealedStandby,
+  takeTimeline,
 } from "./standby.ts";
 import { openUpstream, type Relation, relate } from "./upstream.ts";
 
@@ -38,15 +40,16 @@ export interface Rejoined {
   readonly divergence: Divergence | null;
 }
 
-/** The same for a copy that is known to be a part of what was promoted at the upstream, up to `promotedAt`. */
+/** The same for a copy that is known to be a part of what was promoted at the upstream, up to `promotedAt`, by `fork`. */
 export async function followKnown(
   server: Server,
   file: MemberFile,
   upstream: Upstream,
-  promotedAt: Lsn,
+  { promotedAt, fork }: { readonly promotedAt: Lsn; readonly fork: TimelineFork | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   refuseOldEpoch(file, upstream);
+  if (fork) await takeTimeline(server, fork, signal);
   await followUpstream(server, file, upstream, { timeline: null, position: promotedAt }, signal);
 }
 

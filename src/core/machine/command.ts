@@ -5,7 +5,7 @@
  */
 import type { Epoch, MemberName, RegionName, Revision, StoreName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
+import type { AgentRecord, LeaseRecord, RequestRecord, TimelineFork } from "../model/record.ts";
 import type { RoutingTable, SignedTable } from "../model/routing.ts";
 import type { InstantMs, SpanMs } from "../model/time.ts";
 import type { Address } from "../model/topology.ts";
@@ -89,9 +89,14 @@ export type MemberOp =
   | { readonly kind: "seal"; readonly basis: Revision }
   /**
    * `promotedAt`: where the upstream's promotion ended, when the seal proves that this copy is a part of what was promoted;
-   * then nobody has to compare histories first. Null: it has to be found out.
+   * then nobody has to compare histories first. Null: it has to be found out. `fork`: the promotion's, where it is known too.
    */
-  | { readonly kind: "follow"; readonly upstream: Upstream; readonly promotedAt: Lsn | null }
+  | {
+      readonly kind: "follow";
+      readonly upstream: Upstream;
+      readonly promotedAt: Lsn | null;
+      readonly fork?: TimelineFork;
+    }
   | {
       readonly kind: "promote";
       readonly epoch: Epoch;

@@ -2,7 +2,7 @@
 import type { LevelRecord } from "../model/degradation.ts";
 import type { Epoch, MemberName, RegionName, Revision, ServiceName, StoreName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, LeaseRecord, MemberState, RequestRecord } from "../model/record.ts";
+import type { AgentRecord, LeaseRecord, MemberState, RequestRecord, TimelineFork } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import type { InstantMs, WallMs } from "../model/time.ts";
 import type { IncidentRecord } from "../review/incident.ts";
@@ -110,6 +110,7 @@ export type MemberOutcome =
       readonly position?: Lsn;
       readonly incarnation?: string;
       readonly timeline?: number;
+      readonly fork?: TimelineFork;
       readonly detail?: string;
     }
   | { readonly kind: "failed"; readonly op: MemberOp["kind"]; readonly because: string }

@@ -146,7 +146,9 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
       if (sight.epoch !== record.epoch || sight.sealedBasis !== 0) {
         disarm(turn, keeper, record.epoch);
         const promotedAt = local.failures === 0 ? knownPrefix(keeper, lease, sight) : null;
-        return runOp(turn, keeper, { kind: "follow", upstream, promotedAt }, timing.stopWithinMs);
+        const fork = promotedAt === null ? undefined : record.primary?.fork;
+        const op = { kind: "follow", upstream, promotedAt, ...(fork && { fork }) } as const;
+        return runOp(turn, keeper, op, timing.stopWithinMs);
       }
       if (sight.streaming) {
         if (local.notStreamingSince !== null) patchLocal(keeper, { notStreamingSince: null });

@@ -155,16 +155,22 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
   wakeKeeperAt(keeper, giveUpAt);
   const { local } = keeper;
 
-  if (tenure.promoted) {
+  const { promoted } = tenure;
+  if (promoted) {
     if (keeper.write) return;
     return writeLease(turn, keeper, "commit", {
       ...record,
       phase: "committed",
       renewal: record.renewal + 1,
       basis: 0,
-      primary: { member: keeper.member, incarnation: tenure.promoted.incarnation, epoch: tenure.epoch },
+      primary: {
+        member: keeper.member,
+        incarnation: promoted.incarnation,
+        epoch: tenure.epoch,
+        ...(promoted.fork && { fork: promoted.fork }),
+      },
       // Everything before the promotion is below this position; whoever has not caught up to it is not trusted (D3).
-      durable: { ...tenure.configured, position: tenure.promoted.position, final: false },
+      durable: { ...tenure.configured, position: promoted.position, final: false },
       handover: null,
       because: record.because,
     });

@@ -372,7 +372,11 @@ function takeOpEffect(
           frozen: false,
         });
         return patchTenure(keeper, {
-          promoted: { position: outcome.position, incarnation: outcome.incarnation },
+          promoted: {
+            position: outcome.position,
+            incarnation: outcome.incarnation,
+            ...(outcome.fork && { fork: outcome.fork }),
+          },
         });
       }
       return patchTenure(keeper, { failures: (keeper.tenure?.failures ?? 0) + 1 });

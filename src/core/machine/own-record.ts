@@ -1,4 +1,5 @@
 /** The record of this agent itself: written at each beat, and at once when something changed that others wait for. */
+import { expiresAt } from "../lease/lease.ts";
 import type { AgentRecord, MemberReport } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import type { InstantMs } from "../model/time.ts";
@@ -10,7 +11,7 @@ export function advanceOwnRecord(turn: Turn): void {
   const { own, timing } = turn.state;
   if (!turn.state.storeLoaded || own.pending) return;
   if (!own.dirty && turn.at < own.nextBeatAt) return;
-  const until = sealedBy(turn);
+  const until = Math.max(sealedBy(turn), own.dirty ? Number.NEGATIVE_INFINITY : nearExpiry(turn));
   if (turn.at < until) {
     turn.state.own = { ...own, nextBeatAt: until };
     return;
@@ -21,7 +22,7 @@ export function advanceOwnRecord(turn: Turn): void {
     ...own,
     beat: own.beat + 1,
     dirty: false,
-    pending: { id, record },
+    pending: { id, record, sentAt: turn.at },
     nextBeatAt: turn.at + timing.beatMs,
   };
   turn.commands.push({
@@ -46,12 +47,29 @@ function sealedBy(turn: Turn): InstantMs {
   return until;
 }
 
+/**
+ * A beat that says nothing new would be on its way when a lease may expire, and the vote would stand in line behind it: with
+ * 80 ms to and from the store that is every second vote. It waits for the vote, or for the renewal that comes in between.
+ */
+function nearExpiry(turn: Turn): InstantMs {
+  const { keepers, own, topology } = turn.state;
+  // At most half a lease: a store that is slow silences nobody.
+  const spanMs = Math.min(2 * own.tookMs, topology.profile.leaseMs / 2);
+  let until = Number.NEGATIVE_INFINITY;
+  for (const { lease, member } of Object.values(keepers)) {
+    if (!lease || lease.record.phase === "vacant" || lease.record.holder === member) continue;
+    const expiry = expiresAt(lease, topology.profile);
+    if (turn.at <= expiry && expiry <= turn.at + spanMs) until = Math.max(until, expiry + 0.001);
+  }
+  return until;
+}
+
 export function takeOwnReply(turn: Turn, outcome: WriteOutcome): void {
   const { own, self } = turn.state;
   const written = own.pending?.record;
   if (outcome.kind === "succeeded" && written) {
     const revision = Math.max(own.revision, outcome.revision);
-    turn.state.own = { ...own, pending: null, revision };
+    turn.state.own = { ...own, pending: null, revision, tookMs: turn.at - (own.pending?.sentAt ?? turn.at) };
     const before = turn.state.agents[self];
     if (!before || before.revision < outcome.revision)
       turn.state.agents = {

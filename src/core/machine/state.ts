@@ -14,7 +14,7 @@ import type {
   StoreName,
 } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, CopyRef, LeaseRecord, RequestRecord } from "../model/record.ts";
+import type { AgentRecord, CopyRef, LeaseRecord, RequestRecord, TimelineFork } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { type InstantMs, NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore, Topology } from "../model/topology.ts";
@@ -75,8 +75,14 @@ export interface OwnRecord {
   readonly beat: number;
   /** Something that others wait for has changed since it was last sent. */
   readonly dirty: boolean;
-  readonly pending: { readonly id: number; readonly record: AgentRecord } | null;
+  readonly pending: {
+    readonly id: number;
+    readonly record: AgentRecord;
+    readonly sentAt: InstantMs;
+  } | null;
   readonly nextBeatAt: InstantMs;
+  /** From sending the last one that was written to its reply. */
+  readonly tookMs: SpanMs;
 }
 
 export interface Routing {
@@ -160,7 +166,11 @@ export interface Tenure {
   /** Set by an orderly end: the very last position. */
   readonly finalPosition: Lsn | null;
   readonly hungSince: InstantMs | null;
-  readonly promoted: { readonly position: Lsn; readonly incarnation: Incarnation } | null;
+  readonly promoted: {
+    readonly position: Lsn;
+    readonly incarnation: Incarnation;
+    readonly fork?: TimelineFork;
+  } | null;
   readonly failures: number;
   readonly asks: readonly PeerAsk[];
   readonly configured: QuorumSet;
@@ -288,7 +298,7 @@ export function initialState(options: {
     levels: {},
     windows: {},
     sees: {},
-    own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at },
+    own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at, tookMs: 0 },
     routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at, applyAt: NEVER, stale: true },
     keepers,
   };

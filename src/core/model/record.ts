@@ -42,6 +42,8 @@ export interface LeaseRecord {
     readonly member: MemberName;
     readonly incarnation: Incarnation;
     readonly epoch: Epoch;
+    /** Whoever goes over to it knows its history without asking. Absent: it never left a timeline, or an older version wrote this. */
+    readonly fork?: TimelineFork;
   } | null;
   readonly durable: DurableSet;
   /** A planned change of holder, while it is under way. */
@@ -62,6 +64,13 @@ export interface DurableSet {
   readonly position: Lsn;
   /** True when the holder ended in order and `position` is its very last: one copy that has it is proof enough. */
   readonly final: boolean;
+}
+
+/** Where a promotion left one timeline for another: WAL before `at` is of `parent`, from there on of `timeline`. */
+export interface TimelineFork {
+  readonly timeline: number;
+  readonly parent: number;
+  readonly at: Lsn;
 }
 
 export interface CopyRef {
