@@ -184,7 +184,7 @@ async function returnDiverged(
   const connection = await openUpstream(server, upstream, signal);
   try {
     const goal = await connection.identify();
-    await rewindMember(server, file, { upstream, connection, onProgress }, signal);
+    await rewindMember(server, file, { ...request, connection }, signal);
     await startFollowing(server, file, upstream, goal, signal);
     return { how: "rewound", divergence };
   } catch (error) {

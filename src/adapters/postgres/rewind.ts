@@ -1,5 +1,6 @@
 /** Takes a diverged member back to where the histories part, with pg_rewind, where that can be done. */
 import type { Upstream } from "../../ports/database.ts";
+import { openBoundedRelay } from "./bounded-relay.ts";
 import { DatabaseError } from "./database-error.ts";
 import { syncTree } from "./durable-file.ts";
 import type { MemberFile } from "./member-file.ts";
@@ -14,12 +15,14 @@ export async function rewindMember(
   request: {
     readonly upstream: Upstream;
     readonly connection: ReplicationConnection;
+    /** 0: all there is. */
+    readonly maxBytesPerSecond: number;
     readonly onProgress: (text: string) => void;
   },
   signal: AbortSignal,
 ): Promise<void> {
   const { binaries, account, conf, stateDir } = server.place;
-  const { upstream } = request;
+  const { upstream, maxBytesPerSecond } = request;
   const { incarnation } = file.memory;
   if (binaries.pgRewind === null || incarnation === null)
     throw new DatabaseError("HOLDFAST_PG_TOOL", `there is no pg_rewind in ${binaries.binDir}`);
@@ -27,7 +30,10 @@ export async function rewindMember(
   // would find nothing to do.
   await request.connection.sql("CHECKPOINT");
   await file.update({ unfinished: "rewind", sealedBasis: 0, sealedPosition: 0 });
-  const source = `host=${upstream.address.host} port=${upstream.address.port} user=replicator dbname='${conf.database.replace(/['\\]/g, "\\$&")}' connect_timeout=3 application_name=holdfast-rewind`;
+  // It takes all that the link gives, and with it the leases of those who share the link.
+  const relay = maxBytesPerSecond > 0 ? await openBoundedRelay(upstream.address, maxBytesPerSecond) : null;
+  const { host, port } = relay?.address ?? upstream.address;
+  const source = `host=${host} port=${port} user=replicator dbname='${conf.database.replace(/['\\]/g, "\\$&")}' connect_timeout=3 application_name=holdfast-rewind`;
   const said = await runTool({
     binaries,
     account,
@@ -37,7 +43,7 @@ export async function rewindMember(
     environment: { PGPASSFILE: server.passFile },
     onLine: request.onProgress,
     signal,
-  });
+  }).finally(() => relay?.close());
   if (/no rewind required/.test(said))
     throw new DatabaseError(
       "HOLDFAST_PG_TOOL",

@@ -298,9 +298,9 @@ function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
   });
 }
 
-/** Regions that saw the lease expire at this very revision. */
+/** Regions that saw the lease expire at this very revision. What we saw ourselves need not come back from the store. */
 function votesFor(turn: Turn, keeper: KeeperDraft, lease: SeenLease): Set<RegionName> {
-  const votes = new Set<RegionName>();
+  const votes = new Set<RegionName>(keeper.voted === lease.revision ? [turn.state.self] : []);
   for (const [region, seen] of Object.entries(turn.state.agents))
     if (seen.record.expired[keeper.dataStore.name] === lease.revision) votes.add(region);
   return votes;

@@ -65,6 +65,10 @@ export function machineAddress(slot: number): string {
   return `10.${firstNet + slot}.0.1`;
 }
 
+export function subnetOf(slot: number): string {
+  return `10.${firstNet + slot}.0.0/16`;
+}
+
 /** The namespace of the bridge. Its name is what a slot is taken by: the kernel gives it to one of us only. */
 export function hubOf(slot: number): string {
   return `hf${slot}-hub`;
@@ -74,7 +78,7 @@ export function hubOf(slot: number): string {
 export function takeSlot(): number {
   const why: string[] = [];
   for (let slot = 0; slot < slotCount; slot++) {
-    const subnet = `10.${firstNet + slot}.0.0/16`;
+    const subnet = subnetOf(slot);
     const routes = ["root", "match"]
       .map((how) => runTool("ip", ["-4", "route", "show", how, subnet]))
       .join("")
