@@ -96,6 +96,7 @@ export async function startEdge({ adminToken, ...config }: EdgeConfig): Promise<
     await lines?.end(logEndsWithinMs);
     await Promise.all([...gates.values()].map((gate) => gate.close()));
     await admin.close(500);
+    await holder.close();
   };
 
   try {

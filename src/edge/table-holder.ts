@@ -8,15 +8,12 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { invariant } from "../core/model/invariant.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
-import { acceptDigested, compareTables } from "../core/traffic/accept.ts";
+import { acceptDigested } from "../core/traffic/accept.ts";
 import { KeptTables, readIfThere, type StagedFile, writeWhole } from "./kept-tables.ts";
 import type { Metrics } from "./metrics.ts";
-import { type PublicKeys, sha256, verifyTable } from "./signature.ts";
-import { TableReader } from "./table-reader.ts";
-import { readSignedTable } from "./table-shape.ts";
+import type { PublicKeys } from "./signature.ts";
+import { type Reading, TableReading } from "./table-reading.ts";
 
 export type HolderOutcome =
   | { readonly kind: "applied"; readonly generation: number }
@@ -30,10 +27,11 @@ export type TableListener = (table: RoutingTable, before: RoutingTable | null) =
 export class TableHolder {
   readonly #kept: KeptTables;
   readonly #evacuations: string;
-  readonly #keys: PublicKeys;
   readonly #metrics: Metrics;
   readonly #listeners = new Set<TableListener>();
-  readonly #reader = new TableReader();
+  readonly #reading: TableReading;
+  /** Of the table that is gone by, as it came. */
+  #text = "";
   #signed: SignedTable | null = null;
   /** Resolves with what is not known to go by the newest table; empty: nothing. Asked after each offer. */
   whatLags: (() => Promise<string>) | null = null;
@@ -43,7 +41,7 @@ export class TableHolder {
   private constructor(stateDir: string, keys: PublicKeys, metrics: Metrics) {
     this.#kept = new KeptTables(join(stateDir, "tables"));
     this.#evacuations = join(stateDir, "evacuate");
-    this.#keys = keys;
+    this.#reading = new TableReading(keys);
     this.#metrics = metrics;
   }
 
@@ -52,11 +50,11 @@ export class TableHolder {
     const holder = new TableHolder(stateDir, keys, metrics);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     for (const text of await holder.#kept.newestFirst()) {
-      const read = await holder.#reader.read(text);
-      if (read.kind === "misfit" || verifyTable(read.signed, keys, read.canonical) !== "") continue;
-      if (acceptDigested(null, read.signed.table, sha256(read.undigested)).kind !== "take") continue;
-      holder.#reader.adopt(read);
-      holder.#signed = read.signed;
+      // Nobody is served yet: a thread would only have to be waited for.
+      const read = await holder.#reading.readHere(text);
+      if (read.kind === "misfit" || read.invalid !== "") continue;
+      if (acceptDigested(null, read.signed.table, read.digest).kind !== "take") continue;
+      holder.#take(read, text);
       break;
     }
     return holder;
@@ -85,10 +83,9 @@ export class TableHolder {
   /** Puts a signed evacuation table on disk, ready for the day on which nothing else lives. */
   keepEvacuation(region: string, text: string): Promise<HolderOutcome> {
     return this.#inTurn(async () => {
-      const read = await this.#reader.read(text);
+      const read = await this.#reading.read(text);
       if (read.kind === "misfit") return this.#refuse("shape", read.because);
-      const invalid = verifyTable(read.signed, this.#keys, read.canonical);
-      if (invalid !== "") return this.#refuse("signature", invalid);
+      if (read.invalid !== "") return this.#refuse("signature", read.invalid);
       if (read.signed.table.regions[region] !== "drained")
         return this.#refuse("evacuation", `the table does not drain ${region}`);
       await writeWhole(this.#evacuations, `${encodeURIComponent(region)}.json`, text);
@@ -102,6 +99,17 @@ export class TableHolder {
     return this.apply(text);
   }
 
+  async close(): Promise<void> {
+    await this.#queue;
+    await this.#reading.close();
+  }
+
+  #take(read: Reading, text: string): void {
+    this.#signed = read.signed;
+    this.#text = text;
+    read.adopt();
+  }
+
   #inTurn<T>(task: () => Promise<T>): Promise<T> {
     const turn = this.#queue.then(task);
     this.#queue = turn.catch(() => undefined);
@@ -109,41 +117,32 @@ export class TableHolder {
   }
 
   async #apply(text: string): Promise<HolderOutcome> {
-    const shape = readSignedTable(text);
-    if (shape.kind === "misfit") return this.#refuse("shape", shape.because);
-    const { signed } = shape;
-    // One that is not newer is never kept: whoever offers it again and again costs the disk nothing.
-    if (this.table && compareTables(signed.table, this.table) <= 0) return this.#judge(signed, null);
+    // Whoever offers it again and again costs nothing.
+    if (text === this.#text) return { kind: "unchanged", generation: this.table?.generation ?? 0 };
     const staged = this.#kept.stage(text);
     try {
-      return await this.#judge(signed, staged);
+      return await this.#judge(text, staged);
     } finally {
       await staged.end();
     }
   }
 
-  /** `staged`: on its way to the disk, for a table that may be kept. */
-  async #judge(shaped: SignedTable, staged: StagedFile | null): Promise<HolderOutcome> {
-    const read = await this.#reader.look(shaped);
+  /** `staged`: on its way to the disk, in case it is taken. */
+  async #judge(text: string, staged: StagedFile): Promise<HolderOutcome> {
+    const read = await this.#reading.read(text);
     if (read.kind === "misfit") return this.#refuse("shape", read.because);
-    // In turns of their own: a thousand services take milliseconds a step, and requests go on in between.
-    await nextTurn();
-    const invalid = verifyTable(read.signed, this.#keys, read.canonical);
-    if (invalid !== "") return this.#refuse("signature", invalid);
-    await nextTurn();
+    if (read.invalid !== "") return this.#refuse("signature", read.invalid);
     const before = this.table;
     const next = read.signed.table;
-    const judged = acceptDigested(before, next, sha256(read.undigested));
+    const judged = acceptDigested(before, next, read.digest);
     if (judged.kind === "unchanged") return { kind: "unchanged", generation: next.generation };
     if (judged.kind === "refuse") return this.#refuse(judged.reason, judged.because);
-    invariant(staged !== null, "only a newer table is taken");
     try {
       await this.#kept.keep(staged, next);
     } catch (error) {
       return this.#refuse("disk", `cannot keep the table on disk: ${(error as Error).message}`);
     }
-    this.#signed = read.signed;
-    this.#reader.adopt(read);
+    this.#take(read, text);
     this.#metrics.count("holdfast_edge_tables_total", { outcome: "applied" });
     for (const listener of this.#listeners) listener(next, before);
     return { kind: "applied", generation: next.generation };

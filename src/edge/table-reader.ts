@@ -23,7 +23,7 @@ export interface ReadTable {
   /** What the digest is taken of. */
   readonly undigested: string;
   /** Services that had to be looked at. */
-  readonly changed: number;
+  readonly changed: readonly string[];
   readonly services: ReadonlyMap<string, KnownService>;
 }
 
@@ -42,16 +42,13 @@ export class TableReader {
 
   async read(text: string): Promise<ReadTable | Misfit> {
     const shape = readSignedTable(text);
-    return shape.kind === "misfit" ? shape : this.look(shape.signed);
-  }
-
-  /** `shaped`: by `readSignedTable`, all of it looked at but its services. */
-  async look(shaped: SignedTable): Promise<ReadTable | Misfit> {
+    if (shape.kind === "misfit") return shape;
     await nextTurn();
     const known = this.#known;
     const services = new Map<string, KnownService>();
-    let [changed, compared] = [0, 0];
-    for (const [name, route] of Object.entries(shaped.table.services)) {
+    const changed: string[] = [];
+    let compared = 0;
+    for (const [name, route] of Object.entries(shape.signed.table.services)) {
       const routeText = JSON.stringify(route);
       const before = known.get(name);
       if (before?.text === routeText) {
@@ -63,12 +60,12 @@ export class TableReader {
       const because = misfitOfService(name, route);
       if (because !== "") return { kind: "misfit", because };
       services.set(name, { text: routeText, route, canonical: canonicalJson(route) });
-      changed++;
-      if (changed % changedPerTurn === 0) await nextTurn();
+      changed.push(name);
+      if (changed.length % changedPerTurn === 0) await nextTurn();
     }
     await nextTurn();
     const table: RoutingTable = {
-      ...shaped.table,
+      ...shape.signed.table,
       // Not by assignment: `__proto__` is a name like any other here.
       services: Object.fromEntries([...services].map(([name, { route }]) => [name, route])),
     };
@@ -77,7 +74,7 @@ export class TableReader {
     await nextTurn();
     return {
       kind: "fits",
-      signed: { ...shaped, table },
+      signed: { ...shape.signed, table },
       canonical,
       undigested: join(pieces.filter(([key]) => key !== "digest")),
       changed,

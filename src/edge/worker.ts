@@ -7,7 +7,7 @@
 import { LineCourier } from "./line-courier.ts";
 import { Metrics } from "./metrics.ts";
 import { Serving } from "./serving.ts";
-import { TableReader } from "./table-reader.ts";
+import { TableReading } from "./table-reading.ts";
 import type { FromWorker, Told, ToWorker } from "./worker-wire.ts";
 
 /** Of the load, for levels that are taken by themselves; they look once a second too. */
@@ -18,7 +18,8 @@ const toldEveryMs = 2000;
 const linesEndWithinMs = 1000;
 
 const metrics = new Metrics();
-const reader = new TableReader();
+/** What comes was verified by the first process. */
+const reading = new TableReading(null);
 let serving: Serving | null = null;
 let courier: LineCourier | null = null;
 
@@ -71,10 +72,10 @@ async function begin({ config, part, table }: ToWorker & { kind: "begin" }): Pro
 }
 
 async function follow({ text, order }: { readonly text: string; readonly order: number }): Promise<void> {
-  const read = await reader.read(text);
+  const read = await reading.read(text);
   if (read.kind === "misfit")
     throw new Error(`the first process gave a table that does not fit: ${read.because}`);
-  reader.adopt(read);
+  read.adopt();
   serving?.follow(read.signed.table);
   say({ kind: "goes-by", order });
 }

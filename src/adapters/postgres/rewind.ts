@@ -34,16 +34,21 @@ export async function rewindMember(
   const relay = maxBytesPerSecond > 0 ? await openBoundedRelay(upstream.address, maxBytesPerSecond) : null;
   const { host, port } = relay?.address ?? upstream.address;
   const source = `host=${host} port=${port} user=replicator dbname='${conf.database.replace(/['\\]/g, "\\$&")}' connect_timeout=3 application_name=holdfast-rewind`;
-  const said = await runTool({
-    binaries,
-    account,
-    program: binaries.pgRewind,
-    args: ["-D", server.dataDir, `--source-server=${source}`, "--no-ensure-shutdown", "--no-sync"],
-    cwd: stateDir,
-    environment: { PGPASSFILE: server.passFile },
-    onLine: request.onProgress,
-    signal,
-  }).finally(() => relay?.close());
+  let said: string;
+  try {
+    said = await runTool({
+      binaries,
+      account,
+      program: binaries.pgRewind,
+      args: ["-D", server.dataDir, `--source-server=${source}`, "--no-ensure-shutdown", "--no-sync"],
+      cwd: stateDir,
+      environment: { PGPASSFILE: server.passFile },
+      onLine: request.onProgress,
+      signal,
+    });
+  } finally {
+    await relay?.close();
+  }
   if (/no rewind required/.test(said))
     throw new DatabaseError(
       "HOLDFAST_PG_TOOL",
