@@ -173,7 +173,7 @@ const dataStoreKind = object({
       megabytesPerSecondMax: byDefault(
         amount(1000, 20),
         "0",
-        "What a standby that is made anew may take of the primary's network and disk, 0.04 to 1000; 0: all there is. Where regions share a narrow link, a copy that takes all of it costs the primary its lease.",
+        "What a standby that is made anew, or rewound, may take of the primary's network and disk, 0.04 to 1000; 0: all there is. Where regions share a narrow link, a copy that takes all of it costs the primary its lease.",
       ),
     }),
     "{}",
