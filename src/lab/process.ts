@@ -73,18 +73,23 @@ export class LabProcess {
     }
   }
 
-  /** Resolves when it has said that it is ready; rejects with the end of its log when it does not. */
-  async ready(signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when it has said that it is ready; rejects with the end of its log when it does not. False: it was ended on
+   * purpose meanwhile, by a fault that struck while it came back, and whoever did that starts it again.
+   */
+  async ready(signal: AbortSignal): Promise<boolean> {
     const until = performance.now() + readyWithinMs;
     while (!this.#says(this.spec.readyText)) {
       if (signal.aborted) throw signal.reason;
-      if (performance.now() > until || !this.#wanted)
+      if (!this.#wanted) return false;
+      if (performance.now() > until)
         throw new Error(
           `${this.spec.name} did not become ready within ${readyWithinMs / 1000} s; the end of ${this.spec.logFile}:\n${this.logTail()}`,
         );
       await sleep(20);
     }
     this.#restartMs = restartFirstMs;
+    return true;
   }
 
   /** SIGKILL (or another signal); what dies of it is started again only if `restart`. */

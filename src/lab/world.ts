@@ -90,7 +90,7 @@ export class World {
       (a, b) => order.indexOf(a.spec.role) - order.indexOf(b.spec.role),
     )) {
       one.start();
-      await one.ready(signal);
+      if (!(await one.ready(signal))) break;
     }
     this.publish();
   }
