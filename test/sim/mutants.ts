@@ -508,13 +508,6 @@ export const mutants: readonly Mutant[] = [
     find: `keeper.holding = \`\${member} is \${local.sight?.state ?? "unknown"}, and so cannot lead\`;`,
     replace: `keeper.holding = "";`,
   },
-  {
-    name: "what is promoted is not compared with what was proven",
-    trap: 0,
-    file: "machine/holder.ts",
-    find: `if (sight.state === "standby" && lease.record.primary !== null && sight.position < provenAt(keeper))`,
-    replace: "if (turn.at < 0)",
-  },
   // ------------------------------------------------------------------ routing
   {
     name: "one vantage point's word takes a region out",
