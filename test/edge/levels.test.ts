@@ -199,11 +199,11 @@ test("an order for one service costs the reading of one, whatever levels the oth
   };
   const first = await at(1, 0);
   assert.ok(first.kind === "fits");
-  assert.equal(first.changed, 4);
+  assert.equal(first.changed.length, 4);
   reader.adopt(first);
   const second = await at(2, 1);
   assert.ok(second.kind === "fits");
-  assert.equal(second.changed, 1);
+  assert.deepEqual(second.changed, ["c"]);
   assert.equal(second.signed.table.services.a, first.signed.table.services.a);
 });
 
