@@ -42,10 +42,20 @@ export function createFakeMember(): FakeMember {
       await until(() => existsSync(place.pidFile) && 5 <= count(), 5_000, "the fake member started");
     },
     remove() {
-      for (const each of findTree(place)) process.kill(each.pid, "SIGKILL");
+      // Again until none is left: a shell whose sleep is killed before it starts another.
+      for (let tree = findTree(place); tree.length > 0; tree = findTree(place))
+        for (const { pid } of tree) end(pid);
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 export async function until(
