@@ -38,9 +38,15 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
   ].join("\n");
 }
 
+function firstLine(text: string): string {
+  const [line = ""] = text.split("\n");
+  return line.length <= 80 ? line : `${line.slice(0, 79)}…`;
+}
+
 export function tableOf(played: readonly Played[]): string {
   const rows = played.map(({ name, verdict, because }) => {
-    if (verdict === null) return [name, "not played", because ?? "", "", "", "", ""];
+    // Why has been told in full when it happened; with a log behind it, it would tear the table apart.
+    if (verdict === null) return [name, "not played", "", "", "", "", firstLine(because ?? "")];
     const { figures, checks } = verdict;
     const of = (id: string) =>
       String(Math.round(checks.find((check) => check.id === id)?.measured ?? Number.NaN));

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { LoadHistory, RequestRecord } from "../../../src/lab/load-record.ts";
 import { readScenario, type Scenario } from "../../../src/lab/net/scenario.ts";
 import { type Evidence, judge } from "../../../src/lab/net/verdict.ts";
+import { tableOf } from "../../../src/lab/net/verdict-text.ts";
 
 const regionOf = { "pg-west": "west", "pg-central": "central" };
 const faultAt = 10_000;
@@ -216,4 +217,15 @@ test("an answer that the network kept and delivered late is no second writer", (
     }),
   );
   assert.deepEqual(missedIn(verdict), []);
+});
+
+test("a scenario that could not be played keeps its row on one line, whatever log stands behind it", () => {
+  const because = `etcd eu-central did not become ready within 180 s; the end of its log:\n${"x".repeat(3000)}`;
+  const [head, row, ...more] = tableOf([{ name: "round-102", verdict: null, because }])
+    .trimEnd()
+    .split("\n");
+  assert.match(head ?? "", /^scenario /);
+  assert.match(row ?? "", /^round-102 +not played +etcd eu-central did not become ready within 180 s/);
+  assert.ok((row ?? "").length < 200);
+  assert.deepEqual(more, []);
 });
