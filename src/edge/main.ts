@@ -1,6 +1,6 @@
 /** `node src/edge/main.ts --config FILE.json`: one edge. Prints its addresses, ends in order at SIGTERM. */
 import { parseArgs } from "node:util";
-import { collectAlone } from "./collector.ts";
+import { setUpCollector } from "./collector.ts";
 import { readConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
 import { type RunningEdge, startEdge } from "./edge.ts";
@@ -12,7 +12,7 @@ async function start(): Promise<RunningEdge> {
   return startEdge(readConfig(values.config));
 }
 
-collectAlone();
+setUpCollector();
 try {
   const edge = await start();
   const { http, https, admin, tcp, gates } = edge;

@@ -4,7 +4,7 @@
  *
  * When the channel to the first breaks, `node:cluster` ends it at once: nobody could give it a table any more.
  */
-import { collectAlone } from "./collector.ts";
+import { setUpCollector } from "./collector.ts";
 import { LineCourier } from "./line-courier.ts";
 import { Metrics } from "./metrics.ts";
 import { Serving } from "./serving.ts";
@@ -18,7 +18,7 @@ const toldEveryMs = 2000;
 
 const linesEndWithinMs = 1000;
 
-collectAlone();
+setUpCollector();
 const metrics = new Metrics();
 /** What comes was verified by the first process. */
 const reading = new TableReading(null);
