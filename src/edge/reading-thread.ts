@@ -1,8 +1,11 @@
-/** The thread of `table-reading.ts`: texts in, what they say out, and of services only those that the last one had not. */
+/** The thread of `table-reading.ts`: texts in, what they say out; of services those that changed, when asked. */
 import { parentPort, workerData } from "node:worker_threads";
 import { sha256, verifyTable } from "./signature.ts";
 import { type ReadTable, TableReader } from "./table-reader.ts";
 import type { FromThread, ThreadOptions, ToThread } from "./table-reading.ts";
+
+/** Services: each costs the one who serves some 10 microseconds to take in. */
+const toldAtOnce = 64;
 
 const { keys, base } = workerData as ThreadOptions;
 const reader = new TableReader();
@@ -20,14 +23,21 @@ async function read(text: string): Promise<FromThread> {
     keyId,
     signature,
     names: Object.keys(services),
-    changed: outcome.changed.map((name) => [name, services[name]!] as const),
+    changed: outcome.changed.length,
     invalid: keys === null ? "" : verifyTable(outcome.signed, keys, outcome.canonical),
     digest: sha256(outcome.undigested),
   };
 }
 
+function changedFrom(from: number): FromThread {
+  const services = last?.signed.table.services ?? {};
+  const names = last?.changed.slice(from, from + toldAtOnce) ?? [];
+  return { kind: "changed", services: names.map((name) => [name, services[name]!] as const) };
+}
+
 async function obey(message: ToThread): Promise<void> {
   if (message.kind === "read") parentPort?.postMessage(await read(message.text));
+  else if (message.kind === "tell") parentPort?.postMessage(changedFrom(message.from));
   else if (last) reader.adopt(last);
 }
 

@@ -3,8 +3,9 @@
  * thousand services nor the garbage of them stands in the way of a request.
  *
  * Nobody waits for a thread that starts: it is started with the first big table that is gone by, for those that come after.
- * It tells of services only those that changed since the table that was adopted last; the rest keep their objects
- * here. What both sides mean by "adopted" is one and the same table: it changes by `adopt` alone, in the order of the channel.
+ * It tells of services only those that changed since the table that was adopted last, a few at a time, since taking them in is
+ * work of this thread; the rest keep their objects here. What both sides mean by "adopted" is one and the same table: it
+ * changes by `adopt` alone, in the order of the channel.
  */
 import { Worker } from "node:worker_threads";
 import type { RoutingTable, ServiceRoute, SignedTable } from "../core/model/routing.ts";
@@ -30,22 +31,32 @@ export interface ThreadOptions {
   readonly base: string;
 }
 
-export type ToThread = { readonly kind: "read"; readonly text: string } | { readonly kind: "adopt" };
+export type ToThread =
+  | { readonly kind: "read"; readonly text: string }
+  /** The services that changed, from this one on. */
+  | { readonly kind: "tell"; readonly from: number }
+  | { readonly kind: "adopt" };
 
-export type FromThread = { readonly kind: "ready" } | Told;
+export type FromThread = { readonly kind: "ready" } | Answer;
 
-type Told =
-  | Misfit
-  | {
-      readonly kind: "fits";
-      readonly head: Omit<RoutingTable, "services">;
-      readonly keyId: string;
-      readonly signature: string;
-      readonly names: readonly string[];
-      readonly changed: readonly (readonly [name: string, route: ServiceRoute])[];
-      readonly invalid: string;
-      readonly digest: string;
-    };
+type Answer = Misfit | Fits | Changed;
+
+interface Changed {
+  readonly kind: "changed";
+  readonly services: readonly (readonly [name: string, route: ServiceRoute])[];
+}
+
+interface Fits {
+  readonly kind: "fits";
+  readonly head: Omit<RoutingTable, "services">;
+  readonly keyId: string;
+  readonly signature: string;
+  readonly names: readonly string[];
+  /** How many services changed. */
+  readonly changed: number;
+  readonly invalid: string;
+  readonly digest: string;
+}
 
 interface ReadingThread {
   readonly worker: Worker;
@@ -53,7 +64,7 @@ interface ReadingThread {
   /** Of the table that the thread counts as adopted. */
   services: Services;
   /** At most one is under way: tables are applied one after the other. */
-  waiting: ((told: Told | null) => void) | null;
+  waiting: ((answer: Answer | null) => void) | null;
 }
 
 /** Some hundred services. Below it a table is read in a few milliseconds, and a thread would cost 10 MB for nothing. */
@@ -106,27 +117,20 @@ export class TableReading {
   async #readThere(thread: ReadingThread, text: string): Promise<Reading | Misfit | null> {
     const { worker } = thread;
     worker.ref();
-    const told = await new Promise<Told | null>((resolve) => {
-      thread.waiting = resolve;
-      worker.postMessage({ kind: "read", text } satisfies ToThread);
-    });
-    worker.unref();
-    if (told?.kind !== "fits") return told;
-    const changed = new Map(told.changed);
-    const services = Object.fromEntries(
-      told.names.map((name) => [name, changed.get(name) ?? (thread.services[name] as ServiceRoute)]),
-    );
-    const { head, keyId, signature, invalid, digest } = told;
-    return {
-      kind: "fits",
-      signed: { table: { ...head, services } as RoutingTable, keyId, signature },
-      invalid,
-      digest,
-      adopt: () => {
-        thread.services = services;
-        worker.postMessage({ kind: "adopt" } satisfies ToThread);
-      },
-    };
+    try {
+      const told = await ask(thread, { kind: "read", text });
+      if (told?.kind === "misfit") return told;
+      if (told?.kind !== "fits") return null;
+      const changed = new Map<string, ServiceRoute>();
+      while (changed.size < told.changed) {
+        const more = await ask(thread, { kind: "tell", from: changed.size });
+        if (more?.kind !== "changed") return null;
+        for (const [name, route] of more.services) changed.set(name, route);
+      }
+      return wholeOf(thread, told, changed);
+    } finally {
+      worker.unref();
+    }
   }
 
   #start(base: string, services: Services): ReadingThread {
@@ -138,10 +142,10 @@ export class TableReading {
     });
     worker.unref();
     const thread: ReadingThread = { worker, isReady: false, services, waiting: null };
-    const take = (told: Told | null): void => {
+    const take = (answer: Answer | null): void => {
       const { waiting } = thread;
       thread.waiting = null;
-      waiting?.(told);
+      waiting?.(answer);
     };
     worker.on("message", (message: FromThread) => {
       if (message.kind === "ready") thread.isReady = true;
@@ -156,4 +160,29 @@ export class TableReading {
     });
     return thread;
   }
+}
+
+/** null: the thread has ended. */
+function ask(thread: ReadingThread, question: ToThread): Promise<Answer | null> {
+  return new Promise((resolve) => {
+    thread.waiting = resolve;
+    thread.worker.postMessage(question);
+  });
+}
+
+function wholeOf(thread: ReadingThread, told: Fits, changed: ReadonlyMap<string, ServiceRoute>): Reading {
+  const { head, names, keyId, signature, invalid, digest } = told;
+  const services = Object.fromEntries(
+    names.map((name) => [name, changed.get(name) ?? (thread.services[name] as ServiceRoute)]),
+  );
+  return {
+    kind: "fits",
+    signed: { table: { ...head, services } as RoutingTable, keyId, signature },
+    invalid,
+    digest,
+    adopt: () => {
+      thread.services = services;
+      thread.worker.postMessage({ kind: "adopt" } satisfies ToThread);
+    },
+  };
 }
