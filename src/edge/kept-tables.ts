@@ -7,6 +7,7 @@ import type { RoutingTable } from "../core/model/routing.ts";
 const keptMax = 5;
 type TableMark = Pick<RoutingTable, "epoch" | "generation">;
 const pattern = /^table-\d{12}-\d{12}\.json$/;
+const stagedPattern = /^\d+-\d+\.tmp$/;
 
 export class KeptTables {
   readonly #folder: string;
@@ -58,6 +59,13 @@ export async function writeWhole(folder: string, name: string, text: string): Pr
   } finally {
     await staged.end();
   }
+}
+
+/** What a process that was killed in the middle of writing left in `folder`: nobody will ever keep it. */
+export async function sweepStaged(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  const staged = names.filter((name) => stagedPattern.test(name));
+  await Promise.all(staged.map((name) => rm(join(folder, name), { force: true })));
 }
 
 let stagedFiles = 0;

@@ -10,7 +10,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import { acceptDigested } from "../core/traffic/accept.ts";
-import { KeptTables, readIfThere, type StagedFile, writeWhole } from "./kept-tables.ts";
+import { KeptTables, readIfThere, type StagedFile, sweepStaged, writeWhole } from "./kept-tables.ts";
 import type { Metrics } from "./metrics.ts";
 import type { PublicKeys } from "./signature.ts";
 import { type Reading, TableReading } from "./table-reading.ts";
@@ -25,6 +25,7 @@ export type HolderOutcome =
 export type TableListener = (table: RoutingTable, before: RoutingTable | null) => void;
 
 export class TableHolder {
+  readonly #tables: string;
   readonly #kept: KeptTables;
   readonly #evacuations: string;
   readonly #metrics: Metrics;
@@ -39,7 +40,8 @@ export class TableHolder {
   #queue: Promise<unknown> = Promise.resolve();
 
   private constructor(stateDir: string, keys: PublicKeys, metrics: Metrics) {
-    this.#kept = new KeptTables(join(stateDir, "tables"));
+    this.#tables = join(stateDir, "tables");
+    this.#kept = new KeptTables(this.#tables);
     this.#evacuations = join(stateDir, "evacuate");
     this.#reading = new TableReading(keys);
     this.#metrics = metrics;
@@ -49,6 +51,7 @@ export class TableHolder {
   static async open(stateDir: string, keys: PublicKeys, metrics: Metrics): Promise<TableHolder> {
     const holder = new TableHolder(stateDir, keys, metrics);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await Promise.all([holder.#tables, holder.#evacuations].map(sweepStaged));
     for (const text of await holder.#kept.newestFirst()) {
       // Nobody is served yet: a thread would only have to be waited for.
       const read = await holder.#reading.readHere(text);

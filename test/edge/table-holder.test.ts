@@ -1,7 +1,7 @@
 /** Tables at an edge: only greater ones, only signed ones, never empty, and from disk when nobody else lives. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EdgeRouter } from "../../src/adapters/edge/edge-router.ts";
@@ -49,6 +49,25 @@ test("an edge started again with nobody alive serves at once from disk, with the
   assert.equal(await answer.text(), "served");
   assert.equal(answer.headers.get("x-holdfast-generation"), "7");
   assert.equal((await again.apply(signed(table(6, { services: services(west.port) })))).kind, "refused");
+});
+
+test("what an edge that was killed was writing is gone when it is started again, and nothing else is", async () => {
+  using state = folder();
+  await using west = await startOrigin((_request, response) => response.end("served"));
+  const first = await startHere(edgeConfig(state.path));
+  await first.apply(signed(table(1, { services: services(west.port) })));
+  await first[Symbol.asyncDispose]();
+  for (const place of ["tables", "evacuate"]) {
+    mkdirSync(join(state.path, place), { recursive: true });
+    writeFileSync(join(state.path, place, "4711-0.tmp"), '{"table":');
+    writeFileSync(join(state.path, place, "notes.txt"), "somebody's own");
+  }
+  const [kept = ""] = readdirSync(join(state.path, "tables")).filter((name) => name.endsWith(".json"));
+
+  await using again = await startHere(edgeConfig(state.path));
+  assert.equal(await (await fetch(again.http)).text(), "served");
+  assert.deepEqual(readdirSync(join(state.path, "tables")).sort(), ["notes.txt", kept]);
+  assert.deepEqual(readdirSync(join(state.path, "evacuate")), ["notes.txt"]);
 });
 
 test("a newest table that is broken on disk gives way to the one before", async () => {

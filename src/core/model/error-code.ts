@@ -65,6 +65,12 @@ export const errorCodes = {
     retryable: false,
     advice: "Correct the value that the message names.",
   },
+  HOLDFAST_EDGE_READING: {
+    means: "The thread in which an edge reads big routing tables ended: they are read beside requests.",
+    retryable: true,
+    advice:
+      "Nothing is lost, and the next big table starts another thread; if it comes again, look at the memory that the machine has left.",
+  },
   HOLDFAST_EDGE_UNAUTHORIZED: {
     means: "The edge refused the admin token.",
     retryable: false,

@@ -11,7 +11,7 @@ const register = "src/core/model/error-code.ts";
 const docs = join(root, "docs", "reference", "errors.md");
 
 /**
- * Code -> files that name it. Codes stand in quotes; what is read as `env.HOLDFAST_...` or given to commander's
+ * Code -> files that name it. Codes stand in quotes, or begin a text; what is read as `env.HOLDFAST_...` or given to commander's
  * `new Option(...).env("HOLDFAST_...")` is a variable and no code.
  */
 function codesInSource(): Map<string, string[]> {
@@ -20,7 +20,7 @@ function codesInSource(): Map<string, string[]> {
   for (const file of globSync("src/**/*.{ts,tsx}", { cwd: root })) {
     if (file === register) continue;
     const text = readFileSync(join(root, file), "utf8");
-    for (const [, code] of text.matchAll(/"(HOLDFAST_[A-Z0-9_]+)"/g)) {
+    for (const [, code] of text.matchAll(/["`](HOLDFAST_[A-Z0-9_]+)(?:"|: )/g)) {
       const files = found.get(code as string) ?? [];
       if (!files.includes(file)) found.set(code as string, [...files, file]);
     }
