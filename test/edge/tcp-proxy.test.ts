@@ -83,6 +83,24 @@ test("a client that waits for a writer in vain is ended in time", async () => {
   await until(() => client.isClosed, "it is ended", 1500);
 });
 
+test("what a writer said before it ended reaches a client that reads late, to the last byte", async () => {
+  using state = folder();
+  await using one = await startWireServer("one");
+  await using edge = await startHere(tcpConfig(state.path));
+  await point(edge, 1, storeAt(1, one.port));
+  using client = startWireClient(tcpPort(edge));
+  await until(() => client.received().includes("one"), "the writer answers");
+  const before = client.received().length;
+  client.socket.pause();
+  const words = Buffer.alloc(8 * 1024 * 1024, "w");
+  for (const socket of one.sockets) socket.end(words);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(client.isClosed, false);
+  client.socket.resume();
+  await until(() => client.isClosed, "the end comes after all of it");
+  assert.equal(client.received().length - before, words.length);
+});
+
 test("through edge and gate, real PostgreSQL serves, drains without an error, and is cut", async () => {
   using state = folder();
   await using postgres = await startPostgres();
