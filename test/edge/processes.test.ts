@@ -16,6 +16,7 @@ import { makeCertificate } from "./parts/certificates.ts";
 import { type EdgeProcess, edgeConfig, folder, startProcess, until } from "./parts/edges.ts";
 import { startOrigin } from "./parts/origins.ts";
 import { rules, service, signed, table, target } from "./parts/tables.ts";
+import { askForWebSocket, startEcho, type WebSocketClient } from "./parts/websockets.ts";
 import { startWireClient, startWireServer } from "./parts/wire-server.ts";
 
 const main = fileURLToPath(new URL("../../src/edge/main.ts", import.meta.url));
@@ -365,6 +366,37 @@ test("sessions to an old writer end in every process", async () => {
   await edge.apply(to(2, two.port));
   await until(() => clients.every(({ isClosed }) => isClosed), "all ended");
   assert.equal(one.sockets.size, 0);
+});
+
+test("WebSockets are carried by every process, counted together, and end in all with what ends them", async () => {
+  await using echo = await startEcho();
+  await using state = await startedWith({});
+  const { edge } = state;
+  const services = { orders: service([target("west", echo.port), target("central", echo.port)]) };
+  await edge.apply(signed(table(1, { services })));
+  const clients: WebSocketClient[] = [];
+  const through = () => new Set(clients.map(({ text }) => /x-request-id: (.{18})/i.exec(text)?.[1]));
+  try {
+    while (clients.length < 12 || (through().size < 2 && clients.length < 200)) {
+      const client = askForWebSocket(edge.http);
+      clients.push(client);
+      await until(() => client.text.includes("hello"), "it is open");
+    }
+    assert.equal(through().size, 2);
+    for (const { socket } of clients) socket.write("and back");
+    await until(() => clients.every(({ text }) => text.endsWith("and back")), "each gets its bytes back");
+    assert.match(await edge.metrics(), new RegExp(`^holdfast_edge_websockets ${clients.length}$`, "m"));
+
+    const regions = { west: "fenced", central: "active", east: "standby" } as const;
+    const left = { orders: service([target("central", echo.port)]) };
+    assert.equal((await edge.apply(signed(table(2, { services: left, regions })))).kind, "applied");
+    await until(() => clients.every(({ isClosed }) => isClosed) && echo.open.size === 0, "all ended");
+    assert.match(await edge.metrics(), /^holdfast_edge_websockets 0$/m);
+    const ended = new RegExp(`ended_total\\{because="region fenced"\\} ${clients.length}$`, "m");
+    assert.match(await edge.metrics(), ended);
+  } finally {
+    for (const { socket } of clients) socket.destroy();
+  }
 });
 
 test("the gate has one authority: orders and epochs reach it, and sessions through any process end with it", async () => {
