@@ -13,7 +13,7 @@ const now = () => Number(process.hrtime.bigint()) / 1e6;
 test("a busy primary acknowledges nothing after its deadline + 50 ms, and loses nothing that it acknowledged", async (t) => {
   const [installation] = await installations();
   const lab = await Lab.make(installation?.binDir as string, ["pg-a"]);
-  t.after(() => lab.close());
+  t.after(() => lab[Symbol.asyncDispose]());
   const place = lab.treePlace("pg-a");
   const fencer = await startFencer(lab.root, place);
   const client = new FencerClient({ socketPath: fencer.socket });

@@ -16,6 +16,6 @@ for (const { name, binDir } of await installations())
       stall: (member) => {
         for (const each of tree(member)) process.kill(each.pid, "SIGSTOP");
       },
-      close: () => lab.close(),
+      close: () => lab[Symbol.asyncDispose](),
     };
   });

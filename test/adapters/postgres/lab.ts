@@ -37,7 +37,7 @@ export const secrets = { admin: "admin's 'own'", replicator: "re:pli\\cator", ap
 
 const clock = { now: () => performance.now(), wall: () => Date.now() };
 
-export class Lab {
+export class Lab implements AsyncDisposable {
   readonly root: string;
   readonly store: DataStore;
   readonly #binDir: string;
@@ -125,7 +125,7 @@ export class Lab {
     return client;
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#open.map((each) => each.close()));
     for (const { name: member } of this.store.members) await endTree(this.treePlace(member), within(5000));
     rmSync(this.root, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /** What is particular to a PostgreSQL member on one host: whose folder it is, who adopts it, what makes it fail. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -46,123 +46,100 @@ void test("where nothing is found, the error says where it looked and what to do
 });
 
 void test("a data folder of another topology, member or origin is refused", async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
-  try {
-    await lab.open("pg-a");
-    await assert.rejects(lab.open("pg-a", { topology: "another" }), refused("HOLDFAST_PG_FOREIGN_DATA"));
-    const member = { ...lab.member("pg-a"), name: "pg-z" };
-    await assert.rejects(lab.open("pg-a", { member }), refused("HOLDFAST_PG_FOREIGN_DATA"));
-    const { dataDir } = lab.member("pg-a");
-    mkdirSync(dataDir, { recursive: true });
-    writeFileSync(join(dataDir, "PG_VERSION"), "15\n");
-    await assert.rejects(lab.open("pg-a"), refused("HOLDFAST_PG_FOREIGN_DATA"));
-    await assert.rejects(lab.open("pg-a", { runAs: "no-such-user" }), refused("HOLDFAST_PG_USER"));
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  await lab.open("pg-a");
+  await assert.rejects(lab.open("pg-a", { topology: "another" }), refused("HOLDFAST_PG_FOREIGN_DATA"));
+  const member = { ...lab.member("pg-a"), name: "pg-z" };
+  await assert.rejects(lab.open("pg-a", { member }), refused("HOLDFAST_PG_FOREIGN_DATA"));
+  const { dataDir } = lab.member("pg-a");
+  mkdirSync(dataDir, { recursive: true });
+  writeFileSync(join(dataDir, "PG_VERSION"), "15\n");
+  await assert.rejects(lab.open("pg-a"), refused("HOLDFAST_PG_FOREIGN_DATA"));
+  await assert.rejects(lab.open("pg-a", { runAs: "no-such-user" }), refused("HOLDFAST_PG_USER"));
 });
 
 void test("a setting that the promises rest on is not overridden", async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
-  try {
-    await assert.rejects(lab.open("pg-a", { settings: { fsync: "off" } }), refused("HOLDFAST_PG_SETTING"));
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  await assert.rejects(lab.open("pg-a", { settings: { fsync: "off" } }), refused("HOLDFAST_PG_SETTING"));
 });
 
 void test("a member outlives its agent, and the next agent adopts it as it is", {
   timeout: 60_000,
 }, async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
-  try {
-    const script = `
-      const { openMember } = await import(${JSON.stringify(new URL("../../../src/adapters/postgres/postgres.ts", import.meta.url).href)});
-      const database = await openMember({ ...${JSON.stringify({ topology: "lab", store: lab.store, member: lab.member("pg-a"), secrets, binDir, settings: { dynamic_shared_memory_type: "mmap" } })}, clock: { now: () => 0, wall: () => 0 } });
-      const outcomes = [await database.initialize({ epoch: 4 }, AbortSignal.timeout(30000)), await database.promote({ epoch: 4, acknowledgements: 0, standbys: [] }, AbortSignal.timeout(5000)), await database.freeze(AbortSignal.timeout(5000))];
-      console.log(JSON.stringify(outcomes));
-      process.kill(process.pid, "SIGKILL");`;
-    const owner = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let said = "";
-    owner.stdout.on("data", (text) => {
-      said += text;
-    });
-    const signal = await new Promise((resolve) => owner.on("close", (_, by) => resolve(by)));
-    assert.equal(signal, "SIGKILL", said);
-    const before = findTree(lab.treePlace("pg-a"))[0];
-    assert.ok(before?.isPostmaster, said);
-    const heir = await lab.open("pg-a");
-    const seen = await heir.inspect(1000);
-    assert.deepEqual([seen.state, seen.epoch, seen.frozen], ["primary", 4, true]);
-    ok(await heir.thaw(within(3000)));
-    ok(await heir.promote({ epoch: 4, acknowledgements: 0, standbys: [] }, within(3000)));
-    assert.equal(findTree(lab.treePlace("pg-a"))[0]?.pid, before.pid);
-    ok(await heir.end(within(3000)));
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  const script = `
+    const { openMember } = await import(${JSON.stringify(new URL("../../../src/adapters/postgres/postgres.ts", import.meta.url).href)});
+    const database = await openMember({ ...${JSON.stringify({ topology: "lab", store: lab.store, member: lab.member("pg-a"), secrets, binDir, settings: { dynamic_shared_memory_type: "mmap" } })}, clock: { now: () => 0, wall: () => 0 } });
+    const outcomes = [await database.initialize({ epoch: 4 }, AbortSignal.timeout(30000)), await database.promote({ epoch: 4, acknowledgements: 0, standbys: [] }, AbortSignal.timeout(5000)), await database.freeze(AbortSignal.timeout(5000))];
+    console.log(JSON.stringify(outcomes));
+    process.kill(process.pid, "SIGKILL");`;
+  const owner = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  owner.stdout.on("data", (text) => {
+    said += text;
+  });
+  const signal = await new Promise((resolve) => owner.on("close", (_, by) => resolve(by)));
+  assert.equal(signal, "SIGKILL", said);
+  const before = findTree(lab.treePlace("pg-a"))[0];
+  assert.ok(before?.isPostmaster, said);
+  const heir = await lab.open("pg-a");
+  const seen = await heir.inspect(1000);
+  assert.deepEqual([seen.state, seen.epoch, seen.frozen], ["primary", 4, true]);
+  ok(await heir.thaw(within(3000)));
+  ok(await heir.promote({ epoch: 4, acknowledgements: 0, standbys: [] }, within(3000)));
+  assert.equal(findTree(lab.treePlace("pg-a"))[0]?.pid, before.pid);
+  ok(await heir.end(within(3000)));
 });
 
 void test("only the postmaster standing still is hung already; whose postmaster died is stopped, and can be ended and started", {
   timeout: 60_000,
 }, async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
-  try {
-    const [database] = await lab.cluster(0);
-    assert.ok(database);
-    const postmaster = findTree(lab.treePlace("pg-a"))[0];
-    assert.ok(postmaster);
-    process.kill(postmaster.pid, "SIGSTOP");
-    assert.equal((await database.inspect(500)).state, "hung");
-    process.kill(postmaster.pid, "SIGCONT");
-    assert.equal((await eventually(database, (seen) => seen.state !== "hung")).state, "primary");
-    // Stopped children cannot notice that their postmaster has died.
-    const children = findTree(lab.treePlace("pg-a")).filter((each) => !each.isPostmaster);
-    for (const each of children) process.kill(each.pid, "SIGSTOP");
-    process.kill(postmaster.pid, "SIGKILL");
-    await eventually(
-      database,
-      (seen) => seen.state === "stopped" && /postmaster has died/.test(seen.problem),
-    );
-    ok(await database.startSealed({ basis: 7 }, within(10_000)));
-    assert.equal((await eventually(database, (seen) => seen.state === "standby")).sealedBasis, 7);
-    const [again, ...workers] = findTree(lab.treePlace("pg-a"));
-    assert.ok(again?.isPostmaster);
-    for (const each of workers) process.kill(each.pid, "SIGSTOP");
-    process.kill(again.pid, "SIGKILL");
-    const began = performance.now();
-    ok(await database.end(within(3000)));
-    assert.ok(performance.now() - began < 1000);
-    assert.deepEqual(findTree(lab.treePlace("pg-a")), []);
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  const [database] = await lab.cluster(0);
+  assert.ok(database);
+  const postmaster = findTree(lab.treePlace("pg-a"))[0];
+  assert.ok(postmaster);
+  process.kill(postmaster.pid, "SIGSTOP");
+  assert.equal((await database.inspect(500)).state, "hung");
+  process.kill(postmaster.pid, "SIGCONT");
+  assert.equal((await eventually(database, (seen) => seen.state !== "hung")).state, "primary");
+  // Stopped children cannot notice that their postmaster has died.
+  const children = findTree(lab.treePlace("pg-a")).filter((each) => !each.isPostmaster);
+  for (const each of children) process.kill(each.pid, "SIGSTOP");
+  process.kill(postmaster.pid, "SIGKILL");
+  await eventually(database, (seen) => seen.state === "stopped" && /postmaster has died/.test(seen.problem));
+  ok(await database.startSealed({ basis: 7 }, within(10_000)));
+  assert.equal((await eventually(database, (seen) => seen.state === "standby")).sealedBasis, 7);
+  const [again, ...workers] = findTree(lab.treePlace("pg-a"));
+  assert.ok(again?.isPostmaster);
+  for (const each of workers) process.kill(each.pid, "SIGSTOP");
+  process.kill(again.pid, "SIGKILL");
+  const began = performance.now();
+  ok(await database.end(within(3000)));
+  assert.ok(performance.now() - began < 1000);
+  assert.deepEqual(findTree(lab.treePlace("pg-a")), []);
 });
 
 void test("the application may make tables, and may not end or cancel what waits", {
   timeout: 60_000,
 }, async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
-  try {
-    await lab.cluster(0);
-    const client = await lab.client("pg-a");
-    await client.query("create table mine (i int)");
-    const { rows } = await client.query("select epoch, member from holdfast.epoch");
-    assert.deepEqual(rows, [{ epoch: "1", member: "pg-a" }]);
-    await assert.rejects(client.query("select pg_cancel_backend(1)"), /permission denied/);
-    await assert.rejects(client.query("select pg_terminate_backend(1)"), /permission denied/);
-    await assert.rejects(client.query("update holdfast.epoch set epoch = 9"), /permission denied/);
-    await client.end();
-    await assert.rejects(lab.client("pg-a", "holdfast"), /no pg_hba.conf entry/);
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  await lab.cluster(0);
+  const client = await lab.client("pg-a");
+  await client.query("create table mine (i int)");
+  const { rows } = await client.query("select epoch, member from holdfast.epoch");
+  assert.deepEqual(rows, [{ epoch: "1", member: "pg-a" }]);
+  await assert.rejects(client.query("select pg_cancel_backend(1)"), /permission denied/);
+  await assert.rejects(client.query("select pg_terminate_backend(1)"), /permission denied/);
+  await assert.rejects(client.query("update holdfast.epoch set epoch = 9"), /permission denied/);
+  await client.end();
+  await assert.rejects(lab.client("pg-a", "holdfast"), /no pg_hba.conf entry/);
 });
 
 void test("a port that is taken is told as such", { timeout: 60_000 }, async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
+  await using lab = await Lab.make(binDir, ["pg-a"]);
   const squatter = createServer();
   try {
     const { host, port } = lab.member("pg-a").address;
@@ -176,14 +153,13 @@ void test("a port that is taken is told as such", { timeout: 60_000 }, async () 
     ok(await database.initialize({ epoch: 1 }, within(30_000)));
   } finally {
     squatter.close();
-    await lab.close();
   }
 });
 
 void test("a seed that is cut off, or finds the disk full, is never started and leaves nothing", {
   timeout: 90_000,
 }, async (t) => {
-  const lab = await Lab.make(binDir, ["pg-a", "pg-b", "pg-c"]);
+  await using lab = await Lab.make(binDir, ["pg-a", "pg-b", "pg-c"]);
   const mount = dirname(lab.member("pg-c").dataDir);
   let isMounted = false;
   try {
@@ -234,126 +210,110 @@ void test("a seed that is cut off, or finds the disk full, is never started and 
     assert.equal((await c.inspect(500)).state, "absent");
   } finally {
     if (isMounted) execFileSync("umount", ["-l", mount]);
-    await lab.close();
   }
 });
 
 void test("two members promoted from the same position to the same timeline are told apart", {
   timeout: 90_000,
 }, async () => {
-  const lab = await Lab.make(binDir);
-  try {
-    const [a, b, c] = await lab.cluster(1);
-    assert.ok(a && b && c);
-    // PostgreSQL writes records of its own now and then: both must have the last one before the end.
-    const haveAll = async () => {
-      const [at, ...others] = await Promise.all([a, b, c].map((one) => one.inspect(5000)));
-      return others.every((one) => one.position === at?.position) || undefined;
-    };
-    await until(haveAll, 20, within(20_000));
-    ok(await a.end(within(3000)));
-    const position = ok(await b.seal({ basis: 1 }, within(3000))).position;
-    assert.equal(ok(await c.seal({ basis: 1 }, within(3000))).position, position);
-    // B's claim is lost before it is committed; C claims the next.
-    const twin = ok(await b.promote({ epoch: 2, acknowledgements: 0, standbys: [] }, within(5000)));
-    ok(await b.end(within(3000)));
-    const leader = ok(await c.promote({ epoch: 3, acknowledgements: 0, standbys: [] }, within(5000)));
-    assert.equal(twin.timeline, leader.timeline);
-    const client = await lab.client("pg-c");
-    await client.query("create table after (i int)");
-    await client.end();
-    ok(await b.startSealed({ basis: 2 }, within(10_000)));
-    const refusal = await b.follow({ upstream: lab.upstream("pg-c", 3), promotedAt: null }, within(5000));
-    assert.equal(refusal.kind, "failed");
-    assert.match((refusal as { because: string }).because, /diverged/);
-    const back = ok(
-      await b.rejoin({ upstream: lab.upstream("pg-c", 3), onProgress: () => undefined }, within(60_000)),
-    );
-    assert.equal(back.how, "seeded");
-    assert.equal(back.divergence?.forkedAt, position);
-    // Its canary row of epoch 2.
-    assert.equal(back.divergence?.transactions.length, 1);
-    const kept = JSON.parse(
-      readFileSync(join(back.divergence?.keptIn as string, "transactions.json"), "utf8"),
-    );
-    assert.deepEqual(kept.transactions, back.divergence?.transactions);
-    assert.ok(
-      readdirSync(back.divergence?.keptIn as string).some((name) => /^00000002[0-9A-F]{16}$/.test(name)),
-    );
-    // What was never given up is not lost to a joke: the old primary, which has less, just joins.
-    assert.equal(
-      ok(await a.rejoin({ upstream: lab.upstream("pg-c", 3), onProgress: () => undefined }, within(60_000)))
-        .divergence,
-      null,
-    );
-  } finally {
-    await lab.close();
-    rmSync(lab.root, { recursive: true, force: true });
-  }
+  await using lab = await Lab.make(binDir);
+  const [a, b, c] = await lab.cluster(1);
+  assert.ok(a && b && c);
+  // PostgreSQL writes records of its own now and then: both must have the last one before the end.
+  const haveAll = async () => {
+    const [at, ...others] = await Promise.all([a, b, c].map((one) => one.inspect(5000)));
+    return others.every((one) => one.position === at?.position) || undefined;
+  };
+  await until(haveAll, 20, within(20_000));
+  ok(await a.end(within(3000)));
+  const position = ok(await b.seal({ basis: 1 }, within(3000))).position;
+  assert.equal(ok(await c.seal({ basis: 1 }, within(3000))).position, position);
+  // B's claim is lost before it is committed; C claims the next.
+  const twin = ok(await b.promote({ epoch: 2, acknowledgements: 0, standbys: [] }, within(5000)));
+  ok(await b.end(within(3000)));
+  const leader = ok(await c.promote({ epoch: 3, acknowledgements: 0, standbys: [] }, within(5000)));
+  assert.equal(twin.timeline, leader.timeline);
+  const client = await lab.client("pg-c");
+  await client.query("create table after (i int)");
+  await client.end();
+  ok(await b.startSealed({ basis: 2 }, within(10_000)));
+  const refusal = await b.follow({ upstream: lab.upstream("pg-c", 3), promotedAt: null }, within(5000));
+  assert.equal(refusal.kind, "failed");
+  assert.match((refusal as { because: string }).because, /diverged/);
+  const back = ok(
+    await b.rejoin({ upstream: lab.upstream("pg-c", 3), onProgress: () => undefined }, within(60_000)),
+  );
+  assert.equal(back.how, "seeded");
+  assert.equal(back.divergence?.forkedAt, position);
+  // Its canary row of epoch 2.
+  assert.equal(back.divergence?.transactions.length, 1);
+  const kept = JSON.parse(readFileSync(join(back.divergence?.keptIn as string, "transactions.json"), "utf8"));
+  assert.deepEqual(kept.transactions, back.divergence?.transactions);
+  assert.ok(
+    readdirSync(back.divergence?.keptIn as string).some((name) => /^00000002[0-9A-F]{16}$/.test(name)),
+  );
+  // What was never given up is not lost to a joke: the old primary, which has less, just joins.
+  assert.equal(
+    ok(await a.rejoin({ upstream: lab.upstream("pg-c", 3), onProgress: () => undefined }, within(60_000)))
+      .divergence,
+    null,
+  );
 });
 
 void test("a sealed standby that is told where the promotion forked streams the new timeline from the first", {
   timeout: 90_000,
 }, async () => {
-  const lab = await Lab.make(binDir);
-  try {
-    const [a, b, c] = await lab.cluster(1);
-    assert.ok(a && b && c);
-    ok(await a.end(within(3000)));
-    const sealed = ok(await b.seal({ basis: 1 }, within(3000))).position;
-    assert.ok(ok(await c.seal({ basis: 1 }, within(3000))).position <= sealed);
-    const { position, timeline, fork } = ok(
-      await b.promote({ epoch: 2, acknowledgements: 1, standbys: ["pg-c"] }, within(5000)),
-    );
-    assert.deepEqual(fork, { timeline, parent: 1, at: fork?.at });
-    assert.ok((fork?.at as number) <= sealed);
-    const log = join(lab.root, "pg-c", "data.holdfast", "postgresql.log");
-    const before = readFileSync(log, "utf8").length;
-    const upstream = lab.upstream("pg-b", 2);
-    ok(await c.follow({ upstream, promotedAt: position, ...(fork && { fork }) }, within(5000)));
-    const asked = [
-      ...readFileSync(log, "utf8")
-        .slice(before)
-        .matchAll(/started streaming .* on timeline (\d+)/g),
-    ];
-    assert.deepEqual(
-      asked.map(([, on]) => Number(on)),
-      [timeline],
-    );
-    const client = await lab.client("pg-b");
-    await client.query("create table after (i int)");
-    await client.end();
-    // One that says what is not so is recovery's to judge: it stays where it is, and nothing is lost.
-    ok(await b.end(within(3000)));
-    const end = ok(await c.seal({ basis: 2 }, within(3000))).position;
-    const wrong = { timeline: 3, parent: timeline, at: end - 8192 };
-    const refused = await c.follow({ upstream, promotedAt: end, fork: wrong }, within(1000));
-    assert.notEqual(refused.kind, "succeeded");
-    assert.equal(existsSync(join(lab.member("pg-c").dataDir, "pg_wal", "00000003.history")), false);
-    const last = ok(await c.promote({ epoch: 3, acknowledgements: 0, standbys: [] }, within(5000)));
-    assert.deepEqual([last.timeline, last.fork?.parent], [3, timeline]);
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir);
+  const [a, b, c] = await lab.cluster(1);
+  assert.ok(a && b && c);
+  ok(await a.end(within(3000)));
+  const sealed = ok(await b.seal({ basis: 1 }, within(3000))).position;
+  assert.ok(ok(await c.seal({ basis: 1 }, within(3000))).position <= sealed);
+  const { position, timeline, fork } = ok(
+    await b.promote({ epoch: 2, acknowledgements: 1, standbys: ["pg-c"] }, within(5000)),
+  );
+  assert.deepEqual(fork, { timeline, parent: 1, at: fork?.at });
+  assert.ok((fork?.at as number) <= sealed);
+  const log = join(lab.root, "pg-c", "data.holdfast", "postgresql.log");
+  const before = readFileSync(log, "utf8").length;
+  const upstream = lab.upstream("pg-b", 2);
+  ok(await c.follow({ upstream, promotedAt: position, ...(fork && { fork }) }, within(5000)));
+  const asked = [
+    ...readFileSync(log, "utf8")
+      .slice(before)
+      .matchAll(/started streaming .* on timeline (\d+)/g),
+  ];
+  assert.deepEqual(
+    asked.map(([, on]) => Number(on)),
+    [timeline],
+  );
+  const client = await lab.client("pg-b");
+  await client.query("create table after (i int)");
+  await client.end();
+  // One that says what is not so is recovery's to judge: it stays where it is, and nothing is lost.
+  ok(await b.end(within(3000)));
+  const end = ok(await c.seal({ basis: 2 }, within(3000))).position;
+  const wrong = { timeline: 3, parent: timeline, at: end - 8192 };
+  const refused = await c.follow({ upstream, promotedAt: end, fork: wrong }, within(1000));
+  assert.notEqual(refused.kind, "succeeded");
+  assert.equal(existsSync(join(lab.member("pg-c").dataDir, "pg_wal", "00000003.history")), false);
+  const last = ok(await c.promote({ epoch: 3, acknowledgements: 0, standbys: [] }, within(5000)));
+  assert.deepEqual([last.timeline, last.fork?.parent], [3, timeline]);
 });
 
 void test("the role that a power cut left as zeros is written anew at the next start", {
   timeout: 60_000,
 }, async () => {
-  const lab = await Lab.make(binDir, ["pg-a"]);
-  try {
-    const [database] = await lab.cluster(0);
-    assert.ok(database);
-    ok(await database.end(within(5000)));
-    const file = join(lab.member("pg-a").dataDir, roleFile);
-    writeFileSync(file, Buffer.alloc(readFileSync(file).length));
-    ok(await database.startSealed({ basis: 1 }, within(20_000)));
-    ok(await database.promote({ epoch: 2, acknowledgements: 0, standbys: [] }, within(5000)));
-    assert.doesNotMatch(readFileSync(file, "latin1"), /\0/);
-    const client = await lab.client("pg-a");
-    assert.deepEqual((await client.query("select epoch from holdfast.epoch")).rows, [{ epoch: "2" }]);
-    await client.end();
-  } finally {
-    await lab.close();
-  }
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  const [database] = await lab.cluster(0);
+  assert.ok(database);
+  ok(await database.end(within(5000)));
+  const file = join(lab.member("pg-a").dataDir, roleFile);
+  writeFileSync(file, Buffer.alloc(readFileSync(file).length));
+  ok(await database.startSealed({ basis: 1 }, within(20_000)));
+  ok(await database.promote({ epoch: 2, acknowledgements: 0, standbys: [] }, within(5000)));
+  assert.doesNotMatch(readFileSync(file, "latin1"), /\0/);
+  const client = await lab.client("pg-a");
+  assert.deepEqual((await client.query("select epoch from holdfast.epoch")).rows, [{ epoch: "2" }]);
+  await client.end();
 });

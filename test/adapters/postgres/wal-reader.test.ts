@@ -30,59 +30,55 @@ for (const { name, binDir } of await installations())
   void test(`${name}: every transaction after a position is listed with its xid, and no other`, {
     timeout: 60_000,
   }, async () => {
-    const lab = await Lab.make(binDir, ["pg-a"]);
-    try {
-      const database = await lab.open("pg-a", {
-        settings: { max_prepared_transactions: "5", dynamic_shared_memory_type: "mmap" },
-      });
-      ok(await database.initialize({ epoch: 1 }, within(30_000)));
-      ok(await database.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
-      const client = await lab.client("pg-a");
-      const from = await flushed(database);
-      const xids: number[] = [];
-      const within1 = async (...statements: string[]) => {
-        await client.query("begin");
-        xids.push(Number((await client.query("select pg_current_xact_id()::text as xid")).rows[0].xid));
-        for (const statement of statements) await client.query(statement);
-      };
-      await within1("create table t (i int, filler text)");
-      await client.query("commit");
-      for (let i = 0; i < 20; i += 1) {
-        // Long ones cross pages, and segments now and then.
-        await within1(
-          `insert into t select ${i}, repeat(md5(random()::text), 20) from generate_series(1, ${i * i})`,
-        );
-        await client.query(i % 7 === 3 ? "rollback" : "commit");
-        if (i % 7 === 3) xids.pop();
-      }
-      await within1("savepoint one", "insert into t values (1)", "savepoint two", "insert into t values (2)");
-      await client.query("commit");
-      await within1("insert into t values (3)", "prepare transaction 'later'");
-      const prepared = xids.pop() as number;
-      await within1("create table u as select 1", "drop table u");
-      await client.query("commit");
-      await client.query("commit prepared 'later'");
-      xids.push(prepared);
-      await client.end();
-      const to = await flushed(database);
-      const walDir = join(lab.member("pg-a").dataDir, "pg_wal");
-      const listed = listCommits(walAlong(walDir, parseHistory(1, "")), from, to);
-      assert.deepEqual(
-        listed.map((each) => each.xid),
-        xids,
+    await using lab = await Lab.make(binDir, ["pg-a"]);
+    const database = await lab.open("pg-a", {
+      settings: { max_prepared_transactions: "5", dynamic_shared_memory_type: "mmap" },
+    });
+    ok(await database.initialize({ epoch: 1 }, within(30_000)));
+    ok(await database.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
+    const client = await lab.client("pg-a");
+    const from = await flushed(database);
+    const xids: number[] = [];
+    const within1 = async (...statements: string[]) => {
+      await client.query("begin");
+      xids.push(Number((await client.query("select pg_current_xact_id()::text as xid")).rows[0].xid));
+      for (const statement of statements) await client.query(statement);
+    };
+    await within1("create table t (i int, filler text)");
+    await client.query("commit");
+    for (let i = 0; i < 20; i += 1) {
+      // Long ones cross pages, and segments now and then.
+      await within1(
+        `insert into t select ${i}, repeat(md5(random()::text), 20) from generate_series(1, ${i * i})`,
       );
-      const waldump = join(binDir, "pg_waldump");
-      if (existsSync(waldump)) assert.deepEqual(listed, dumpCommits(waldump, walDir, from, to));
-      else assert.ok(binDir.includes("holdfast"), "only the npm package comes without pg_waldump");
-      // Nothing that is not WAL is taken for it: beyond the end lie zeros, or a segment's life before.
-      assert.deepEqual(
-        listCommits(walAlong(walDir, parseHistory(1, "")), to, Number.POSITIVE_INFINITY).length,
-        0,
-      );
-      assert.ok(readdirSync(walDir).length > 0);
-    } finally {
-      await lab.close();
+      await client.query(i % 7 === 3 ? "rollback" : "commit");
+      if (i % 7 === 3) xids.pop();
     }
+    await within1("savepoint one", "insert into t values (1)", "savepoint two", "insert into t values (2)");
+    await client.query("commit");
+    await within1("insert into t values (3)", "prepare transaction 'later'");
+    const prepared = xids.pop() as number;
+    await within1("create table u as select 1", "drop table u");
+    await client.query("commit");
+    await client.query("commit prepared 'later'");
+    xids.push(prepared);
+    await client.end();
+    const to = await flushed(database);
+    const walDir = join(lab.member("pg-a").dataDir, "pg_wal");
+    const listed = listCommits(walAlong(walDir, parseHistory(1, "")), from, to);
+    assert.deepEqual(
+      listed.map((each) => each.xid),
+      xids,
+    );
+    const waldump = join(binDir, "pg_waldump");
+    if (existsSync(waldump)) assert.deepEqual(listed, dumpCommits(waldump, walDir, from, to));
+    else assert.ok(binDir.includes("holdfast"), "only the npm package comes without pg_waldump");
+    // Nothing that is not WAL is taken for it: beyond the end lie zeros, or a segment's life before.
+    assert.deepEqual(
+      listCommits(walAlong(walDir, parseHistory(1, "")), to, Number.POSITIVE_INFINITY).length,
+      0,
+    );
+    assert.ok(readdirSync(walDir).length > 0);
   });
 
 /** What pg_waldump says, in our words. */
