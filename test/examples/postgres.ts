@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { endForGood } from "../../src/lab/postgres-end.ts";
 
 const binaries =
   process.env.HOLDFAST_TEST_PG_BIN ??
@@ -69,6 +70,8 @@ export async function startPostgres(): Promise<TestPostgres> {
         `unix_socket_directories=${folder}`,
         "fsync=off",
         "restart_after_crash=off",
+        // In the folder, so that what a killed server leaves goes with it.
+        "dynamic_shared_memory_type=mmap",
       ];
       postmaster = spawn(join(binaries, "postgres"), ["-D", data, ...options.flatMap((o) => ["-c", o])], {
         ...user,
@@ -123,7 +126,7 @@ export async function startPostgres(): Promise<TestPostgres> {
       await self.sql("INSERT INTO holdfast.epoch VALUES ($1, $2)", [epoch, member]);
     },
     async [Symbol.asyncDispose]() {
-      await self.kill();
+      await endForGood(data);
       rmSync(folder, { recursive: true, force: true });
     },
   };
