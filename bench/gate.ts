@@ -39,6 +39,7 @@ const lab = await startLab({
   topology: { profile: "balanced", witness: false, replication: "synchronous", rpo: 1000 },
   links: { delay, jitter: 0, lossPercent: 0, rateMbit: 0 },
   withDisks: false,
+  withClocks: false,
   rtoMs: 60_000,
   say: (text) => console.error(text),
   compile(text, file) {

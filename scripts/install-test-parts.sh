@@ -6,9 +6,10 @@ set -eu
 # etcd-server, etcd-client: test/adapters/etcd (a cluster of three on loopback, started by the tests themselves)
 # openssl: test/adapters/etcd (certificates); git: test/tidy.test.ts
 # iproute2, nftables, util-linux (nsenter), perl-base: test/lab/net, `holdfast lab`
+# libfaketime: wall clocks that are wrong in test/lab/net and in scenarios
 # haproxy: test/adapters/haproxy; haproxy, nginx and wrk: bench/edge.ts; nginx: bench/cache.ts, bench/smuggling.ts
 # --peers: what bench/peers.ts compares with as well
-parts="etcd-server etcd-client haproxy nginx wrk openssl git iproute2 nftables util-linux perl-base"
+parts="etcd-server etcd-client haproxy nginx wrk openssl git iproute2 nftables util-linux perl-base libfaketime"
 
 if [ "${1:-}" = --peers ]; then
   parts="$parts postgresql-15 patroni python3-etcd pg-auto-failover-cli postgresql-15-auto-failover"

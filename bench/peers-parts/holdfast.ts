@@ -26,6 +26,7 @@ async function start(profile: ProfileName, { say, signal }: Surroundings): Promi
     topology: { profile, witness: false, replication: "synchronous", rpo: 1000 },
     links: { delay: 0, jitter: 0, lossPercent: 0, rateMbit: 0 },
     withDisks: false,
+    withClocks: false,
     rtoMs: 60_000,
     say,
     signal,

@@ -30,6 +30,7 @@ export { AgentClient } from "./http/agent-client.ts";
 export { PeersClient } from "./http/peers-client.ts";
 export { HttpProber } from "./http/prober.ts";
 export { migrate, undo } from "./migration/migrate.ts";
+export { findAccount } from "./postgres/account.ts";
 export { discover } from "./postgres/binaries.ts";
 export { openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";

@@ -359,7 +359,9 @@ async function inLab(
   try {
     const { topology, links, faults } = wanted;
     const withDisks = faults.some((one) => one.fault === "disk-full" || one.fault === "disk-hang");
-    lab = await startLab({ topology, links, withDisks, rtoMs: 60_000, say, signal: stop.signal, compile });
+    const withClocks = faults.some((one) => one.fault === "clock-wrong");
+    const { signal } = stop;
+    lab = await startLab({ topology, links, withDisks, withClocks, rtoMs: 60_000, say, signal, compile });
     await act(lab, stop.signal, say);
     return null;
   } catch (error) {

@@ -1,8 +1,9 @@
 /** What a scenario breaks, done: each fault has an end of its own, whoever lives then (S15). */
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { inject, signalTo } from "../faults.ts";
+import type { LabLayout } from "../layout.ts";
 import { monotonicMs } from "../monotonic.ts";
 import type { World } from "../world.ts";
 import { cut } from "./cut.ts";
@@ -10,6 +11,7 @@ import { empty, fill, hang, thaw } from "./disk.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
 import type { Network } from "./network.ts";
 import type { ScenarioFault } from "./scenario.ts";
+import { setClock } from "./wall-clock.ts";
 
 export interface BreakParts {
   readonly world: World;
@@ -72,6 +74,16 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       hang(disk, forMs);
       return { at, text: `the disk of ${region} hangs`, end: async () => thaw(disk) };
     }
+    case "clock-wrong": {
+      const file = clockFileOf(parts.world.layout, region);
+      setClock(file, fault.by);
+      const side = fault.by < 0 ? "behind" : "ahead";
+      return {
+        at,
+        text: `the wall clocks of ${region} are ${Math.abs(fault.by) / 1000} s ${side}`,
+        end: async () => setClock(file, 0),
+      };
+    }
     case "region-kill":
     case "primary-crash": {
       const injection = await inject(parts.world, fault.fault, region, forMs);
@@ -128,6 +140,11 @@ export async function regionOf(parts: BreakParts, at: string): Promise<string> {
   const name = found[at];
   if (name === undefined) throw new Error(`this topology has no ${at}`);
   return name;
+}
+
+/** By which everything of the region goes where wall clocks may be wrong. */
+export function clockFileOf({ root }: Pick<LabLayout, "root">, region: string): string {
+  return join(root, `${region}.clock`);
 }
 
 /** Where the disk of its member is mounted. */

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { loadOrMakeSecrets, openStore } from "../../adapters/adapters.ts";
+import { discover, findAccount, loadOrMakeSecrets, openStore } from "../../adapters/adapters.ts";
 import { timing } from "../../core/machine/timing.ts";
 import type { ProfileName } from "../../core/model/profile.ts";
 import type { Topology } from "../../core/model/topology.ts";
@@ -14,6 +14,7 @@ import { endForGood } from "../postgres-end.ts";
 import { untilRedundant } from "../rehearsal.ts";
 import { type LabState, writeState } from "../state-file.ts";
 import { prepareFolders, World } from "../world.ts";
+import { clockFileOf } from "./break.ts";
 import { makeDisk, removeDisksBelow } from "./disk.ts";
 import { areLinksPlain, makeDistantNetwork } from "./hub.ts";
 import {
@@ -26,7 +27,9 @@ import {
   removeNetwork,
   takeSlot,
 } from "./network.ts";
+import type { NetworkPlace } from "./place.ts";
 import type { Scenario } from "./scenario.ts";
+import { clockPrefix, dropClocksOfTheDead, findFaketime, setClock, wrapPostgres } from "./wall-clock.ts";
 
 /** One file a lab; it goes when the machine starts anew, as namespaces do. */
 export const labsFolder = "/run/holdfast-lab";
@@ -43,6 +46,8 @@ export interface LabOptions {
   readonly links: Scenario["links"];
   /** Whether members have disks of their own, to be filled or hung. */
   readonly withDisks: boolean;
+  /** Whether the wall clocks of regions can be set wrong. */
+  readonly withClocks: boolean;
   /** What the service of the topology is to be judged by. */
   readonly rtoMs: number;
   readonly say: (text: string) => void;
@@ -80,12 +85,14 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     hub?.kill("SIGKILL");
     removeNetwork(network.record);
     removeDisksBelow(root);
+    dropClocksOfTheDead();
     rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     rmSync(stateFile, { force: true });
   };
   try {
     if (areLinksPlain(options.links)) makeNetwork(network);
     else hub = await makeDistantNetwork(network, options.links, join(root, "hub.json"));
+    const places = options.withClocks ? await onClocks(network.regions, root) : network.regions;
     const layout = await layOut({
       root,
       profile: options.topology.profile,
@@ -93,7 +100,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       store: "etcd",
       rtoMs: options.rtoMs,
       ...(hub ? { seedMegabytesPerSecondMax: seedThroughHubMegabytesPerSecond } : {}),
-      networks: Object.fromEntries(network.regions.map((place) => [place.name, place])),
+      networks: Object.fromEntries(places.map((place) => [place.name, place])),
       ...(options.topology.replication === "asynchronous"
         ? { replication: { kind: "asynchronous", rpoMs: options.topology.rpo } }
         : {}),
@@ -132,6 +139,22 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       ? new Error(`${(error as Error).message}\n${tails.join("\n")}`, { cause: error })
       : error;
   }
+}
+
+/** Whatever is started there goes by a clock that may be set wrong. */
+async function onClocks(places: readonly NetworkPlace[], root: string): Promise<readonly NetworkPlace[]> {
+  const library = findFaketime();
+  if (library === null)
+    throw new Error("wall clocks are to be wrong, and libfaketime is not installed (Debian: libfaketime)");
+  const { found, advice } = await discover({ account: findAccount(undefined) });
+  if (found === null) throw new Error(advice);
+  return places.map((place) => {
+    const file = clockFileOf({ root }, place.name);
+    setClock(file, 0);
+    const prefix = clockPrefix(library, file);
+    const programs = wrapPostgres(join(root, `${place.name}.pg`), found.binDir, prefix);
+    return { ...place, prefix: [...place.prefix, ...prefix, `HOLDFAST_PG_BIN=${programs}`] };
+  });
 }
 
 /** On a busy machine etcd elects for a while before it answers. */
@@ -189,6 +212,7 @@ export async function takeDown(lab: FoundLab): Promise<void> {
     removeDisksBelow(root);
     rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
+  dropClocksOfTheDead();
   rmSync(stateFile, { force: true });
 }
 

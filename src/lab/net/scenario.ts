@@ -14,6 +14,17 @@ const span = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** `+1h`, `-90s`; in milliseconds from here on. */
+const difference = z.string().transform((text, context) => {
+  const ms = /^[+-]/.test(text) ? parseDuration(text.slice(1)) : null;
+  if (typeof ms === "number" && ms > 0) return text.startsWith("-") ? -ms : ms;
+  context.addIssue({
+    code: "custom",
+    message: `a difference such as +1h or -90s, not ${JSON.stringify(text)}`,
+  });
+  return z.NEVER;
+});
+
 /**
  * Where a fault strikes: a region by name, or by what it is at that moment. `witness`: the region without a copy.
  * `standby`, `other-standby`: the first and the second region whose copy is not the primary.
@@ -54,6 +65,8 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("disk-full"), at: place, ...timing }),
   /** Whoever writes to the disk of the region's member waits. */
   z.strictObject({ fault: z.literal("disk-hang"), at: place, ...timing }),
+  /** The wall clocks of everything in the region but etcd's are wrong, all by the same. */
+  z.strictObject({ fault: z.literal("clock-wrong"), at: place, by: difference, ...timing }),
   /** Every process of the region is killed, and started again at the end. */
   z.strictObject({ fault: z.literal("region-kill"), at: place, ...timing }),
   /** PostgreSQL is killed; its agent lives. */

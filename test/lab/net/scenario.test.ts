@@ -35,6 +35,12 @@ for (const [what, from, to, says] of [
   ["a fault that is not known", "blackhole", "earthquake", /faults\.0\.fault/],
   ["a word that is not known", "at: primary", "at: primary, gently: true", /gently/],
   ["a span without a unit", "for: 8s", "for: 8", /for/],
+  [
+    "a clock that is wrong by nothing in particular",
+    "fault: blackhole, at: primary,",
+    "fault: clock-wrong, at: primary, by: 1h,",
+    /faults\.0\.by: a difference such as \+1h/,
+  ],
   ["a span of another kind", "for: 8s", "for: soon", /500ms, 8s or 2m/],
   ["a name that is not the file's", "name: a", "name: b", /but the file is a\.yaml/],
   [
