@@ -1,6 +1,7 @@
 /** A way to an upstream that carries only so much a second, for tools that know no limit of their own. */
 import { connect, createServer, type Socket } from "node:net";
 import type { Address } from "../../core/model/topology.ts";
+import { keepAliveAfterMs } from "./settings.ts";
 
 export interface BoundedRelay {
   /** On this machine. */
@@ -12,7 +13,7 @@ export interface BoundedRelay {
 export async function openBoundedRelay(target: Address, bytesPerSecond: number): Promise<BoundedRelay> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
-    const upstream = connect(target);
+    const upstream = connect({ ...target, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs });
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],

@@ -4,6 +4,7 @@ import { formatLsn, type Lsn, parseLsn } from "../../core/model/lsn.ts";
 import type { Address } from "../../core/model/topology.ts";
 import { DatabaseError } from "./database-error.ts";
 import { destroy } from "./session.ts";
+import { keepAliveAfterMs } from "./settings.ts";
 
 export interface ReplicationTarget {
   readonly address: Address;
@@ -57,6 +58,7 @@ export class ReplicationConnection {
       application_name: "holdfast-replication",
       connectionTimeoutMillis: target.timeoutMs,
       keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveAfterMs,
       // pg passes it on to the server; its types do not know it.
       ...({ replication: kind === "database" ? "database" : "true" } as object),
     });

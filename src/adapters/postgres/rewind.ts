@@ -1,4 +1,5 @@
 /** Takes a diverged member back to where the histories part, with pg_rewind, where that can be done. */
+import type { Address } from "../../core/model/topology.ts";
 import type { Upstream } from "../../ports/database.ts";
 import { openBoundedRelay } from "./bounded-relay.ts";
 import { DatabaseError } from "./database-error.ts";
@@ -7,6 +8,20 @@ import type { MemberFile } from "./member-file.ts";
 import { runTool } from "./postmaster.ts";
 import type { ReplicationConnection } from "./replication.ts";
 import type { Server } from "./server.ts";
+import { conninfoText, noticesSilence } from "./settings.ts";
+
+/** What pg_rewind is told of its source. */
+export function rewindSource({ host, port }: Address, database: string): string {
+  return conninfoText({
+    host,
+    port: String(port),
+    user: "replicator",
+    dbname: database,
+    connect_timeout: "3",
+    application_name: "holdfast-rewind",
+    ...noticesSilence,
+  });
+}
 
 /** The server has been shut down in order. Throws DatabaseError: then the folder is not to be started, but seeded anew. */
 export async function rewindMember(
@@ -32,8 +47,7 @@ export async function rewindMember(
   await file.update({ unfinished: "rewind", sealedBasis: 0, sealedPosition: 0 });
   // It takes all that the link gives, and with it the leases of those who share the link.
   const relay = maxBytesPerSecond > 0 ? await openBoundedRelay(upstream.address, maxBytesPerSecond) : null;
-  const { host, port } = relay?.address ?? upstream.address;
-  const source = `host=${host} port=${port} user=replicator dbname='${conf.database.replace(/['\\]/g, "\\$&")}' connect_timeout=3 application_name=holdfast-rewind`;
+  const source = rewindSource(relay?.address ?? upstream.address, conf.database);
   let said: string;
   try {
     said = await runTool({

@@ -166,7 +166,7 @@ export function conninfo(
   upstream: Upstream,
   passFile: string,
 ): string {
-  return Object.entries({
+  return conninfoText({
     host: upstream.address.host,
     port: String(upstream.address.port),
     user: "replicator",
@@ -174,14 +174,26 @@ export function conninfo(
     application_name: standbyName(member.name, upstream.epoch),
     // libpq takes less than 2 as 2. A silent upstream must not hold a promotion for TCP's own patience (FACTS).
     connect_timeout: "2",
-    tcp_user_timeout: "5000",
-    keepalives_idle: "2",
-    keepalives_interval: "1",
-    keepalives_count: "3",
+    ...noticesSilence,
     gssencmode: "disable",
     // Asking a server that has no TLS whether it has costs a round trip, in the moment in which commits wait for this one.
     sslmode: overrides.ssl === undefined ? "disable" : "prefer",
-  })
+  });
+}
+
+/** Parameters of libpq with which a connection finds out within 5 s that nobody is there; TCP's own patience is two hours. */
+export const noticesSilence = {
+  tcp_user_timeout: "5000",
+  keepalives_idle: "2",
+  keepalives_interval: "1",
+  keepalives_count: "3",
+} as const;
+
+/** The same for sockets of Node, which asks each second after this, ten times at most. */
+export const keepAliveAfterMs = 2000;
+
+export function conninfoText(parameters: Readonly<Record<string, string>>): string {
+  return Object.entries(parameters)
     .map(([name, value]) => `${name}='${value.replace(/['\\]/g, "\\$&")}'`)
     .join(" ");
 }
