@@ -17,7 +17,7 @@ import { advanceChange } from "./change.ts";
 import { companions } from "./follower.ts";
 import { confirmedAt, freeze, gateModeOf, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
-import { advanceQuorum, isBeyondRpo, publishedPosition } from "./redundancy.ts";
+import { advanceQuorum, followTrack, isBeyondRpo, publishedPosition } from "./redundancy.ts";
 import { touchRouting } from "./routing.ts";
 import { type KeeperDraft, note, patchLocal, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
@@ -62,6 +62,8 @@ export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
     const { record } = lease;
     const configured = record.phase === "claimed" ? companions(turn, keeper, null) : record.durable;
     beginTenure(keeper, record, turn.at, Number.NEGATIVE_INFINITY, configured);
+    // Nobody knows how old that is which is on no copy: too old, until one has it (P3).
+    patchTenure(keeper, { trackedAt: turn.at - keeper.dataStore.rpoMs });
     touchRouting(turn);
   }
 
@@ -238,6 +240,7 @@ function advanceLeading(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): v
   const confirmed = confirmedAt(tenure);
   const fresh =
     confirmed !== Number.NEGATIVE_INFINITY && turn.at < confirmed + turn.state.topology.profile.freezeMs;
+  followTrack(turn, keeper, record);
   const heldOver = tenure.frozen === "" && sight.frozen && keeper.local.sightAt > tenure.since;
   const { guard, guardRetryAt } = keeper.local;
   const held = (tenure.frozen === "lease" || heldOver) && fresh && !guard;

@@ -131,22 +131,46 @@ export function publishedPosition(keeper: KeeperDraft): Lsn {
   return flushed[count - 1] ?? 0;
 }
 
-/** RPO enforced at the primary (trap 1): it may not run further ahead of the published position than the RPO allows. */
-function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+/** Asynchronous: who streams, and who did. */
+function copiesOf(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): readonly CopyRef[] {
   const { dataStore, local, tenure } = keeper;
-  if (!tenure || !local.sight) return;
   const standbys: CopyRef[] = [];
   for (const member of dataStore.members) {
     if (member.name === keeper.member) continue;
     const report = turn.state.agents[member.region]?.record.members[member.name];
-    const streaming = local.sight.replicas.some(
+    const streaming = local.sight?.replicas.some(
       (replica) => replica.member === member.name && replica.streaming,
     );
     const counted = record.durable.standbys.find((copy) => copy.member === member.name);
-    if (streaming && report?.incarnation && report.epoch === tenure.epoch)
+    if (streaming && report?.incarnation && report.epoch === tenure?.epoch)
       standbys.push({ member: member.name, incarnation: report.incarnation });
     else if (counted) standbys.push(counted);
   }
+  return standbys;
+}
+
+/** Asynchronous: since when what is on no copy may have been acknowledged. Before anything goes by it. */
+export function followTrack(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+  const { dataStore, local, tenure } = keeper;
+  if (dataStore.replication !== "asynchronous" || !tenure || tenure.over) return;
+  if (local.sight?.state !== "primary" || copiesOf(turn, keeper, record).length === 0) return;
+  // What is new since the last look may be as old as that look: a primary that did not answer meanwhile may have
+  // acknowledged it just before (P3).
+  const track = [...tenure.track, [tenure.trackedAt, local.sight.position] as const]
+    .filter(([, lsn], index, all) => index === 0 || lsn > (all[index - 1]?.[1] ?? 0))
+    .slice(-600)
+    .filter(([, lsn]) => lsn > record.durable.position);
+  const isNewLook = tenure.trackedAt < local.sightAt;
+  patchTenure(keeper, { track, trackedAt: local.sightAt });
+  // The gate goes by what was seen last.
+  if (isNewLook && tenure.gateOpen && gateModeOf(tenure) === "open") orderGate(turn, keeper);
+}
+
+/** RPO enforced at the primary (trap 1): it may not run further ahead of the published position than the RPO allows. */
+function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
+  const { dataStore, tenure } = keeper;
+  if (!tenure) return;
+  const standbys = copiesOf(turn, keeper, record);
   const wanted: QuorumSet = { acknowledgements: 0, standbys };
   if (!sameSet(record.durable, wanted) && !keeper.write && !tenure.change)
     writeLease(turn, keeper, "publish", {
@@ -156,16 +180,7 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     });
   if (standbys.length === 0) return;
 
-  // What is new since the last look may be as old as that look: a primary that did not answer meanwhile may have
-  // acknowledged it just before (P3).
-  const track = [...tenure.track, [tenure.trackedAt, local.sight.position] as const]
-    .filter(([, lsn], index, all) => index === 0 || lsn > (all[index - 1]?.[1] ?? 0))
-    .slice(-600);
-  const beyond = track.find(([, lsn]) => lsn > record.durable.position);
-  patchTenure(keeper, {
-    track: track.filter(([, lsn]) => lsn > record.durable.position),
-    trackedAt: local.sightAt,
-  });
+  const beyond = tenure.track.find(([, lsn]) => lsn > record.durable.position);
   const limitMs = limitOf(dataStore);
   // By the instant that is waited for, and not by the age: rounded otherwise, it would be woken too early for ever.
   const holdAt = beyond ? beyond[0] + limitMs : Number.POSITIVE_INFINITY;
@@ -175,15 +190,13 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
     patchTenure(keeper, { nextRenewAt: turn.at });
     wakeKeeperAt(keeper, turn.at);
   }
-  // The gate goes by what was seen last.
-  const isNewLook = tenure.trackedAt < local.sightAt;
-  if (isNewLook && tenure.gateOpen && gateModeOf(tenure) === "open") orderGate(turn, keeper);
   // A planned change holds writes in an order of its own; until it does, the gate alone goes by the RPO.
   if (tenure.change) return;
   if (holdAt <= turn.at) freeze(turn, keeper, "rpo");
   else if (beyond) wakeKeeperAt(keeper, holdAt);
-  if (turn.at < holdAt && tenure.frozen === "rpo" && !local.guard) {
-    if (turn.at < local.guardRetryAt) return wakeKeeperAt(keeper, local.guardRetryAt);
+  const { guard, guardRetryAt } = keeper.local;
+  if (turn.at < holdAt && tenure.frozen === "rpo" && !guard) {
+    if (turn.at < guardRetryAt) return wakeKeeperAt(keeper, guardRetryAt);
     patchTenure(keeper, { frozen: "" });
     runOp(turn, keeper, { kind: "thaw" }, turn.state.timing.endWithinMs);
   }
