@@ -373,6 +373,13 @@ export const mutants: readonly Mutant[] = [
     find: "if (lease.epoch < highest && !forced)",
     replace: "if (lease.epoch < highest - 1000 && !forced)",
   },
+  {
+    name: "an agent that is started anew takes for new what is on no copy",
+    trap: 0,
+    file: "machine/holder.ts",
+    find: "patchTenure(keeper, { trackedAt: turn.at - keeper.dataStore.rpoMs });",
+    replace: "",
+  },
   // ------------------------------------------------------------------ copies
   {
     name: "copies are published before PostgreSQL waits for them",
