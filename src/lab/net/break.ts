@@ -64,6 +64,15 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
         },
       };
     }
+    case "process-kill": {
+      const killed = parts.world.one(region, fault.process);
+      killed.kill("SIGKILL", true);
+      return {
+        at,
+        text: `${killed.spec.name} was killed`,
+        end: async (signal) => void (await killed.ready(signal)),
+      };
+    }
     case "disk-full": {
       const disk = diskOf(parts.world, region);
       fill(disk);

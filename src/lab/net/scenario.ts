@@ -61,6 +61,13 @@ const fault = z.discriminatedUnion("fault", [
     process: z.enum(["agent", "edge", "etcd", "fencer", "service", "postgres", "everything"]),
     ...timing,
   }),
+  /** Killed, and started again as systemd would. */
+  z.strictObject({
+    fault: z.literal("process-kill"),
+    at: place,
+    process: z.enum(["agent", "edge", "etcd", "fencer", "service"]),
+    ...timing,
+  }),
   /** The disk of the region's member takes not a byte more. */
   z.strictObject({ fault: z.literal("disk-full"), at: place, ...timing }),
   /** Whoever writes to the disk of the region's member waits. */
