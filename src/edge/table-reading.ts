@@ -124,7 +124,7 @@ export class TableReading {
       const changed = new Map<string, ServiceRoute>();
       while (changed.size < told.changed) {
         const more = await ask(thread, { kind: "tell", from: changed.size });
-        if (more?.kind !== "changed") return null;
+        if (more?.kind !== "changed" || more.services.length === 0) return null;
         for (const [name, route] of more.services) changed.set(name, route);
       }
       return wholeOf(thread, told, changed);
