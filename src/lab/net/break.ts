@@ -66,7 +66,8 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
     }
     case "process-kill": {
       const killed = parts.world.one(region, fault.process);
-      killed.kill("SIGKILL", true);
+      // What another fault holds down comes back with that fault's end.
+      if (killed.pid !== null) killed.kill("SIGKILL", true);
       return {
         at,
         text: `${killed.spec.name} was killed`,

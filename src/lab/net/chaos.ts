@@ -1,10 +1,7 @@
 /** Rounds of faults drawn from a seed: which, where, when and for how long; one or two at a time, each with an end. */
 import type { Scenario, ScenarioFault } from "./scenario.ts";
 
-type Kind = Exclude<
-  ScenarioFault["fault"],
-  "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong" | "process-kill"
->;
+type Kind = Exclude<ScenarioFault["fault"], "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong">;
 
 const kinds: readonly Kind[] = [
   "blackhole",
@@ -15,6 +12,7 @@ const kinds: readonly Kind[] = [
   "loss",
   "clients-cut",
   "pause",
+  "process-kill",
   "region-kill",
   "primary-crash",
   "store-kill",
@@ -22,6 +20,7 @@ const kinds: readonly Kind[] = [
 ];
 const places = ["primary", "primary", "standby", "other-standby", "etcd-leader"] as const;
 const processes = ["agent", "edge", "etcd", "fencer", "service", "postgres", "everything"] as const;
+const processesAlone = ["agent", "edge", "etcd", "fencer", "service"] as const;
 const lossesPercent = [5, 20, 50] as const;
 
 /** A second fault comes this often, while the first may still last. */
@@ -81,6 +80,8 @@ function drawFault(chance: () => number, afterUpToMs: number): ScenarioFault {
       return { fault: kind, at, percent: pick(lossesPercent), ...timing };
     case "pause":
       return { fault: kind, at, process: pick(processes), ...timing };
+    case "process-kill":
+      return { fault: kind, at, process: pick(processesAlone), ...timing };
     case "store-kill":
     case "etcd-leader-moved":
       return { fault: kind, ...timing };

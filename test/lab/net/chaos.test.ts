@@ -24,6 +24,6 @@ test("every fault ends within seconds, and writes are given until after the last
       assert.ok(fault.for >= 500 && fault.for <= 15_000, `${fault.fault} for ${fault.for} ms`);
       assert.ok(expect.writeGapMax > fault.after + fault.for);
     }
-  assert.equal(new Set(drawn.flatMap(({ faults }) => faults.map(({ fault }) => fault))).size, 12);
+  assert.equal(new Set(drawn.flatMap(({ faults }) => faults.map(({ fault }) => fault))).size, 13);
   assert.ok(drawn.some(({ faults }) => faults.length === 2));
 });
