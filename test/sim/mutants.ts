@@ -90,7 +90,7 @@ export const mutants: readonly Mutant[] = [
     name: "a write without an answer is taken for refused",
     trap: 8,
     file: "machine/lease-write.ts",
-    find: "return keeper.write !== null || keeper.doubtful >= (keeper.lease?.revision ?? 0);",
+    find: "return write !== null || doubtful >= (lease?.revision ?? 0) || isNew;",
     replace: "return false;",
   },
   {

@@ -46,9 +46,13 @@ export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOu
   return write;
 }
 
-/** Whether the lease in the store may be another one than the one that this agent knows, by its own hand. */
-export function isDoubtful(keeper: KeeperDraft): boolean {
-  return keeper.write !== null || keeper.doubtful >= (keeper.lease?.revision ?? 0);
+/**
+ * Whether the lease in the store may be another one than the one that this agent knows, by its own hand: of this life, or of
+ * the one before, whose writes are certainly dead only when a renewal of this one stands.
+ */
+export function isDoubtful({ write, doubtful, lease, tenure }: KeeperDraft): boolean {
+  const isNew = tenure?.renewedAt === Number.NEGATIVE_INFINITY;
+  return write !== null || doubtful >= (lease?.revision ?? 0) || isNew;
 }
 
 /** L1: the holder counts from before it sent. Any write of ours that stands is a renewal. */

@@ -32,7 +32,9 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
       (real.acknowledgements !== tenure.configured.acknowledgements ||
         real.standbys.length !== believed.length ||
         !real.standbys.every((name) => believed.includes(name)));
-    if (differs && !local.op && turn.at >= local.retryAt) configure(turn, keeper, tenure.configured);
+    // Trap 8, as below.
+    if (differs && !local.op && !isDoubtful(keeper) && turn.at >= local.retryAt)
+      configure(turn, keeper, tenure.configured);
     return;
   }
   if (step.kind === "configure") {
