@@ -28,12 +28,10 @@ export function installFilter(place: NetworkPlace): void {
     `add table ${table}
 add set ${table} cut { type ipv4_addr; flags timeout; }
 add set ${table} cut_port { type ipv4_addr . inet_service; flags timeout; }
-add map ${table} loss { type ipv4_addr : verdict; flags timeout; }
 add chain ${table} arriving { type filter hook prerouting priority -300; policy accept; }
 add rule ${table} arriving ip saddr @cut counter drop
 add rule ${table} arriving ip saddr . tcp dport @cut_port counter drop
 add rule ${table} arriving ip saddr . tcp sport @cut_port counter drop
-add rule ${table} arriving ip saddr vmap @loss
 `,
   );
 }
@@ -45,23 +43,25 @@ export function swallow(directions: readonly Direction[], what: Swallow, forMs: 
     const lines: string[] = [];
     for (const { from } of own) {
       // Added, removed and added: an element that is there would keep the end that it had.
-      const put = (set: string, key: string, value: string) =>
+      const put = (set: string, key: string) =>
         lines.push(
-          `add element ${table} ${set} { ${key} timeout 1h${value} }`,
+          `add element ${table} ${set} { ${key} timeout 1h }`,
           `delete element ${table} ${set} { ${key} }`,
-          `add element ${table} ${set} { ${key} ${timeout}${value} }`,
+          `add element ${table} ${set} { ${key} ${timeout} }`,
         );
-      if (what.kind === "all" && what.port === null) put("cut", from.address, "");
-      else if (what.kind === "all") put("cut_port", `${from.address} . ${what.port}`, "");
+      if (what.kind === "all" && what.port === null) put("cut", from.address);
+      else if (what.kind === "all") put("cut_port", `${from.address} . ${what.port}`);
       else {
+        // A set and a chain for each share: two at a time on one way add up.
         const permille = Math.round(what.percent * 10);
-        const chain = `${table} loss_${permille}`;
+        const [set, chain] = [`lossy_${permille}`, `${table} loss_${permille}`];
         lines.push(
-          `add chain ${chain}`,
+          `add set ${table} ${set} { type ipv4_addr; flags timeout; }`,
+          `add chain ${chain} { type filter hook prerouting priority -300; policy accept; }`,
           `flush chain ${chain}`,
-          `add rule ${chain} numgen random mod 1000 < ${permille} counter drop`,
+          `add rule ${chain} ip saddr @${set} numgen random mod 1000 < ${permille} counter drop`,
         );
-        put("loss", from.address, ` : jump loss_${permille}`);
+        put(set, from.address);
       }
     }
     nft(to, `${lines.join("\n")}\n`);
@@ -71,16 +71,28 @@ export function swallow(directions: readonly Direction[], what: Swallow, forMs: 
 /** Everything passes again, at once. */
 export function heal(places: readonly NetworkPlace[]): void {
   for (const place of places)
-    nft(place, `flush set ${table} cut\nflush set ${table} cut_port\nflush map ${table} loss\n`);
+    nft(
+      place,
+      setsOf(place)
+        .map(({ name }) => `flush set ${table} ${name}\n`)
+        .join(""),
+    );
 }
 
 /** How many entries still swallow something there. */
 export function countSwallowing(place: NetworkPlace): number {
+  return setsOf(place).reduce((sum, { elem }) => sum + (elem?.length ?? 0), 0);
+}
+
+interface FilterSet {
+  readonly name: string;
+  readonly elem?: readonly unknown[];
+}
+
+function setsOf(place: NetworkPlace): readonly FilterSet[] {
   const list = runTool("nsenter", [...place.prefix.slice(1), "nft", "-j", "list", "ruleset"]);
-  const { nftables } = JSON.parse(list) as {
-    nftables: readonly Record<string, { elem?: readonly unknown[] }>[];
-  };
-  return nftables.reduce((sum, entry) => sum + (entry.set?.elem?.length ?? entry.map?.elem?.length ?? 0), 0);
+  const { nftables } = JSON.parse(list) as { nftables: readonly { readonly set?: FilterSet }[] };
+  return nftables.flatMap(({ set }) => set ?? []);
 }
 
 function nft(place: NetworkPlace, script: string): void {

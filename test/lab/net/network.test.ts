@@ -94,6 +94,26 @@ test("of many packets as many get lost as was asked for", { timeout: 60_000 }, a
   });
 });
 
+test("losses of several shares on one way add up, each with its own end", {
+  timeout: 60_000,
+}, async (context) => {
+  if (isLeftOut(context)) return;
+  await inNetwork(async ({ a, b }) => {
+    const way = [{ from: a.place, to: b.place }];
+    swallow(way, { kind: "loss", percent: 50 }, longMs);
+    swallow(way, { kind: "loss", percent: 50 }, longMs);
+    swallow(way, { kind: "loss", percent: 20 }, 1500);
+    await a.send(b.place, 2000);
+    const arrived = await b.take(a.place);
+    // 800 expected, standard deviation 22: six of them.
+    assert.ok(665 < arrived && arrived < 935, `${arrived} of 2000 arrived`);
+    await sleep(1600);
+    assert.equal(countSwallowing(b.place), 1);
+    heal([a.place, b.place]);
+    assert.equal(await arriving(a, b), 50);
+  });
+});
+
 test("a network that is removed leaves no namespace, no link and no process, whatever ran in it", {
   timeout: 60_000,
 }, async (context) => {
