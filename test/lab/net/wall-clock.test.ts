@@ -35,7 +35,9 @@ for (const [way, byMs] of [
   ["ahead", hour],
   ["behind", -hour],
 ] as const)
-  test(`a process whose wall clock is set an hour ${way}, and right again, counts its spans on`, async (context) => {
+  test(`a process whose wall clock is set an hour ${way}, and right again, counts its spans on`, {
+    timeout: 60_000,
+  }, async (context) => {
     const library = libraryFor(context);
     if (library === null) return;
     const folder = mkdtempSync(join(tmpdir(), "holdfast-clock-"));
@@ -70,7 +72,9 @@ for (const [way, byMs] of [
     assert.deepEqual(left(), []);
   });
 
-test("a wrapped PostgreSQL is found as it is, and its server goes by the clock that is set", async (context) => {
+test("a wrapped PostgreSQL is found as it is, and its server goes by the clock that is set", {
+  timeout: 60_000,
+}, async (context) => {
   const library = libraryFor(context);
   if (library === null) return;
   const folder = mkdtempSync(join(tmpdir(), "holdfast-clock-"));
