@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
-import type { AgentEventBody, MemberSight } from "../../../src/core/machine/event.ts";
-import { transition } from "../../../src/core/machine/machine.ts";
-import { type AgentState, initialState } from "../../../src/core/machine/state.ts";
+import type { MemberSight } from "../../../src/core/machine/event.ts";
 import { type AgentRecord, type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts";
 import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
+import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
 
 const topology = topologyOf(plainShape);
@@ -48,30 +47,16 @@ function told(region: string, member: string, incarnation: string): AgentRecord 
 }
 
 function restarted() {
-  let state: AgentState = initialState({ self: "west", boot: "west-2", topology, at: 1000 });
-  let at = 1000;
-  const tell = (body: AgentEventBody): readonly Command[] => {
-    at += 10;
-    const step = transition(state, { ...body, at, wall: at }, { digest: () => "" });
-    state = step.state;
-    return step.commands;
-  };
-  tell({
-    kind: "record-changed",
-    key: recordKeys.agent("central"),
-    revision: 5,
-    record: told("central", "pg-central", "c#1"),
-  });
-  tell({
-    kind: "record-changed",
-    key: recordKeys.agent("east"),
-    revision: 6,
-    record: told("east", "pg-east", "e#1"),
-  });
-  tell({ kind: "record-changed", key, revision: 9, record: committedLease });
-  tell({ kind: "store-loaded" });
-  const look = () => tell({ kind: "member-inspected", member: "pg-west", startedAt: at + 5, seen: primary });
-  return { tell, look };
+  const agent = startAgent("west");
+  const hear = (key: string, revision: number, record: AgentRecord | LeaseRecord) =>
+    agent.tell({ kind: "record-changed", key, revision, record });
+  hear(recordKeys.agent("central"), 5, told("central", "pg-central", "c#1"));
+  hear(recordKeys.agent("east"), 6, told("east", "pg-east", "e#1"));
+  hear(key, 9, committedLease);
+  agent.tell({ kind: "store-loaded" });
+  const look = () =>
+    agent.tell({ kind: "member-inspected", member: "pg-west", startedAt: agent.at + 5, seen: primary });
+  return { tell: agent.tell, look };
 }
 
 const setsQuorum = (commands: readonly Command[]) =>

@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
 import type { AgentEventBody, MemberSight } from "../../../src/core/machine/event.ts";
-import { transition } from "../../../src/core/machine/machine.ts";
-import { type AgentState, initialState } from "../../../src/core/machine/state.ts";
 import type { Lsn } from "../../../src/core/model/lsn.ts";
 import { type AgentRecord, type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts";
 import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
+import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
 
 const member = "pg-central";
@@ -69,20 +68,12 @@ function standbyAt(position: Lsn): MemberSight {
 
 /** What an agent orders that was started anew in the middle of its claim, and finds its copy at `position`. */
 function afterRestart(position: Lsn): readonly Command[] {
-  let state: AgentState = initialState({
-    self: "central",
-    boot: "central-2",
-    topology: topologyOf(plainShape),
-    at: 1000,
-  });
-  let at = 1000;
+  const agent = startAgent("central");
   const ordered: Command[] = [];
   const tell = (body: AgentEventBody): readonly Command[] => {
-    at += 10;
-    const step = transition(state, { ...body, at, wall: at }, { digest: () => "" });
-    state = step.state;
-    ordered.push(...step.commands);
-    return step.commands;
+    const commands = agent.tell(body);
+    ordered.push(...commands);
+    return commands;
   };
   tell({ kind: "record-changed", key: recordKeys.agent("central"), revision: 8, record: told });
   tell({ kind: "record-changed", key: recordKeys.lease(storeName), revision: 9, record: claim });
@@ -90,7 +81,7 @@ function afterRestart(position: Lsn): readonly Command[] {
   const afterLooking = tell({
     kind: "member-inspected",
     member,
-    startedAt: at,
+    startedAt: agent.at,
     seen: standbyAt(position),
   });
   // Nothing is confirmed to who comes back before a renewal is.

@@ -1,0 +1,31 @@
+/** One agent of the plain shape, told one thing after the other, ten milliseconds apart. */
+import type { Command } from "../../../src/core/machine/command.ts";
+import type { AgentEventBody } from "../../../src/core/machine/event.ts";
+import { transition } from "../../../src/core/machine/machine.ts";
+import { initialState } from "../../../src/core/machine/state.ts";
+import type { RegionName } from "../../../src/core/model/id.ts";
+import type { InstantMs } from "../../../src/core/model/time.ts";
+import { plainShape, topologyOf } from "../../../src/sim/shapes.ts";
+
+export interface ToldAgent {
+  /** When it was last told something. */
+  readonly at: InstantMs;
+  /** What it orders. */
+  tell(body: AgentEventBody): readonly Command[];
+}
+
+export function startAgent(self: RegionName): ToldAgent {
+  let state = initialState({ self, boot: `${self}-2`, topology: topologyOf(plainShape), at: 1000 });
+  let at = 1000;
+  return {
+    get at() {
+      return at;
+    },
+    tell(body) {
+      at += 10;
+      const step = transition(state, { ...body, at, wall: at }, { digest: () => "" });
+      state = step.state;
+      return step.commands;
+    },
+  };
+}
