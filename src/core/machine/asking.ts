@@ -2,7 +2,8 @@
  * L6: a store that is down is not a holder that is down. The holder asks the other regions directly; with the promises
  * of a majority, its own included, it goes on for one more lease from when it asked.
  *
- * A1. A promise says: I see no store either, I have not called this lease expired, and will not before a full lease from now.
+ * A1. A promise says: I see no store either, I have not called this lease expired, nor did my life before, and I will not
+ *     before a full lease from now.
  * A2. A claim needs the votes of a majority (see `claim.ts`). Two majorities share a region; that one has promised and
  *     so does not vote. Whoever restarts and forgets its promise observes a full lease first (L2), which outlasts it.
  */
@@ -73,7 +74,9 @@ export function answerPeer(
     return void refuse(`this agent saw the store ${Math.round(turn.at - turn.state.storeSeenAt)} ms ago`);
   if (lease.record.epoch !== question.epoch || lease.record.phase === "vacant")
     return void refuse(`this agent knows epoch ${lease.record.epoch} (${lease.record.phase})`);
-  if (keeper.voted >= lease.revision || keeper.write)
+  // What its life before told stands in the store, and counts there, until it is told otherwise.
+  const told = turn.state.agents[turn.state.self]?.record.expired[keeper.dataStore.name] ?? 0;
+  if (Math.max(keeper.voted, told) >= lease.revision || keeper.write)
     return void refuse(`this agent has called epoch ${lease.record.epoch} expired already`);
   keeper.promisedUntil = turn.at + profile.leaseMs * (1 + profile.maxClockDriftRatio);
   turn.commands.push({
