@@ -273,7 +273,7 @@ export const mutants: readonly Mutant[] = [
     name: "a promise is given after the vote",
     trap: 0,
     file: "machine/asking.ts",
-    find: "if (keeper.voted >= lease.revision || keeper.write)",
+    find: "if (Math.max(keeper.voted, told) >= lease.revision || keeper.write)",
     replace: "if (keeper.write)",
   },
   // ------------------------------------------------------------------ proof
