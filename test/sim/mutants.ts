@@ -377,8 +377,8 @@ export const mutants: readonly Mutant[] = [
     name: "an agent that is started anew takes for new what is on no copy",
     trap: 0,
     file: "machine/holder.ts",
-    find: "patchTenure(keeper, { trackedAt: turn.at - keeper.dataStore.rpoMs });",
-    replace: "",
+    find: "trackedAt: turn.at - keeper.dataStore.rpoMs,",
+    replace: "trackedAt: turn.at,",
   },
   // ------------------------------------------------------------------ copies
   {

@@ -6,6 +6,7 @@
  * H3. A claim that does not lead to a primary in time is given up (trap 3).
  * H4. See `guards.ts`.
  * H5. What is promoted is the copy that was proven: one that was put back since is not.
+ * H6. A claim of a life before, or of before a promise to a holder, promotes nothing before every such promise is over (L6).
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { holderDeadlines, renewed } from "../lease/lease.ts";
@@ -31,6 +32,7 @@ export function beginTenure(
   keeper.tenure = {
     epoch: record.epoch,
     since: at,
+    promoteFrom: at,
     renewedAt,
     extendedAt: Number.NEGATIVE_INFINITY,
     nextRenewAt: at,
@@ -62,8 +64,16 @@ export function advanceHolder(turn: Turn, keeper: KeeperDraft): void {
     const { record } = lease;
     const configured = record.phase === "claimed" ? companions(turn, keeper, null) : record.durable;
     beginTenure(keeper, record, turn.at, Number.NEGATIVE_INFINITY, configured);
-    // Nobody knows how old that is which is on no copy: too old, until one has it (P3).
-    patchTenure(keeper, { trackedAt: turn.at - keeper.dataStore.rpoMs });
+    const { leaseMs, maxClockDriftRatio } = turn.state.topology.profile;
+    patchTenure(keeper, {
+      // Nobody knows how old that is which is on no copy: too old, until one has it (P3).
+      trackedAt: turn.at - keeper.dataStore.rpoMs,
+      // A claim that was sent before the promise, and stands since: as long as a promise lasts (L2, L6).
+      promoteFrom:
+        record.primary === null
+          ? turn.at
+          : Math.max(keeper.promisedUntil, turn.state.startedAt + leaseMs * (1 + maxClockDriftRatio)),
+    });
     touchRouting(turn);
   }
 
@@ -179,6 +189,7 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
   }
   renewIfDue(turn, keeper);
   if (tenure.renewedAt === Number.NEGATIVE_INFINITY) return;
+  if (turn.at < tenure.promoteFrom) return wakeKeeperAt(keeper, tenure.promoteFrom);
   if (local.op || local.guard || !local.sight || local.sight.state === "unknown") return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
   pet(turn, keeper);

@@ -154,6 +154,8 @@ export interface LeaseWrite {
 export interface Tenure {
   readonly epoch: Epoch;
   readonly since: InstantMs;
+  /** Before then nothing is promoted: this agent, or its life before, may have promised a holder to wait (L6). */
+  readonly promoteFrom: InstantMs;
   /** When the last confirmed renewal was sent (L1); -Infinity after a restart, until the first. */
   readonly renewedAt: InstantMs;
   /** When the last question was sent that a majority of peers answered with a promise (L6). */

@@ -1,14 +1,16 @@
-/** H5: what is promoted is the copy that was proven, and no copy that was put back since. */
+/** H5, H6: what is promoted is the copy that was proven, and not before every promise to a holder is over. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
 import type { AgentEventBody, MemberSight } from "../../../src/core/machine/event.ts";
 import type { Lsn } from "../../../src/core/model/lsn.ts";
 import { type AgentRecord, type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts";
+import type { InstantMs } from "../../../src/core/model/time.ts";
 import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
 
+const { leaseMs } = topologyOf(plainShape).profile;
 const member = "pg-central";
 const provenAt = 110;
 /** Of the lease that the dead primary held last: what the seal refers to. */
@@ -66,44 +68,57 @@ function standbyAt(position: Lsn): MemberSight {
   };
 }
 
-/** What an agent orders that was started anew in the middle of its claim, and finds its copy at `position`. */
-function afterRestart(position: Lsn): readonly Command[] {
-  const agent = startAgent("central");
-  const ordered: Command[] = [];
-  const tell = (body: AgentEventBody): readonly Command[] => {
-    const commands = agent.tell(body);
-    ordered.push(...commands);
-    return commands;
-  };
-  tell({ kind: "record-changed", key: recordKeys.agent("central"), revision: 8, record: told });
-  tell({ kind: "record-changed", key: recordKeys.lease(storeName), revision: 9, record: claim });
-  const afterLoading = tell({ kind: "store-loaded" });
-  const afterLooking = tell({
-    kind: "member-inspected",
-    member,
-    startedAt: agent.at,
-    seen: standbyAt(position),
-  });
-  // Nothing is confirmed to who comes back before a renewal is.
-  const renewal = [...afterLoading, ...afterLooking].find(
-    (command) => command.kind === "write" && command.key === recordKeys.lease(storeName),
-  );
-  if (renewal?.kind === "write")
-    tell({ kind: "write-replied", id: renewal.id, outcome: { kind: "succeeded", revision: 10 } });
-  return ordered;
+interface Ordered {
+  readonly at: InstantMs;
+  readonly command: Command;
 }
 
-const opsOf = (commands: readonly Command[]) =>
-  commands.flatMap((command) => (command.kind === "member" ? [command.op.kind] : []));
+/**
+ * What an agent orders within a lease and a half that was started anew in the middle of its claim, and finds its copy at
+ * `position`. The store takes all that it writes.
+ */
+function afterRestart(position: Lsn): {
+  readonly startedAt: InstantMs;
+  readonly ordered: readonly Ordered[];
+} {
+  const agent = startAgent("central");
+  const startedAt = agent.at;
+  const ordered: Ordered[] = [];
+  let revision = 9;
+  const tell = (body: AgentEventBody): void => {
+    const commands = agent.tell(body);
+    ordered.push(...commands.map((command) => ({ at: agent.at, command })));
+    for (const command of commands)
+      if (command.kind === "write")
+        tell({ kind: "write-replied", id: command.id, outcome: { kind: "succeeded", revision: ++revision } });
+  };
+  tell({ kind: "record-changed", key: recordKeys.agent("central"), revision: 8, record: told });
+  tell({ kind: "record-changed", key: recordKeys.lease(storeName), revision, record: claim });
+  tell({ kind: "store-loaded" });
+  tell({ kind: "member-inspected", member, startedAt: agent.at, seen: standbyAt(position) });
+  while (agent.at < startedAt + 1.5 * leaseMs) tell({ kind: "woken" });
+  return { startedAt, ordered };
+}
 
-test("a copy that still has what it was claimed for is promoted", () => {
-  assert.deepEqual(opsOf(afterRestart(provenAt)), ["promote"]);
+const opsOf = (ordered: readonly Ordered[]) =>
+  ordered.flatMap(({ at, command }) => (command.kind === "member" ? [{ at, op: command.op.kind }] : []));
+
+test("a copy that still has what it was claimed for is promoted, when no promise of a life before can still hold", () => {
+  const { startedAt, ordered } = afterRestart(provenAt);
+  const [first, ...others] = opsOf(ordered);
+  assert.deepEqual([first?.op, others], ["promote", []]);
+  const afterMs = (first?.at ?? 0) - startedAt;
+  assert.ok(leaseMs < afterMs && afterMs < 1.1 * leaseMs, `after ${afterMs} ms`);
 });
 
 test("a copy that was put back between claim and promotion is not promoted: the claim is given up", () => {
-  const ordered = afterRestart(provenAt - 1);
-  assert.deepEqual(opsOf(ordered), ["end"]);
-  const alarms = ordered.flatMap((command) =>
+  const { ordered } = afterRestart(provenAt - 1);
+  assert.equal(opsOf(ordered)[0]?.op, "end");
+  assert.equal(
+    opsOf(ordered).some(({ op }) => op === "promote"),
+    false,
+  );
+  const alarms = ordered.flatMap(({ command }) =>
     command.kind === "note" && command.level === "alarm" ? command.text : [],
   );
   assert.match(alarms.join("\n"), /ends at 109, and it was claimed for what it had before: it was put back/);
