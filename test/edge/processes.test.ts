@@ -325,14 +325,19 @@ test("requests held in every process while a writer changes go on with the table
       changing,
     },
   });
-  await edge.apply(signed(table(1, { services, stores: stores(1, true) })));
-  const held = Array.from({ length: 30 }, () => get(edge, "/", "POST"));
-  await until(async () => (await edge.state()).held === 30, "all are held");
-  const next = table(2, { epoch: 2, services, stores: stores(2, false) });
-  assert.equal((await edge.apply(signed(next))).kind, "applied");
-  const answers = await Promise.all(held);
-  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
-  assert.equal(new Set(answers.map(({ through }) => through)).size, 2, "both held some");
+  // Which process takes a connection is the kernel's choice: on a busy machine all of one round may go to one of them.
+  const through = new Set<string>();
+  for (let epoch = 1; through.size < 2 && epoch <= 20; epoch++) {
+    await edge.apply(signed(table(2 * epoch - 1, { epoch, services, stores: stores(epoch, true) })));
+    const held = Array.from({ length: 30 }, () => get(edge, "/", "POST"));
+    await until(async () => (await edge.state()).held === 30, "all are held");
+    const next = table(2 * epoch, { epoch: epoch + 1, services, stores: stores(epoch + 1, false) });
+    assert.equal((await edge.apply(signed(next))).kind, "applied");
+    const answers = await Promise.all(held);
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+    for (const answer of answers) through.add(answer.through);
+  }
+  assert.equal(through.size, 2, "both held some");
 });
 
 test("sessions to an old writer end in every process", async () => {
