@@ -1,39 +1,11 @@
 /** Clients that are slow, silent, greedy or mad: they cost a connection for a while, and nobody else anything. */
 import assert from "node:assert/strict";
-import { connect, type Socket } from "node:net";
 import { test } from "node:test";
-import { edgeConfig, folder, startHere, type TestEdge, until } from "./parts/edges.ts";
+import { edgeConfig, folder, startHere, until } from "./parts/edges.ts";
 import type { Listener } from "./parts/origins.ts";
+import { openRaw } from "./parts/raw-client.ts";
 import { endlessService, shortLimits, silentService, startServed } from "./parts/served.ts";
 import { service, signed, table, target } from "./parts/tables.ts";
-
-interface Raw extends Disposable {
-  readonly socket: Socket;
-  readonly text: string;
-  readonly isClosed: boolean;
-}
-
-function open(edge: TestEdge, first = ""): Raw {
-  const socket = connect({ host: "127.0.0.1", port: Number(new URL(edge.http).port) });
-  const raw = {
-    socket,
-    text: "",
-    isClosed: false,
-    [Symbol.dispose]: () => {
-      socket.destroy();
-    },
-  };
-  socket
-    .on("data", (bytes: Buffer) => {
-      raw.text += bytes.toString("latin1");
-    })
-    .on("error", () => undefined)
-    .on("close", () => {
-      raw.isClosed = true;
-    });
-  if (first !== "") socket.write(first);
-  return raw;
-}
 
 function startWith(state: string, listener: Listener, more: Partial<typeof shortLimits> = {}) {
   return startServed(state, listener, { limits: { ...shortLimits, ...more } });
@@ -42,10 +14,10 @@ function startWith(state: string, listener: Listener, more: Partial<typeof short
 test("who says nothing, half a head, half a body, or nothing more, is ended in time", async () => {
   using state = folder();
   await using it = await startWith(state.path, (_request, response) => response.end("ok"));
-  using silent = open(it.edge);
-  using halfHead = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n");
-  using halfBody = open(it.edge, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
-  using idle = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  using silent = openRaw(it.edge.http);
+  using halfHead = openRaw(it.edge.http, "GET / HTTP/1.1\r\nHost: a\r\n");
+  using halfBody = openRaw(it.edge.http, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+  using idle = openRaw(it.edge.http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await until(() => idle.text.includes("ok"), "the idle one is answered first");
   const all = [silent, halfHead, halfBody, idle];
   await until(() => all.every(({ isClosed }) => isClosed), "all are ended", 3000);
@@ -54,7 +26,7 @@ test("who says nothing, half a head, half a body, or nothing more, is ended in t
 test("a head that drips in byte by byte is ended at its deadline, which no byte moves", async () => {
   using state = folder();
   await using it = await startWith(state.path, (_request, response) => response.end("ok"));
-  using dripping = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n");
+  using dripping = openRaw(it.edge.http, "GET / HTTP/1.1\r\nHost: a\r\n");
   const drip = setInterval(() => dripping.socket.write("X"), 20);
   try {
     await until(() => dripping.isClosed, "it is ended", 3000);
@@ -70,7 +42,7 @@ test("a body that drips in byte by byte is ended at its deadline, and costs the 
     asked++;
     response.end("ok");
   });
-  using dripping = open(it.edge, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  using dripping = openRaw(it.edge.http, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
   const drip = setInterval(() => dripping.socket.write("X"), 20);
   try {
     await until(() => dripping.isClosed, "it is ended", 3000);
@@ -92,7 +64,7 @@ test("events go on for longer than a try may take, and end when nothing more com
     { quietForMs: 1000 },
   );
   try {
-    using client = open(it.edge, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    using client = openRaw(it.edge.http, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
     // `tryTimeoutMs` of these tests is 500.
     await until(() => client.text.split("tick").length > 20, "two seconds of events");
     assert.equal(client.isClosed, false);
@@ -108,7 +80,7 @@ test("who takes nothing of a long answer is ended, and the service is not read t
   using state = folder();
   const { listener, seen } = endlessService();
   await using it = await startWith(state.path, listener);
-  using greedy = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  using greedy = openRaw(it.edge.http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   greedy.socket.pause();
   const connections = async () => /holdfast_edge_connections (\d+)/.exec(await it.edge.metrics())?.[1];
   await until(async () => (await connections()) === "0", "it is ended", 5000);
@@ -120,7 +92,7 @@ test("a client that goes away takes its request at the service along", async () 
   using state = folder();
   const { listener, seen } = silentService();
   await using it = await startWith(state.path, listener);
-  const leaving = open(it.edge, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const leaving = openRaw(it.edge.http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await until(() => seen.isAsked, "the service is asked");
   leaving.socket.destroy();
   await until(() => seen.isGone, "the request is given up", 400);
@@ -131,7 +103,7 @@ test("a client that goes away while it is held leaves the room", async () => {
   await using edge = await startHere(edgeConfig(state.path));
   await edge.apply(signed(table(1, { services: { orders: service([target("west", 1)]) } })));
   const held = async () => ((await edge.state()) as { held: number }).held;
-  const leaving = open(edge, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  const leaving = openRaw(edge.http, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await until(async () => (await held()) === 1, "it is held");
   leaving.socket.destroy();
   await until(async () => (await held()) === 0, "it has left");
@@ -145,7 +117,7 @@ test("an endless answer arrives piece by piece, as it is written", async () => {
     say = (text) => response.write(`data: ${text}\n\n`);
     say("first");
   });
-  using client = open(it.edge, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+  using client = openRaw(it.edge.http, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
   await until(() => client.text.includes("data: first"), "the first arrives");
   say!("second");
   await until(() => client.text.includes("data: second"), "the second arrives");
@@ -172,7 +144,7 @@ test("two thousand random requests, mutated and cut anywhere, neither crash the 
   );
   const run = async (count: number): Promise<void> => {
     for (let n = 0; n < count; n++) {
-      using client = open(it.edge);
+      using client = openRaw(it.edge.http);
       const bytes = Buffer.from(sound);
       for (let change = below(6); change > 0; change--) bytes[below(bytes.length)] = below(256);
       const cut = below(bytes.length);

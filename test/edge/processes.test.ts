@@ -15,8 +15,9 @@ import { freePort } from "../adapters/haproxy/place.ts";
 import { makeCertificate } from "./parts/certificates.ts";
 import { type EdgeProcess, edgeConfig, folder, startProcess, until } from "./parts/edges.ts";
 import { startOrigin } from "./parts/origins.ts";
+import type { RawClient } from "./parts/raw-client.ts";
 import { rules, service, signed, table, target } from "./parts/tables.ts";
-import { askForWebSocket, startEcho, type WebSocketClient } from "./parts/websockets.ts";
+import { askForWebSocket, startEcho } from "./parts/websockets.ts";
 import { startWireClient, startWireServer } from "./parts/wire-server.ts";
 
 const main = fileURLToPath(new URL("../../src/edge/main.ts", import.meta.url));
@@ -379,7 +380,7 @@ test("WebSockets are carried by every process, counted together, and end in all 
   const { edge } = state;
   const services = { orders: service([target("west", echo.port), target("central", echo.port)]) };
   await edge.apply(signed(table(1, { services })));
-  const clients: WebSocketClient[] = [];
+  const clients: RawClient[] = [];
   const through = () => new Set(clients.map(({ text }) => /x-request-id: (.{18})/i.exec(text)?.[1]));
   try {
     while (clients.length < 12 || (through().size < 2 && clients.length < 200)) {

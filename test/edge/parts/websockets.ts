@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { openRaw, type RawClient } from "./raw-client.ts";
 
 export const webSocketKey = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -49,34 +50,10 @@ export async function startEcho(
   };
 }
 
-export interface WebSocketClient extends Disposable {
-  readonly socket: Socket;
-  readonly text: string;
-  readonly isClosed: boolean;
-}
-
 export const requestWith = (more: string) => `GET /chat HTTP/1.1\r\nHost: a\r\n${more}\r\n\r\n`;
 export const soundFields = `Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${webSocketKey}`;
 
 /** `http`: the URL of an edge. */
-export function askForWebSocket(http: string, head = requestWith(soundFields)): WebSocketClient {
-  const socket = connect({ host: "127.0.0.1", port: Number(new URL(http).port) });
-  const client = {
-    socket,
-    text: "",
-    isClosed: false,
-    [Symbol.dispose]: () => {
-      socket.destroy();
-    },
-  };
-  socket
-    .on("error", () => undefined)
-    .on("data", (bytes: Buffer) => {
-      client.text += bytes.toString("latin1");
-    })
-    .on("close", () => {
-      client.isClosed = true;
-    });
-  socket.write(head);
-  return client;
+export function askForWebSocket(http: string, head = requestWith(soundFields)): RawClient {
+  return openRaw(http, head);
 }
