@@ -10,6 +10,7 @@ import type { Address } from "../core/model/topology.ts";
 import type { MemberGate } from "./gate.ts";
 import { listen, stopServer } from "./listen.ts";
 import type { HolderOutcome, TableHolder } from "./table-holder.ts";
+import { textOf } from "./table-reading.ts";
 
 /** 1,000 services with three targets each are 0.7 MB. */
 const bodyMaxBytes = 8 * 1024 * 1024;
@@ -99,7 +100,7 @@ export class AdminServer {
       case "GET /v1/table":
         return { status: 200, body: this.#world.holder.signed };
       case "POST /v1/table":
-        return holderAnswer(await this.#world.holder.apply(await readText(request)));
+        return holderAnswer(await this.#world.holder.apply(await readBytes(request)));
       case "GET /v1/state":
         return { status: 200, body: await this.#world.state() };
       case "POST /v1/gate":
@@ -131,7 +132,7 @@ export class AdminServer {
     if (!match) return { status: 404, body: { error: `nothing answers to ${route}` } };
     const region = decodeURIComponent(match[2] as string);
     if (match[1] === "POST") return holderAnswer(await this.#world.holder.evacuate(region));
-    return holderAnswer(await this.#world.holder.keepEvacuation(region, await readText(request)));
+    return holderAnswer(await this.#world.holder.keepEvacuation(region, await readBytes(request)));
   }
 }
 
@@ -147,12 +148,23 @@ function isAuthorized(header: string | undefined, token: string): boolean {
 }
 
 async function readText(request: IncomingMessage): Promise<string> {
+  return textOf(await readBytes(request));
+}
+
+/** In memory that threads share: a big table is read in another, and copied no more. */
+async function readBytes(request: IncomingMessage): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).length;
-    if (bodyMaxBytes < bytes) throw new Error(`a body of more than ${bodyMaxBytes} bytes is not read`);
-    chunks.push(chunk as Buffer);
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (bodyMaxBytes < length) throw new Error(`a body of more than ${bodyMaxBytes} bytes is not read`);
+    chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  const bytes = new Uint8Array(new SharedArrayBuffer(length));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }

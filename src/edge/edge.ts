@@ -37,14 +37,14 @@ export async function startEdge({ adminToken, ...config }: EdgeConfig): Promise<
   const gates = new Map(config.gates.map((gate) => [gate.member, new MemberGate(gate, metrics)]));
 
   const follow = (): void => {
-    const { signed } = holder;
-    if (!signed) return;
+    const { table, bytes } = holder;
+    if (!table) return;
     // Sessions to an old writer end before any request is let go to the new one (S4).
     for (const gate of gates.values()) {
-      const store = gate.config.dataStore === null ? undefined : signed.table.stores[gate.config.dataStore];
+      const store = gate.config.dataStore === null ? undefined : table.stores[gate.config.dataStore];
       if (store) gate.seeEpoch(store.epoch);
     }
-    front.follow(signed);
+    front.follow(table, bytes);
   };
   holder.onApplied(follow);
   holder.whatLags = () => front.whatLags();

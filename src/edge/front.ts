@@ -1,5 +1,5 @@
 /** What serves people, as the rest of an edge sees it: this process itself, or several others (`workers.ts`). */
-import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
+import type { RoutingTable } from "../core/model/routing.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Serving, ServingAddresses } from "./serving.ts";
 import type { ServingState } from "./serving-state.ts";
@@ -10,8 +10,8 @@ export interface Front {
   /** The table that all of it goes by. */
   readonly served: RoutingTable | null;
   listen(): Promise<ServingAddresses>;
-  /** `signed`: judged and on disk. */
-  follow(signed: SignedTable): void;
+  /** Judged and on disk. `bytes`: the signed table as it came. */
+  follow(table: RoutingTable, bytes: Uint8Array): void;
   /** Resolves with what does not go by the newest table, as far as is known; empty: nothing. */
   whatLags(): Promise<string>;
   state(): Promise<ServingState>;
@@ -36,7 +36,7 @@ export class FrontHere implements Front {
     return this.#serving.listen();
   }
 
-  follow({ table }: SignedTable): void {
+  follow(table: RoutingTable): void {
     this.served = table;
     this.#serving.follow(table);
   }

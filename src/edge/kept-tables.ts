@@ -17,8 +17,8 @@ export class KeptTables {
   }
 
   /** Hands the disk a signed table as it came, while it is still looked at: it counts only once it is kept. */
-  stage(text: string): StagedFile {
-    return new StagedFile(this.#folder, text);
+  stage(bytes: Uint8Array): StagedFile {
+    return new StagedFile(this.#folder, bytes);
   }
 
   /** Resolves when a power cut can no longer take it away. */
@@ -33,11 +33,11 @@ export class KeptTables {
     await Promise.all(others.slice(0, 1 - keptMax).map((name) => unlink(join(this.#folder, name))));
   }
 
-  /** Texts of the kept tables, newest first; what cannot be read is left out. */
-  async newestFirst(): Promise<readonly string[]> {
+  /** The kept tables as they came, newest first; what cannot be read is left out. */
+  async newestFirst(): Promise<readonly Uint8Array[]> {
     const names = [...(await this.#names())].reverse();
-    const texts = await Promise.all(names.map((name) => readIfThere(join(this.#folder, name))));
-    return texts.filter((text) => text !== null);
+    const tables = await Promise.all(names.map((name) => readIfThere(join(this.#folder, name))));
+    return tables.filter((bytes) => bytes !== null);
   }
 
   /** In the order of (epoch, generation). */
@@ -52,8 +52,8 @@ function fileName(epoch: number, generation: number): string {
 }
 
 /** Temporary file, fsync, rename, fsync of the folder: after a crash there is the old file or the new one. */
-export async function writeWhole(folder: string, name: string, text: string): Promise<void> {
-  const staged = new StagedFile(folder, text);
+export async function writeWhole(folder: string, name: string, bytes: Uint8Array): Promise<void> {
+  const staged = new StagedFile(folder, bytes);
   try {
     await staged.keepAs(name);
   } finally {
@@ -70,17 +70,17 @@ export async function sweepStaged(folder: string): Promise<void> {
 
 let stagedFiles = 0;
 
-/** A text that is on its way to the disk, and has no name there yet that anybody reads. */
+/** What is on its way to the disk, and has no name there yet that anybody reads. */
 export class StagedFile {
   readonly #folder: string;
   readonly #temporary: string;
   readonly #written: Promise<void>;
   #isKept = false;
 
-  constructor(folder: string, text: string) {
+  constructor(folder: string, bytes: Uint8Array) {
     this.#folder = folder;
     this.#temporary = join(folder, `${process.pid}-${stagedFiles++}.tmp`);
-    this.#written = this.#write(text);
+    this.#written = this.#write(bytes);
     // Whoever keeps it is told; a table that is refused needs no disk.
     this.#written.catch(() => undefined);
   }
@@ -105,11 +105,11 @@ export class StagedFile {
     await rm(this.#temporary, { force: true });
   }
 
-  async #write(text: string): Promise<void> {
+  async #write(bytes: Uint8Array): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const file = await open(this.#temporary, "w", 0o600);
     try {
-      await file.writeFile(text, "utf8");
+      await file.writeFile(bytes);
       await file.sync();
     } finally {
       await file.close();
@@ -117,9 +117,9 @@ export class StagedFile {
   }
 }
 
-export async function readIfThere(path: string): Promise<string | null> {
+export async function readIfThere(path: string): Promise<Uint8Array | null> {
   try {
-    return await readFile(path, "utf8");
+    return await readFile(path);
   } catch {
     // A kept table that cannot be read is as good as none: the next older one serves.
     return null;

@@ -164,6 +164,10 @@ export class ServicePlans {
 
   #reroute(plan: ServicePlan, before: ServiceRoute | null, route: ServiceRoute, touched: Set<string>): void {
     plan.follow(route);
+    if (before?.targets === route.targets) {
+      if (before.traffic !== route.traffic) for (const target of route.targets) touched.add(keyOf(target));
+      return;
+    }
     for (const target of before?.targets ?? []) this.#leave(keyOf(target), plan, touched);
     for (const target of route.targets) {
       const key = keyOf(target);

@@ -32,7 +32,7 @@ export class TableHolder {
   readonly #listeners = new Set<TableListener>();
   readonly #reading: TableReading;
   /** Of the table that is gone by, as it came. */
-  #text = "";
+  #bytes: Uint8Array = new Uint8Array();
   #signed: SignedTable | null = null;
   /** Resolves with what is not known to go by the newest table; empty: nothing. Asked after each offer. */
   whatLags: (() => Promise<string>) | null = null;
@@ -52,12 +52,12 @@ export class TableHolder {
     const holder = new TableHolder(stateDir, keys, metrics);
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     await Promise.all([holder.#tables, holder.#evacuations].map(sweepStaged));
-    for (const text of await holder.#kept.newestFirst()) {
+    for (const bytes of await holder.#kept.newestFirst()) {
       // Nobody is served yet: a thread would only have to be waited for.
-      const read = await holder.#reading.readHere(text);
+      const read = await holder.#reading.readHere(bytes);
       if (read.kind === "misfit" || read.invalid !== "") continue;
       if (acceptDigested(null, read.signed.table, read.digest).kind !== "take") continue;
-      holder.#take(read, text);
+      holder.#take(read, bytes);
       break;
     }
     return holder;
@@ -65,6 +65,11 @@ export class TableHolder {
 
   get signed(): SignedTable | null {
     return this.#signed;
+  }
+
+  /** As it came. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
   }
 
   get table(): RoutingTable | null {
@@ -76,30 +81,32 @@ export class TableHolder {
     this.#listeners.add(listener);
   }
 
-  async apply(text: string): Promise<HolderOutcome> {
-    const outcome = await this.#inTurn(() => this.#apply(text));
+  /** `bytes`: of a signed table, JSON in UTF-8. Not to be changed any more. */
+  async apply(bytes: Uint8Array): Promise<HolderOutcome> {
+    const outcome = await this.#inTurn(() => this.#apply(bytes));
     // Also of a table that changes nothing: who offers it again wants to know whether it is gone by now.
     const because = (await this.whatLags?.()) ?? "";
     return because === "" ? outcome : { kind: "unknown", because, generation: outcome.generation };
   }
 
   /** Puts a signed evacuation table on disk, ready for the day on which nothing else lives. */
-  keepEvacuation(region: string, text: string): Promise<HolderOutcome> {
+  keepEvacuation(region: string, bytes: Uint8Array): Promise<HolderOutcome> {
     return this.#inTurn(async () => {
-      const read = await this.#reading.read(text);
+      const read = await this.#reading.read(bytes);
       if (read.kind === "misfit") return this.#refuse("shape", read.because);
       if (read.invalid !== "") return this.#refuse("signature", read.invalid);
       if (read.signed.table.regions[region] !== "drained")
         return this.#refuse("evacuation", `the table does not drain ${region}`);
-      await writeWhole(this.#evacuations, `${encodeURIComponent(region)}.json`, text);
+      await writeWhole(this.#evacuations, `${encodeURIComponent(region)}.json`, bytes);
       return { kind: "applied", generation: read.signed.table.generation };
     });
   }
 
   async evacuate(region: string): Promise<HolderOutcome> {
-    const text = await readIfThere(join(this.#evacuations, `${encodeURIComponent(region)}.json`));
-    if (text === null) return this.#refuse("evacuation", `no table that evacuates ${region} lies ready here`);
-    return this.apply(text);
+    const bytes = await readIfThere(join(this.#evacuations, `${encodeURIComponent(region)}.json`));
+    if (bytes === null)
+      return this.#refuse("evacuation", `no table that evacuates ${region} lies ready here`);
+    return this.apply(bytes);
   }
 
   async close(): Promise<void> {
@@ -107,9 +114,9 @@ export class TableHolder {
     await this.#reading.close();
   }
 
-  #take(read: Reading, text: string): void {
+  #take(read: Reading, bytes: Uint8Array): void {
     this.#signed = read.signed;
-    this.#text = text;
+    this.#bytes = bytes;
     read.adopt();
   }
 
@@ -119,20 +126,21 @@ export class TableHolder {
     return turn;
   }
 
-  async #apply(text: string): Promise<HolderOutcome> {
+  async #apply(bytes: Uint8Array): Promise<HolderOutcome> {
     // Whoever offers it again and again costs nothing.
-    if (text === this.#text) return { kind: "unchanged", generation: this.table?.generation ?? 0 };
-    const staged = this.#kept.stage(text);
+    if (Buffer.compare(bytes, this.#bytes) === 0)
+      return { kind: "unchanged", generation: this.table?.generation ?? 0 };
+    const staged = this.#kept.stage(bytes);
     try {
-      return await this.#judge(text, staged);
+      return await this.#judge(bytes, staged);
     } finally {
       await staged.end();
     }
   }
 
   /** `staged`: on its way to the disk, in case it is taken. */
-  async #judge(text: string, staged: StagedFile): Promise<HolderOutcome> {
-    const read = await this.#reading.read(text);
+  async #judge(bytes: Uint8Array, staged: StagedFile): Promise<HolderOutcome> {
+    const read = await this.#reading.read(bytes);
     if (read.kind === "misfit") return this.#refuse("shape", read.because);
     if (read.invalid !== "") return this.#refuse("signature", read.invalid);
     const before = this.table;
@@ -145,7 +153,7 @@ export class TableHolder {
     } catch (error) {
       return this.#refuse("disk", `cannot keep the table on disk: ${(error as Error).message}`);
     }
-    this.#take(read, text);
+    this.#take(read, bytes);
     this.#metrics.count("holdfast_edge_tables_total", { outcome: "applied" });
     for (const listener of this.#listeners) listener(next, before);
     return { kind: "applied", generation: next.generation };

@@ -2,7 +2,8 @@
  * The text of a signed table in; the table and its canonical texts out, at the price of the services that changed.
  *
  * A service whose JSON text is that of the table before is not looked at again: it keeps its object, so that who follows the
- * table sees by identity what changed, and its canonical text. The rest is done few at a time: requests go on in between.
+ * table sees by identity what changed, and its canonical text. Of one that changed, the fields that did not keep theirs. The
+ * rest is done few at a time: requests go on in between.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RoutingTable, ServiceRoute, SignedTable } from "../core/model/routing.ts";
@@ -59,7 +60,8 @@ export class TableReader {
       }
       const because = misfitOfService(name, route);
       if (because !== "") return { kind: "misfit", because };
-      services.set(name, { text: routeText, route, canonical: canonicalJson(route) });
+      const kept = before ? withFieldsOf(before.route, route) : route;
+      services.set(name, { text: routeText, route: kept, canonical: canonicalJson(route) });
       changed.push(name);
       if (changed.length % changedPerTurn === 0) await nextTurn();
     }
@@ -86,6 +88,16 @@ export class TableReader {
   adopt(read: ReadTable): void {
     this.#known = read.services;
   }
+}
+
+/** `route`, with the very fields of `before` where they say the same. */
+function withFieldsOf(before: ServiceRoute, route: ServiceRoute): ServiceRoute {
+  const known = before as unknown as Readonly<Record<string, unknown>>;
+  const fields = Object.entries(route).map(([key, field]) => {
+    const kept = Object.hasOwn(known, key) && JSON.stringify(known[key]) === JSON.stringify(field);
+    return [key, kept ? known[key] : field] as const;
+  });
+  return Object.fromEntries(fields) as unknown as ServiceRoute;
 }
 
 type Piece = readonly [key: string, text: string];

@@ -3,9 +3,10 @@
  * thousand services nor the garbage of them stands in the way of a request.
  *
  * Nobody waits for a thread that starts: it is started with the first big table that is gone by, for those that come after.
- * It tells of services only those that changed since the table that was adopted last, a few at a time, since taking them in is
- * work of this thread; the rest keep their objects here. What both sides mean by "adopted" is one and the same table: it
- * changes by `adopt` alone, in the order of the channel.
+ * It tells of services only what changed since the table that was adopted last, a few at a time, since taking that in is work
+ * of this thread; the rest keep their objects here. What both sides mean by "adopted" is one and the same table: it changes
+ * by `adopt` alone, in the order of the channel. A big table is bytes to this thread, in memory that both see: its text would
+ * be a megabyte of garbage, and with it the heap would be collected whole every few tables.
  */
 import { Worker } from "node:worker_threads";
 import type { RoutingTable, ServiceRoute, SignedTable } from "../core/model/routing.ts";
@@ -27,12 +28,12 @@ type Services = RoutingTable["services"];
 
 export interface ThreadOptions {
   readonly keys: PublicKeys | null;
-  /** The text of the table that counts as adopted. */
-  readonly base: string;
+  /** The table that counts as adopted. */
+  readonly base: Uint8Array;
 }
 
 export type ToThread =
-  | { readonly kind: "read"; readonly text: string }
+  | { readonly kind: "read"; readonly bytes: Uint8Array }
   /** The services that changed, from this one on. */
   | { readonly kind: "tell"; readonly from: number }
   | { readonly kind: "adopt" };
@@ -43,7 +44,15 @@ type Answer = Misfit | Fits | Changed;
 
 interface Changed {
   readonly kind: "changed";
-  readonly services: readonly (readonly [name: string, route: ServiceRoute])[];
+  readonly services: readonly ChangedService[];
+}
+
+export interface ChangedService {
+  readonly name: string;
+  /** All of it, or what differs from the route that was adopted. */
+  readonly fields: Partial<ServiceRoute>;
+  /** Fields that the adopted one had; null: `fields` is all of it. */
+  readonly gone: readonly string[] | null;
 }
 
 interface Fits {
@@ -51,7 +60,8 @@ interface Fits {
   readonly head: Omit<RoutingTable, "services">;
   readonly keyId: string;
   readonly signature: string;
-  readonly names: readonly string[];
+  /** Of its services, in order; null: those of the table that was adopted. */
+  readonly names: readonly string[] | null;
   /** How many services changed. */
   readonly changed: number;
   readonly invalid: string;
@@ -68,7 +78,7 @@ interface ReadingThread {
 }
 
 /** Some hundred services. Below it a table is read in a few milliseconds, and a thread would cost 10 MB for nothing. */
-const threadFromChars = 65_536;
+const threadFromBytes = 65_536;
 
 export class TableReading {
   readonly #keys: PublicKeys | null;
@@ -85,15 +95,15 @@ export class TableReading {
     return this.#thread?.isReady ?? false;
   }
 
-  /** One after the other. */
-  async read(text: string): Promise<Reading | Misfit> {
+  /** UTF-8. One after the other. Bytes in shared memory spare this thread a copy. */
+  async read(bytes: Uint8Array): Promise<Reading | Misfit> {
     const thread = this.#thread;
-    if (text.length < threadFromChars || !thread?.isReady) return this.readHere(text);
-    return (await this.#readThere(thread, text)) ?? this.readHere(text);
+    if (bytes.length < threadFromBytes || !thread?.isReady) return this.readHere(bytes);
+    return (await this.#readThere(thread, bytes)) ?? this.readHere(bytes);
   }
 
-  async readHere(text: string): Promise<Reading | Misfit> {
-    const read = await this.#reader.read(text);
+  async readHere(bytes: Uint8Array): Promise<Reading | Misfit> {
+    const read = await this.#reader.read(textOf(bytes));
     if (read.kind === "misfit") return read;
     const { signed, canonical, undigested } = read;
     return {
@@ -103,7 +113,7 @@ export class TableReading {
       digest: sha256(undigested),
       adopt: () => {
         this.#reader.adopt(read);
-        if (text.length >= threadFromChars) this.#thread ??= this.#start(text, signed.table.services);
+        if (bytes.length >= threadFromBytes) this.#thread ??= this.#start(bytes, signed.table.services);
       },
     };
   }
@@ -114,18 +124,19 @@ export class TableReading {
   }
 
   /** null: the thread has ended. */
-  async #readThere(thread: ReadingThread, text: string): Promise<Reading | Misfit | null> {
+  async #readThere(thread: ReadingThread, bytes: Uint8Array): Promise<Reading | Misfit | null> {
     const { worker } = thread;
     worker.ref();
     try {
-      const told = await ask(thread, { kind: "read", text });
+      const told = await ask(thread, { kind: "read", bytes });
       if (told?.kind === "misfit") return told;
       if (told?.kind !== "fits") return null;
       const changed = new Map<string, ServiceRoute>();
       while (changed.size < told.changed) {
         const more = await ask(thread, { kind: "tell", from: changed.size });
         if (more?.kind !== "changed" || more.services.length === 0) return null;
-        for (const [name, route] of more.services) changed.set(name, route);
+        for (const service of more.services)
+          changed.set(service.name, routeOf(thread.services[service.name], service));
       }
       return wholeOf(thread, told, changed);
     } finally {
@@ -133,7 +144,7 @@ export class TableReading {
     }
   }
 
-  #start(base: string, services: Services): ReadingThread {
+  #start(base: Uint8Array, services: Services): ReadingThread {
     const options: ThreadOptions = { keys: this.#keys, base };
     const worker = new Worker(new URL("./reading-thread.ts", import.meta.url), {
       name: "holdfast-tables",
@@ -170,10 +181,24 @@ function ask(thread: ReadingThread, question: ToThread): Promise<Answer | null> 
   });
 }
 
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+}
+
+function routeOf(before: ServiceRoute | undefined, { fields, gone }: ChangedService): ServiceRoute {
+  if (gone === null) return fields as ServiceRoute;
+  const route = { ...(before as ServiceRoute), ...fields };
+  for (const field of gone) delete (route as Partial<Record<string, unknown>>)[field];
+  return route;
+}
+
 function wholeOf(thread: ReadingThread, told: Fits, changed: ReadonlyMap<string, ServiceRoute>): Reading {
   const { head, names, keyId, signature, invalid, digest } = told;
   const services = Object.fromEntries(
-    names.map((name) => [name, changed.get(name) ?? (thread.services[name] as ServiceRoute)]),
+    (names ?? Object.keys(thread.services)).map((name) => [
+      name,
+      changed.get(name) ?? (thread.services[name] as ServiceRoute),
+    ]),
   );
   return {
     kind: "fits",

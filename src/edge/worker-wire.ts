@@ -5,16 +5,23 @@ import type { Reading } from "./metrics-sum.ts";
 import type { ServingAddresses } from "./serving.ts";
 import type { ServingState } from "./serving-state.ts";
 
+export interface OrderedTable {
+  /** The signed table as it came. */
+  readonly bytes: Uint8Array;
+  /** 1 and up: the later, the greater. */
+  readonly order: number;
+}
+
 /** Obeyed one after the other. */
 export type ToWorker =
-  /** `config` is as the first process read it: the file may be another by now. `table` is its text, already judged. */
+  /** `config` is as the first process read it: the file may be another by now. `table` is already judged. */
   | {
       readonly kind: "begin";
       readonly config: Omit<EdgeConfig, "adminToken">;
       readonly part: Part;
-      readonly table: { readonly text: string; readonly order: number } | null;
+      readonly table: OrderedTable | null;
     }
-  | { readonly kind: "table"; readonly text: string; readonly order: number }
+  | ({ readonly kind: "table" } & OrderedTable)
   | { readonly kind: "tell"; readonly id: number }
   | { readonly kind: "reload"; readonly id: number }
   /** What the others are offered of each service, per second. */

@@ -9,7 +9,7 @@ import { LineCourier } from "./line-courier.ts";
 import { Metrics } from "./metrics.ts";
 import { Serving } from "./serving.ts";
 import { TableReading } from "./table-reading.ts";
-import type { FromWorker, Told, ToWorker } from "./worker-wire.ts";
+import type { FromWorker, OrderedTable, Told, ToWorker } from "./worker-wire.ts";
 
 /** Of the load, for levels that are taken by themselves; they look once a second too. */
 const offeredEveryMs = 1000;
@@ -73,8 +73,8 @@ async function begin({ config, part, table }: ToWorker & { kind: "begin" }): Pro
   }, offeredEveryMs).unref();
 }
 
-async function follow({ text, order }: { readonly text: string; readonly order: number }): Promise<void> {
-  const read = await reading.read(text);
+async function follow({ bytes, order }: OrderedTable): Promise<void> {
+  const read = await reading.read(bytes);
   if (read.kind === "misfit")
     throw new Error(`the first process gave a table that does not fit: ${read.because}`);
   read.adopt();

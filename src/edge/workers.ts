@@ -13,7 +13,7 @@
 import cluster from "node:cluster";
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
-import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
+import type { RoutingTable } from "../core/model/routing.ts";
 import type { Address } from "../core/model/topology.ts";
 import type { EdgeConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
@@ -26,7 +26,7 @@ import { monotonicNow } from "./monotonic.ts";
 import type { ServingAddresses } from "./serving.ts";
 import { type ServingState, together } from "./serving-state.ts";
 import { type WorkerOwner, WorkerProcess } from "./worker-process.ts";
-import type { FromWorker, WorkerFailure } from "./worker-wire.ts";
+import type { FromWorker, OrderedTable, WorkerFailure } from "./worker-wire.ts";
 
 const program = fileURLToPath(new URL("./worker.ts", import.meta.url));
 const code = "HOLDFAST_EDGE_WORKER";
@@ -71,7 +71,7 @@ export class Workers implements Front, WorkerOwner {
   #config: WorkersOptions["config"];
   /** By their order: those that somebody may still go by. */
   readonly #tables = new Map<number, RoutingTable>();
-  #table: { readonly text: string; readonly order: number } | null = null;
+  #table: OrderedTable | null = null;
   #starting: PromiseWithResolvers<ServingAddresses> | null = null;
   #looking: NodeJS.Timeout | null = null;
   #isEnding = false;
@@ -108,13 +108,12 @@ export class Workers implements Front, WorkerOwner {
     }
   }
 
-  follow(signed: SignedTable): void {
+  follow(table: RoutingTable, bytes: Uint8Array): void {
     const order = this.#newest + 1;
-    const text = JSON.stringify(signed);
-    this.#table = { text, order };
-    this.#tables.set(order, signed.table);
+    this.#table = { bytes, order };
+    this.#tables.set(order, table);
     for (const worker of this.#living.values())
-      if (worker.goesBy !== null) worker.say({ kind: "table", text, order });
+      if (worker.goesBy !== null) worker.say({ kind: "table", bytes, order });
     this.#endIfLagging(order);
   }
 

@@ -23,9 +23,16 @@ function thousand(change: Readonly<Record<string, Partial<ServiceRoute>>> = {}):
 }
 
 async function read(reading: TableReading, text: string): Promise<Reading> {
-  const outcome = await reading.read(text);
+  const outcome = await reading.read(Buffer.from(text));
   assert.ok(outcome.kind === "fits", outcome.kind === "misfit" ? outcome.because : "");
   return outcome;
+}
+
+/** Nor do fields of a service that changed, where they did not. */
+function assertKeepsFields(route: ServiceRoute, before: ServiceRoute | undefined): void {
+  for (const [key, field] of Object.entries(before ?? {}))
+    if (JSON.stringify(field) === JSON.stringify(route[key as keyof ServiceRoute]))
+      assert.equal(route[key as keyof ServiceRoute], field, key);
 }
 
 /** It has gone by a big table, and its thread is there. */
@@ -46,13 +53,19 @@ test("what a thread reads is what is read here, whatever was taken before", { ti
   await fc.assert(
     fc.asyncProperty(
       fc.subarray(names, { maxLength: 5 }),
-      fc.constantFrom("rw", "ro", "off"),
+      fc.constantFrom<Partial<ServiceRoute>>(
+        { mode: "rw" },
+        { mode: "ro" },
+        { mode: "off", level: 1 },
+        { targets: [target("west", 1)] },
+        { traffic: { deadlineMs: 5 } },
+      ),
       fc.boolean(),
-      async (changed, mode, isTaken) => {
+      async (changed, change, isTaken) => {
         generation++;
-        const services = thousand(Object.fromEntries(changed.map((name) => [name, { mode }])));
+        const services = thousand(Object.fromEntries(changed.map((name) => [name, change])));
         const text = JSON.stringify(signed(table(generation, { services })));
-        const [one, other] = [await read(there, text), await here.readHere(text)];
+        const [one, other] = [await read(there, text), await here.readHere(Buffer.from(text))];
         assert.ok(other.kind === "fits");
         assert.deepEqual(one.signed, other.signed);
         assert.deepEqual([one.invalid, one.digest], [other.invalid, other.digest]);
@@ -61,6 +74,7 @@ test("what a thread reads is what is read here, whatever was taken before", { ti
         for (const name of names)
           if (JSON.stringify(before[name]) === JSON.stringify(now[name]))
             assert.equal(now[name], before[name]);
+          else assertKeepsFields(now[name] as ServiceRoute, before[name]);
         if (!isTaken) return;
         one.adopt();
         before = now;
@@ -87,7 +101,7 @@ test("a small table in between, a forged and a broken one leave the next as it i
   const forged = await read(reading, JSON.stringify({ ...big, table: { ...big.table, generation: 9 } }));
   assert.match(forged.invalid, /does not fit the table/);
   const broken = thousand({ "service-8": { mode: "sideways" as "rw" } });
-  const misfit = await reading.read(JSON.stringify(signed(table(4, { services: broken }))));
+  const misfit = await reading.read(Buffer.from(JSON.stringify(signed(table(4, { services: broken })))));
   assert.equal(misfit.kind, "misfit");
   assert.match(misfit.kind === "misfit" ? misfit.because : "", /service-8\.mode/);
   const next = await read(reading, JSON.stringify(big));
