@@ -52,26 +52,30 @@ interface Subject {
   readonly load: Load;
 }
 
-async function subjectsFor(services: readonly string[], perSecond: number): Promise<readonly Subject[]> {
-  const names = ["edge", "haproxy"] as const;
-  const subjects: Subject[] = [];
-  for (const name of names) {
-    const place = join(folder, `${name}-${services.length}`);
-    mkdirSync(place);
-    const plane =
-      name === "edge" ? await startEdgePlane(place) : await startHaproxyPlane(place, services, origins);
-    ends.push(() => plane.stop());
-    const first = makeTable({ generation: 1, drained: null, ports: origins, services });
-    const outcome = await plane.router.apply(first, AbortSignal.timeout(60_000));
-    if (outcome.kind !== "applied") throw new Error(`${name}: ${JSON.stringify(outcome)}`);
-    const load = await startLoad(plane.url, `${services[0]}.example`, perSecond);
-    ends.push(() => load.stop());
-    subjects.push({ plane, load });
-  }
-  // The first seconds belong to the compilers of the JavaScript engines.
+const planes = ["edge", "haproxy"] as const;
+
+async function startSubject(
+  name: (typeof planes)[number],
+  services: readonly string[],
+  perSecond: number,
+): Promise<Subject> {
+  const place = join(folder, `${name}-${services.length}`);
+  mkdirSync(place);
+  const plane =
+    name === "edge" ? await startEdgePlane(place) : await startHaproxyPlane(place, services, origins);
+  ends.push(() => plane.stop());
+  const first = makeTable({ generation: 1, drained: null, ports: origins, services });
+  const outcome = await plane.router.apply(first, AbortSignal.timeout(60_000));
+  if (outcome.kind !== "applied") throw new Error(`${name}: ${JSON.stringify(outcome)}`);
+  const load = await startLoad(plane.url, `${services[0]}.example`, perSecond);
+  ends.push(() => load.stop());
+  return { plane, load };
+}
+
+/** The first seconds belong to the compilers of the JavaScript engines. */
+async function warmUp(subjects: readonly Subject[]): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 3000));
   for (const { load } of subjects) await load.collect();
-  return subjects;
 }
 
 execFileSync("which", ["haproxy"]);
@@ -93,7 +97,9 @@ try {
 
 async function benchShifts() {
   const services = serviceNames(1);
-  const subjects = await subjectsFor(services, rate);
+  const subjects: Subject[] = [];
+  for (const name of planes) subjects.push(await startSubject(name, services, rate));
+  await warmUp(subjects);
   const results = new Map(subjects.map(({ plane }) => [plane.name, [] as Shift[]]));
   const noise = new Map(subjects.map(({ plane }) => [plane.name, [] as Window[]]));
   for (let change = 0; change < changes; change++) {
@@ -135,7 +141,6 @@ async function benchShifts() {
 
 async function benchThousand() {
   const services = serviceNames(Number(values.services));
-  const subjects = await subjectsFor(services, 200);
   let generation = 1;
   let [drained, holds]: [Region | null, readonly number[]] = [null, services.map(() => 10_000)];
   // Each on top of the last: only what it names is changed.
@@ -152,7 +157,11 @@ async function benchThousand() {
     },
   };
   const rows = [];
-  for (const { plane, load } of subjects) {
+  // One after the other: two planes, each with its load, are more than a machine of two cores has room for.
+  for (const name of planes) {
+    const subject = await startSubject(name, services, 200);
+    await warmUp([subject]);
+    const { plane, load } = subject;
     [generation, drained, holds] = [1, null, services.map(() => 10_000)];
     const found = new Map<string, Window[]>(Object.keys(kinds).map((kind) => [kind, []]));
     for (let n = 0; n < windows; n++)
@@ -168,6 +177,7 @@ async function benchThousand() {
         });
         found.get(kind)?.push(await measureWindow(plane, load, change && table, 300));
       }
+    await load.stop();
     for (const [kind, all] of found) {
       const applied = all.flatMap(({ appliedMs }) => appliedMs ?? []).sort((a, b) => a - b);
       const longest = all.map(({ longestMs }) => longestMs).sort((a, b) => a - b);

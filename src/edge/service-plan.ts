@@ -21,8 +21,8 @@ export class ServicePlan {
   /** For requests that nothing limits below the service's own limits. */
   readonly lane: Lane;
   readonly #world: LaneWorld;
-  /** By the set that a limit gives. Weak: sets beyond those that are kept go, and their lanes with them. */
-  #limited = new WeakMap<AllowedRegions, Lane>();
+  /** By the set that a limit gives; null: nobody asked yet. Weak: sets beyond those that are kept go, with their lanes. */
+  #limited: WeakMap<AllowedRegions, Lane> | null = null;
   /** Requests of this service under way, held ones too; and repeats among their tries (for the budget). */
   active = 0;
   repeating = 0;
@@ -49,16 +49,17 @@ export class ServicePlan {
     this.route = route;
     this.rules = planRules(route.traffic);
     this.lane.follow(route, this.rules);
-    this.#limited = new WeakMap();
+    this.#limited = null;
   }
 
   /** Whether one of its upstreams is ejected changed. */
   rearrange(): void {
     this.lane.rearrange();
-    this.#limited = new WeakMap();
+    this.#limited = null;
   }
 
   laneWithin(limit: AllowedRegions): Lane {
+    this.#limited ??= new WeakMap();
     const known = this.#limited.get(limit);
     if (known) return known;
     const lane = new Lane(this.#world, this.route, this.rules, limit);
