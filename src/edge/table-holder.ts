@@ -128,7 +128,7 @@ export class TableHolder {
 
   async #apply(bytes: Uint8Array): Promise<HolderOutcome> {
     // Whoever offers it again and again costs nothing.
-    if (Buffer.compare(bytes, this.#bytes) === 0)
+    if (this.#signed !== null && Buffer.compare(bytes, this.#bytes) === 0)
       return { kind: "unchanged", generation: this.table?.generation ?? 0 };
     const staged = this.#kept.stage(bytes);
     try {

@@ -32,6 +32,17 @@ test("a table with a forged signature, or by an unknown key, changes nothing and
   assert.equal(readdirSync(join(state.path, "tables")).length, 1);
 });
 
+test("what is no table is refused by its shape, also where there is none yet", async () => {
+  using state = folder();
+  await using edge = await startHere(edgeConfig(state.path));
+  const headers = { authorization: `Bearer ${adminToken}` };
+  for (const body of ["", "{", "[]", "\u0000", "null"]) {
+    const answer = await fetch(`${edge.admin}/v1/table`, { method: "POST", headers, body });
+    assert.equal(answer.status, 409, JSON.stringify(body));
+    assert.equal(((await answer.json()) as { kind: string }).kind, "refused");
+  }
+});
+
 test("an edge started again with nobody alive serves at once from disk, with the highest table it had", async () => {
   using state = folder();
   await using west = await startOrigin((_request, response) => response.end("served"));
