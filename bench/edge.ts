@@ -41,8 +41,6 @@ const rateRounds = Number(values["rate-rounds"]);
 const perSecond = Number(values.rate);
 const nodePackages = values["without-packages"] ? [] : ["@fastify/http-proxy", "http-proxy-3", "http-proxy"];
 
-const isJudged = (name: string): boolean => !nodePackages.includes(name);
-
 const busyRatio = await measureBusyRatio();
 const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
 const running: { stop(): Promise<void> }[] = [];
@@ -80,10 +78,9 @@ try {
 
   const constant = new Map<string, ConstantRate[]>(Object.keys(subjects).map((name) => [name, []]));
   for (let round = 0; round < rateRounds; round++)
-    for (const [name, { url }] of Object.entries(subjects).filter(
-      ([name]) => isJudged(name) || round < rounds,
-    ))
-      constant.get(name)?.push(await measureConstantRate(url, perSecond, seconds));
+    for (const [name, { url }] of Object.entries(subjects))
+      if (round < rounds || !nodePackages.includes(name))
+        constant.get(name)?.push(await measureConstantRate(url, perSecond, seconds));
   const atRate = (name: string, of: (each: ConstantRate) => number) =>
     Number(median((constant.get(name) ?? []).map(of)).toFixed(2));
 

@@ -8,7 +8,7 @@
  *   request left a kilobyte behind, and a collection of 0.5 to 1.3 ms took 7 to 11 from then on, with every request waiting.
  * - Seldom: V8 lets a small heap grow by what survives of the young objects, which are few where requests come and go; then
  *   tables of a thousand services make it collect everything every few seconds, in the middle of taking them in. Here it is
- *   collected when it is four times what lived (as V8 itself allows at most), some 90 MB with a thousand services.
+ *   collected when it is four times what lived, as V8 itself allows at most.
  *
  * p99 at 5,000 requests a second after a saturating load: 7 to 14 ms with the guess, 3.5 to 4.8 without (HAProxy: 2.8 to
  * 4.1; `npm run bench:edge -- --without-packages`).

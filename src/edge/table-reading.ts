@@ -6,7 +6,7 @@
  * It tells of services only what changed since the table that was adopted last, a few at a time, since taking that in is work
  * of this thread; the rest keep their objects here. What both sides mean by "adopted" is one and the same table: it changes
  * by `adopt` alone, in the order of the channel. A big table is bytes to this thread, in memory that both see: its text would
- * be a megabyte of garbage, and with it the heap would be collected whole every few tables.
+ * be large garbage, and with it the heap would be collected whole every few tables.
  */
 import { Worker } from "node:worker_threads";
 import type { RoutingTable, ServiceRoute, SignedTable } from "../core/model/routing.ts";
