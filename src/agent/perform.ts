@@ -202,6 +202,8 @@ export function createPerformer(options: PerformerOptions): Performer {
             command.timeoutMs,
           ),
         );
+      case "expect":
+        return parts.members.get(command.member)?.database.expect(command.upstream);
       case "look":
         return lookAt(command.member);
       case "apply-table":

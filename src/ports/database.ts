@@ -115,6 +115,11 @@ export interface Database {
     signal: AbortSignal,
   ): Promise<Outcome<object>>;
   /**
+   * A hint, never waited for: `upstream` has been claimed for and may commit soon. Changes nothing of this member; what it
+   * may prepare is dropped when no `follow` comes.
+   */
+  expect(upstream: Upstream): void;
+  /**
    * Writes the floor to disk (fsync), sets what commits wait for, promotes, and commits the canary row that carries the
    * epoch (locally: it waits for no standby). On a member that is already primary of this epoch: confirms and succeeds.
    */

@@ -296,6 +296,9 @@ export class Agent {
         kernel.after(300, () => gate?.process.deliver(() => gate.order(command)));
         return;
       }
+      // A simulated standby needs no time to connect.
+      case "expect":
+        return;
       case "look":
         return kernel.after(millis(this.#chance.between(3, 8)), () => {
           if (life === this.process.life && !this.process.stopped) this.#inspect(life, () => {});

@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DataStore, Member } from "../../core/model/topology.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, MemberInspection, Outcome } from "../../ports/database.ts";
+import type { Database, MemberInspection, Outcome, Upstream } from "../../ports/database.ts";
 import { findAccount, findBarrier } from "./account.ts";
 import { findBinaries } from "./binaries.ts";
 import { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
+import { Forerunners } from "./forerunners.ts";
 import { initializeMember } from "./initialize.ts";
 import { Inspector } from "./inspect.ts";
 import { MemberFile } from "./member-file.ts";
@@ -92,6 +93,7 @@ class PostgresMember implements Database {
   readonly #file: MemberFile;
   readonly #commits: Commits;
   readonly #inspector: Inspector;
+  readonly #forerunners: Forerunners;
   readonly #request: OpenRequest;
   #queue: Promise<unknown> = Promise.resolve();
   #running: { readonly what: string; readonly control: AbortController } | null = null;
@@ -103,6 +105,9 @@ class PostgresMember implements Database {
     this.#request = request;
     this.#commits = new Commits(server, file);
     this.#inspector = new Inspector(server, file);
+    this.#forerunners = new Forerunners(server, () => request.clock.now());
+    // Its agent comes back to a standby that has been streaming all the time.
+    if (file.memory.role === "standby" && file.memory.epoch > 0) this.#forerunners.keep(file.memory.epoch, "");
   }
 
   inspect(timeoutMs: number): Promise<MemberInspection> {
@@ -131,7 +136,9 @@ class PostgresMember implements Database {
         const { clock, store } = this.#request;
         const maxBytesPerSecond = (store.seedMegabytesPerSecondMax ?? 0) * 1e6;
         const deps = { server: this.#server, file: this.#file, wall: () => clock.wall() };
-        return await rejoinMember(deps, { upstream, maxBytesPerSecond, onProgress }, both);
+        const rejoined = await rejoinMember(deps, { upstream, maxBytesPerSecond, onProgress }, both);
+        this.#forerunners.keep(upstream.epoch, upstream.member);
+        return rejoined;
       } finally {
         this.#activity = "";
       }
@@ -161,8 +168,15 @@ class PostgresMember implements Database {
     return this.#operate("follow", signal, async (both) => {
       this.#requireRunning("let it follow");
       const { upstream, promotedAt, fork } = request;
-      if (promotedAt === null) await followChecked(this.#server, this.#file, upstream, both);
-      else await followKnown(this.#server, this.#file, upstream, { promotedAt, fork }, both);
+      const forerunner = promotedAt === null ? null : this.#forerunners.take(upstream);
+      try {
+        if (promotedAt === null) await followChecked(this.#server, this.#file, upstream, both);
+        else await followKnown(this.#server, this.#file, upstream, { promotedAt, fork, forerunner }, both);
+      } catch (error) {
+        forerunner?.close();
+        throw error;
+      }
+      this.#forerunners.keep(upstream.epoch, upstream.member);
       return {};
     });
   }
@@ -170,6 +184,7 @@ class PostgresMember implements Database {
   promote(request: Parameters<Database["promote"]>[0], signal: AbortSignal) {
     return this.#operate("promote", signal, (both) => {
       this.#requireRunning("promote it");
+      this.#forerunners.close();
       return promoteMember(this.#server, this.#file, this.#commits, request, both);
     });
   }
@@ -187,6 +202,11 @@ class PostgresMember implements Database {
       await this.#commits.setQuorum({ epoch, acknowledgements, standbys }, both);
       return {};
     });
+  }
+
+  expect(upstream: Upstream): void {
+    // In vain it costs what a standby costs that nobody has prepared.
+    void this.#forerunners.expect(upstream).catch(() => undefined);
   }
 
   freeze(signal: AbortSignal) {
@@ -232,6 +252,7 @@ class PostgresMember implements Database {
 
   async end(signal: AbortSignal): Promise<Outcome<object>> {
     this.#running?.control.abort(new Error("the member is being ended"));
+    this.#forerunners.close();
     try {
       await this.#server.end(signal);
       this.#commits.forget();
@@ -244,6 +265,7 @@ class PostgresMember implements Database {
   async close(): Promise<void> {
     this.#running?.control.abort(new Error("the agent lets go of the member"));
     await this.#queue;
+    this.#forerunners.close();
     this.#commits.close();
     this.#server.close();
   }

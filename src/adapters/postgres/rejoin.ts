@@ -9,6 +9,7 @@ import type { Divergence, Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
 import { keepTail } from "./divergence.ts";
 import { makePrivateFolder } from "./durable-file.ts";
+import type { Forerunner } from "./forerunner.ts";
 import type { MemberFile } from "./member-file.ts";
 import { rewindMember } from "./rewind.ts";
 import { seedMember } from "./seed.ts";
@@ -45,12 +46,18 @@ export async function followKnown(
   server: Server,
   file: MemberFile,
   upstream: Upstream,
-  { promotedAt, fork }: { readonly promotedAt: Lsn; readonly fork: TimelineFork | undefined },
+  known: {
+    readonly promotedAt: Lsn;
+    readonly fork: TimelineFork | undefined;
+    readonly forerunner: Forerunner | null;
+  },
   signal: AbortSignal,
 ): Promise<void> {
+  const { promotedAt, fork, forerunner } = known;
   refuseOldEpoch(file, upstream);
   if (fork) await takeTimeline(server, fork, signal);
-  await followUpstream(server, file, upstream, { timeline: null, position: promotedAt }, signal);
+  const goal = { timeline: null, position: promotedAt };
+  await followUpstream(server, file, upstream, goal, signal, forerunner);
 }
 
 /** A running standby changes its upstream, if its history is a part of that one's. */

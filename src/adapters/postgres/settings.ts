@@ -165,10 +165,13 @@ export function conninfo(
   { member, overrides }: Pick<ConfPlace, "member" | "overrides">,
   upstream: Upstream,
   passFile: string,
+  /** A way to it that is tried first, and does not last. */
+  first: { readonly host: string; readonly port: number } | null = null,
 ): string {
+  const ways = [...(first ? [first] : []), upstream.address];
   return conninfoText({
-    host: upstream.address.host,
-    port: String(upstream.address.port),
+    host: ways.map(({ host }) => host).join(","),
+    port: ways.map(({ port }) => port).join(","),
     user: "replicator",
     passfile: passFile,
     application_name: standbyName(member.name, upstream.epoch),

@@ -8,6 +8,7 @@ import type { TimelineFork } from "../../core/model/record.ts";
 import type { Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
 import { writeDurable } from "./durable-file.ts";
+import type { Forerunner } from "./forerunner.ts";
 import type { MemberFile } from "./member-file.ts";
 import { forkText, historyFileName, readOwnHistory } from "./own-history.ts";
 import { readLog } from "./postmaster.ts";
@@ -176,13 +177,17 @@ export async function takeTimeline(server: Server, fork: TimelineFork, signal: A
 /** Some 40 ms: it takes one or two, and what is said may be in another language. */
 const looksForTimeline = 20;
 
-/** Receives from `upstream`; resolves when it streams. That their histories agree is for the caller to know. */
+/**
+ * Receives from `upstream`; resolves when it streams. That their histories agree is for the caller to know. `forerunner`: one
+ * that has run ahead to it.
+ */
 export async function followUpstream(
   server: Server,
   file: MemberFile,
   upstream: Upstream,
   goal: Goal,
   signal: AbortSignal,
+  forerunner: Forerunner | null = null,
 ): Promise<void> {
   const row = await look(server);
   requireStandby(row, server, "attach");
@@ -192,7 +197,9 @@ export async function followUpstream(
       `${server.place.conf.member.name} cannot follow ${upstream.member} unseen: its own WAL ends beyond the promotion; compare the histories`,
     );
   // Side by side: a seal that outlives this on disk is worth nothing, since its basis is not that of the new primary.
-  const info = conninfo(server.place.conf, upstream, server.passFile);
+  const { account, conf } = server.place;
+  const way = (await forerunner?.offer(conf.socketDir, account)) ?? null;
+  const info = conninfo(conf, upstream, server.passFile, way);
   await Promise.all([
     file.update(following(file, upstream)),
     server.setRole({ conninfo: info, syncNames: frozenNames, attaches: true }, [row.startup]),

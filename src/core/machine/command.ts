@@ -43,6 +43,8 @@ export type Command =
     }
   /** Measure the member now rather than with the next round; answered by `member-inspected`. */
   | { readonly kind: "look"; readonly member: MemberName }
+  /** A hint: `upstream` has claimed, and once it has committed this member will follow it. Nothing is answered. */
+  | { readonly kind: "expect"; readonly member: MemberName; readonly upstream: Upstream }
   /** One operation on the member; answered by `member-replied` within `timeoutMs`. `end`, `freeze`, `thaw` overtake others. */
   | {
       readonly kind: "member";

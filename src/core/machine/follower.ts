@@ -28,10 +28,12 @@ export function advanceFollower(turn: Turn, keeper: KeeperDraft): void {
     // Strictly later (L1): a microsecond after the last instant at which it still counts.
     wakeKeeperAt(keeper, expiresAt(lease, turn.state.topology.profile) + 0.001);
     keeper.overSince = null;
+    const heldBefore = keeper.holding;
     keeper.holding = "";
     if (endIfPrimary(turn, keeper)) return;
     if (lease.record.phase === "committed") return followPrimary(turn, keeper, lease);
     keeper.holding = `${lease.record.holder} has claimed epoch ${lease.record.epoch}`;
+    if (keeper.holding !== heldBefore) expectPrimary(turn, keeper, lease);
     return;
   }
   keeper.overSince ??= turn.at;
@@ -109,8 +111,20 @@ function endIfPrimary(turn: Turn, keeper: KeeperDraft): boolean {
   return true;
 }
 
+/** To follow it now would break F2; what can be readied without that is for the member to know. */
+function expectPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
+  const upstream = upstreamOf(keeper, lease.record);
+  if (!keeper.member || !upstream || keeper.local.sight?.state !== "standby") return;
+  turn.commands.push({ kind: "expect", member: keeper.member, upstream });
+}
+
+function upstreamOf({ dataStore }: KeeperDraft, { holder, epoch }: LeaseRecord): Upstream | null {
+  const leader = dataStore.members.find((candidate) => candidate.name === holder);
+  return leader ? { member: leader.name, address: leader.address, epoch } : null;
+}
+
 function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
-  const { local, dataStore, member } = keeper;
+  const { local, member } = keeper;
   const sight = local.sight;
   const { record } = lease;
   if (!member || !sight || sight.state === "unknown" || local.op || local.guard) return;
@@ -123,10 +137,9 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
   const streams = sight.state === "standby" && sight.streaming && sight.sealedBasis === 0;
   if (streams && sight.epoch === record.epoch && !local.mustRejoin && local.notStreamingSince === null)
     return;
-  const leader = dataStore.members.find((candidate) => candidate.name === record.holder);
-  if (!leader) return;
+  const upstream = upstreamOf(keeper, record);
+  if (!upstream) return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
-  const upstream: Upstream = { member: leader.name, address: leader.address, epoch: record.epoch };
   const { timing } = turn.state;
 
   switch (sight.state) {

@@ -1,0 +1,417 @@
+/**
+ * A replication connection that a standby will need if another member is promoted, made before that: connected and
+ * authenticated all the time, and in the moment of a claim it runs ahead and takes the new timeline into memory.
+ *
+ * Far away this is what a change of primary waits for longest. A WAL receiver connects, authenticates, asks who is there,
+ * asks for the WAL and gets a segment from its beginning: six round trips and more, one after the other, while every commit
+ * waits for it. With a forerunner it finds all of that on its own machine.
+ *
+ * R1. Nothing reaches the standby before it is told to follow: until then no primary of the epoch has committed (F2).
+ * R2. Nothing is acknowledged here: the upstream hears of what is flushed only what the standby's own receiver says.
+ * R3. Whatever does not fit ends the connection: the receiver then takes the way that it takes without us.
+ */
+import { once } from "node:events";
+import { chown, rm } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { Client } from "pg";
+import { formatLsn, type Lsn, parseLsn } from "../../core/model/lsn.ts";
+import type { SpanMs } from "../../core/model/time.ts";
+import type { Account } from "./account.ts";
+import { parseHistory } from "./history.ts";
+import { fieldsOf, headerBytes, type Message, MessageCutter, message, query, textRow } from "./messages.ts";
+import type { ReplicationTarget } from "./replication.ts";
+import { destroy } from "./session.ts";
+import { keepAliveAfterMs } from "./settings.ts";
+
+/** The upstream is asked so often whether it is promoted, while it has been claimed for. */
+const askEveryMs = 20;
+/** What has been asked and not been answered yet, at most. */
+const questionsMax = 32;
+/** A promotion that has not come by then comes without us. */
+const aheadMaxMs = 10_000;
+/** WAL in memory: more is left in the network. */
+const heldMaxBytes = 32 * 1024 * 1024;
+/** How long a receiver waits here for what is not there yet. */
+const readyWithinMs = 1000;
+/** Ours is a way through the agent, which may end or stand still: the receiver goes over to its own when nothing passes. */
+const quietMs = 500;
+const carriedAtLeastMs = 5000;
+const carriedAtMostMs = 60_000;
+/** XLogData: 'd', length, 'w', begin, end, time; then WAL. */
+const walAt = headerBytes + 25;
+
+/** The port in the name of a socket in a folder of its own kind. */
+const socketPort = 1;
+
+export interface Way {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Reply {
+  readonly to: "identify" | "history" | "start";
+  readonly parts: Buffer[];
+}
+
+export class Forerunner {
+  readonly #client: Client;
+  readonly #socket: Socket;
+  readonly #parameters: Buffer;
+  readonly #cutter = new MessageCutter();
+  /** Replies that are still to come, in their order. */
+  readonly #replies: Reply[] = [];
+  #asking: NodeJS.Timeout | undefined;
+  #inVain: NodeJS.Timeout | undefined;
+  #from: { readonly lsn: Lsn; readonly timeline: number } | null = null;
+  /** What the upstream said when it had been promoted. */
+  #identity: Buffer | null = null;
+  #timeline = 0;
+  #history: Buffer | null = null;
+  #historyText = "";
+  /** CopyBothResponse, then the stream since. */
+  #start: Buffer | null = null;
+  #held: Message[] = [];
+  #heldBytes = 0;
+  #takes: (chunk: Buffer) => void = (chunk) => this.#read(chunk);
+  #isClosed = false;
+  readonly #closing: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
+
+  private constructor(client: Client, socket: Socket, parameters: Buffer) {
+    this.#client = client;
+    this.#socket = socket;
+    this.#parameters = parameters;
+    // From here on nobody but us reads what comes.
+    socket.removeAllListeners("data");
+    socket.on("data", (chunk: Buffer) => {
+      try {
+        this.#takes(chunk);
+      } catch {
+        this.close();
+      }
+    });
+    socket.on("close", () => this.close());
+  }
+
+  /** `name`: whom the upstream takes us for. Rejects when nobody answers. */
+  static async open(target: ReplicationTarget, name: string, signal: AbortSignal): Promise<Forerunner> {
+    const client = new Client({
+      ...target.address,
+      user: "replicator",
+      password: target.password,
+      database: target.database,
+      application_name: name,
+      connectionTimeoutMillis: target.timeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveAfterMs,
+      // pg passes it on to the server; its types do not know it.
+      ...({ replication: "true" } as object),
+    });
+    client.on("error", () => undefined);
+    const { connection } = client as unknown as { connection: NodeJS.EventEmitter & { stream: Socket } };
+    const parameters: Buffer[] = [];
+    connection.on(
+      "parameterStatus",
+      (said: { readonly parameterName: string; readonly parameterValue: string }) =>
+        parameters.push(message("S", Buffer.from(`${said.parameterName}\0${said.parameterValue}\0`))),
+    );
+    const abort = () => destroy(client);
+    signal.addEventListener("abort", abort);
+    try {
+      signal.throwIfAborted();
+      await client.connect();
+      return new Forerunner(client, connection.stream, Buffer.concat(parameters));
+    } catch (error) {
+      destroy(client);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** How long one question and its answer take. */
+  async roundTrip(now: () => number): Promise<SpanMs> {
+    const askedAt = now();
+    await new Promise<void>((resolve, reject) => {
+      this.#closing.push(() => reject(new Error("the connection was lost")));
+      this.#waiting.push(resolve);
+      this.#ask("identify", "IDENTIFY_SYSTEM");
+    });
+    return now() - askedAt;
+  }
+
+  async closed(): Promise<void> {
+    if (!this.#isClosed) await new Promise<void>((resolve) => this.#closing.push(resolve));
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#asking);
+    clearTimeout(this.#inVain);
+    this.#held = [];
+    destroy(this.#client);
+    for (const tell of this.#closing.splice(0)) tell();
+  }
+
+  /** The upstream has been claimed for. `lsn`: where the standby's last segment begins, on its `timeline`. */
+  runAhead(from: { readonly lsn: Lsn; readonly timeline: number }): void {
+    if (this.#from !== null || this.#isClosed) return;
+    this.#from = from;
+    this.#inVain = setTimeout(() => this.close(), aheadMaxMs);
+    this.#asking = setInterval(() => {
+      if (this.#replies.length < questionsMax) this.#ask("identify", "IDENTIFY_SYSTEM");
+    }, askEveryMs);
+    this.#ask("identify", "IDENTIFY_SYSTEM");
+  }
+
+  get isAhead(): boolean {
+    return this.#from !== null && !this.#isClosed;
+  }
+
+  #ask(to: Reply["to"], text: string): void {
+    this.#replies.push({ to, parts: [] });
+    this.#socket.write(query(text));
+  }
+
+  #read(chunk: Buffer): void {
+    for (const each of this.#cutter.take(chunk)) {
+      if (this.#start !== null) this.#hold(each);
+      else this.#hear(each);
+    }
+  }
+
+  #hear(said: Message): void {
+    const reply = this.#replies[0];
+    if (reply === undefined || said.type === "N") return;
+    if (said.type === "E") throw new Error("the upstream refused");
+    reply.parts.push(said.bytes);
+    if (said.type === "W" && reply.to === "start") {
+      this.#start = said.bytes;
+      this.#wake();
+    }
+    if (said.type === "D" && reply.to === "identify") this.#learn(Number(fieldsOf(said)[1]));
+    if (said.type === "D" && reply.to === "history") this.#historyText = fieldsOf(said)[1] ?? "";
+    if (said.type !== "Z") return;
+    this.#replies.shift();
+    const whole = Buffer.concat(reply.parts);
+    if (reply.to === "history") this.#history = whole;
+    if (reply.to === "identify" && this.#timeline > 0) this.#identity = whole;
+    if (reply.to === "identify" && this.#from === null) this.#wake();
+  }
+
+  #learn(timeline: number): void {
+    if (this.#from === null || this.#timeline > 0 || timeline <= this.#from.timeline) return;
+    clearInterval(this.#asking);
+    this.#timeline = timeline;
+    this.#ask("history", `TIMELINE_HISTORY ${timeline}`);
+    this.#ask("start", `START_REPLICATION ${formatLsn(this.#from.lsn)} TIMELINE ${timeline}`);
+  }
+
+  #hold(each: Message): void {
+    this.#held.push(each);
+    this.#heldBytes += each.bytes.length;
+    if (heldMaxBytes < this.#heldBytes) this.#socket.pause();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /**
+   * A way for the standby's receiver, once: whoever connects again, and nobody who finds no socket, takes the next of its
+   * hosts. The folder is the standby's own, and nobody else may enter it.
+   */
+  async offer(folder: string, account: Account): Promise<Way> {
+    const path = join(folder, `.s.PGSQL.${socketPort}`);
+    await rm(path, { force: true });
+    const server = createServer((receiver) => {
+      server.close();
+      void this.#serve(receiver).catch(() => {
+        receiver.destroy();
+        this.close();
+      });
+    });
+    this.#closing.push(() => server.close());
+    server.listen(path);
+    await once(server, "listening");
+    if (account.switches) await chown(path, account.uid, account.gid);
+    return { host: folder, port: socketPort };
+  }
+
+  /** Says to the receiver what the upstream has said, up to the stream; from there on each hears the other. */
+  async #serve(receiver: Socket): Promise<void> {
+    receiver.on("error", () => undefined);
+    receiver.on("close", () => this.close());
+    this.#closing.push(() => receiver.destroy());
+    const asked = new Asked(receiver);
+    await asked.startUp();
+    const ok = message("R", Buffer.alloc(4));
+    const key = message("K", Buffer.alloc(8));
+    receiver.write(Buffer.concat([ok, this.#parameters, key, readyForQuery]));
+    for (;;) {
+      const text = await asked.query();
+      const told = /^TIMELINE_HISTORY (\d+)/.exec(text);
+      const start = /^START_REPLICATION (?:PHYSICAL )?([0-9A-F]+\/[0-9A-F]+) TIMELINE (\d+)/.exec(text);
+      await this.#until(() => this.#start !== null);
+      if (text.startsWith("IDENTIFY_SYSTEM")) receiver.write(this.#require(this.#identity));
+      else if (told && Number(told[1]) === this.#timeline) receiver.write(this.#require(this.#history));
+      else if (start) {
+        const lsn = parseLsn(start[1] as string);
+        if (lsn !== this.#from?.lsn) throw new Error("it asks for what was not taken");
+        if (Number(start[2]) === this.#timeline) return this.#pass(receiver, asked);
+        await this.#endOldTimeline(receiver, asked, Number(start[2]), lsn);
+      } else throw new Error("it asks for what was not foreseen");
+    }
+  }
+
+  /**
+   * A standby that lacks the tail asks for the timeline that it is on, up to where that ended. Those bytes are in what we
+   * hold, since a segment of the new timeline begins with a copy of the old one's.
+   */
+  async #endOldTimeline(receiver: Socket, asked: Asked, timeline: number, lsn: Lsn): Promise<void> {
+    const old = parseHistory(this.#timeline, this.#historyText).at(-2);
+    if (old?.timeline !== timeline || old.end < lsn) throw new Error("the promotion began elsewhere");
+    receiver.write(this.#require(this.#start));
+    let at = lsn;
+    for (let next = 0; at < old.end; next++) {
+      await this.#until(() => next < this.#held.length);
+      const { bytes } = this.#held[next] as Message;
+      if (bytes[headerBytes] !== 0x77) continue;
+      const body = bytes.subarray(headerBytes, Math.min(bytes.length, walAt + (old.end - at)));
+      receiver.write(message("d", body));
+      at += body.length + headerBytes - walAt;
+    }
+    receiver.write(message("c"));
+    await asked.copyDone();
+    const next = { next_tli: String(this.#timeline), next_tli_startpos: formatLsn(old.end) };
+    const done = message("C", Buffer.from("START_STREAMING\0"));
+    receiver.write(Buffer.concat([textRow(next), done, done, readyForQuery]));
+  }
+
+  #pass(receiver: Socket, asked: Asked): void {
+    clearTimeout(this.#inVain);
+    const since = performance.now();
+    let lastAt = since;
+    this.#takes = (chunk) => {
+      // A message without WAL says that somebody is there, and nobody waits for it.
+      if (chunk.length > 64) lastAt = performance.now();
+      if (!receiver.write(chunk)) this.#socket.pause();
+    };
+    receiver.on("drain", () => this.#socket.resume());
+    receiver.write(Buffer.concat([this.#require(this.#start), ...this.#held.map(({ bytes }) => bytes)]));
+    receiver.write(this.#cutter.rest);
+    this.#held = [];
+    asked.passTo(this.#socket);
+    this.#socket.resume();
+    const leaving = setInterval(() => {
+      const now = performance.now();
+      const isQuiet = lastAt + quietMs < now && since + carriedAtLeastMs < now;
+      if (isQuiet || since + carriedAtMostMs < now) this.close();
+    }, quietMs / 5);
+    leaving.unref();
+    this.#closing.push(() => clearInterval(leaving));
+  }
+
+  /** Rejects when it has not come in time, or never will. */
+  async #until(isThere: () => boolean): Promise<void> {
+    const over = AbortSignal.timeout(readyWithinMs);
+    while (!isThere()) {
+      if (this.#isClosed || over.aborted) throw new Error("the upstream has not said it in time");
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        this.#closing.push(resolve);
+        over.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  #require(bytes: Buffer | null): Buffer {
+    if (bytes === null) throw new Error("the upstream has not said it");
+    return bytes;
+  }
+}
+
+const readyForQuery = message("Z", Buffer.from("I"));
+
+/** What the receiver says, one thing after the other. */
+class Asked {
+  readonly #receiver: Socket;
+  readonly #cutter = new MessageCutter();
+  #messages: Message[] = [];
+  #wake: () => void = () => undefined;
+  #first: Buffer | null = Buffer.alloc(0);
+  #upstream: Socket | null = null;
+
+  constructor(receiver: Socket) {
+    this.#receiver = receiver;
+    receiver.on("data", (chunk: Buffer) => {
+      try {
+        this.#take(chunk);
+      } catch {
+        receiver.destroy();
+      }
+    });
+    receiver.on("close", () => this.#wake());
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#upstream !== null) {
+      this.#upstream.write(chunk);
+      return;
+    }
+    let rest = chunk;
+    if (this.#first !== null) {
+      // The first packet has no type.
+      const bytes = Buffer.concat([this.#first, chunk]);
+      this.#first = bytes;
+      if (bytes.length < 4 || bytes.length < bytes.readUInt32BE(0)) return;
+      this.#first = null;
+      rest = bytes.subarray(bytes.readUInt32BE(0));
+    }
+    this.#messages.push(...this.#cutter.take(rest));
+    this.#wake();
+  }
+
+  async startUp(): Promise<void> {
+    while (this.#first !== null) await this.#more();
+  }
+
+  async query(): Promise<string> {
+    for (;;) {
+      const said = await this.#next();
+      if (said.type === "Q") return said.bytes.toString("utf8", headerBytes, said.bytes.length - 1);
+    }
+  }
+
+  async copyDone(): Promise<void> {
+    while ((await this.#next()).type !== "c");
+  }
+
+  /** What has been said beyond the last question goes there first. */
+  passTo(upstream: Socket): void {
+    this.#upstream = upstream;
+    upstream.write(Buffer.concat([...this.#messages.map(({ bytes }) => bytes), this.#cutter.rest]));
+  }
+
+  async #next(): Promise<Message> {
+    for (;;) {
+      const said = this.#messages.shift();
+      if (said) return said;
+      await this.#more();
+    }
+  }
+
+  async #more(): Promise<void> {
+    if (this.#receiver.destroyed) throw new Error("the receiver left");
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
