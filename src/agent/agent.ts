@@ -6,7 +6,7 @@ import type { StartOptions } from "../core/machine/recording.ts";
 import { type AgentState, initialState } from "../core/machine/state.ts";
 import type { RegionName } from "../core/model/id.ts";
 import type { Topology } from "../core/model/topology.ts";
-import type { PeerAnswer, PeerQuestion } from "../ports/peers.ts";
+import type { PeerAnswer, PeerQuestion, SealNotice } from "../ports/peers.ts";
 import { createController } from "./controller.ts";
 import { watchOrders } from "./levels.ts";
 import type { AgentParts } from "./parts.ts";
@@ -33,11 +33,15 @@ export interface Agent {
   counted(): { readonly transitions: number; readonly commands: number };
   /** A question of another region's agent (L6). */
   answerPeer(question: PeerQuestion, timeoutMs: number): Promise<PeerAnswer>;
+  takeSeal(notice: SealNotice): void;
   close(): Promise<void>;
 }
 
 /** What PostgreSQL is looked at with in between: a crash is seen within this and the time of one connection refused. */
 const inspectMs = 100;
+
+/** Routers and firewalls forget connections that are silent for minutes, the other agent after `keptMs`. */
+const peersEveryMs = 20_000;
 
 /** What somebody changed at a data plane by hand, or one that lost its disk, is put right within this. */
 const planesEveryMs = 5000;
@@ -103,6 +107,11 @@ export function startAgent(options: AgentOptions): Agent {
     startRound(planesEveryMs, () => parts.planes.check(stopping.signal), stopping.signal),
   );
 
+  rounds.set(
+    "peers",
+    startRound(peersEveryMs, () => parts.peers.keepNear(stopping.signal), stopping.signal),
+  );
+
   const orders = watchOrders(parts, parts.log);
   rounds.set(
     "orders of levels",
@@ -133,6 +142,7 @@ export function startAgent(options: AgentOptions): Agent {
           revision: question.revision,
         });
       }),
+    takeSeal: ({ member, ...told }) => controller.tell({ kind: "seal-told", member, told }),
     async close() {
       stopping.abort(new Error("the agent is being stopped"));
       controller.close();

@@ -32,7 +32,7 @@ const leaseRecord = z.object({
   because: z.string(),
 });
 
-const memberReport = z.object({
+export const memberReport = z.object({
   state: z.enum(["unknown", "absent", "stopped", "standby", "primary", "hung", "rejoining"]),
   incarnation: z.string().nullable(),
   timeline: whole,
@@ -52,6 +52,7 @@ const agentRecord = z.object({
   members: z.record(z.string(), memberReport),
   sees: z.record(z.string(), z.enum(["up", "suspected", "down"])),
   applied: whole,
+  storeMs: whole.optional(),
   topology: z.string(),
   holding: z.record(z.string(), z.string()),
 });

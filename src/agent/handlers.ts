@@ -103,6 +103,7 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
       (await incidents()).find((incident) => incident.id === id) ??
       null,
     peer: (question) => agent.answerPeer(question, peerAnswerMs),
+    seal: (notice) => agent.takeSeal(notice),
     metrics: () => agentMetrics(agent.state(), clock.now(), agent.counted()),
     async *events(signal): AsyncIterable<ApiEvent> {
       for (let number = 1; !signal.aborted; number++) {

@@ -245,6 +245,13 @@ export function createPerformer(options: PerformerOptions): Performer {
           );
         }
         return;
+      case "tell-seal": {
+        const notice = { member: command.member, ...command.told };
+        // Whoever is not told reads it in the store.
+        for (const region of command.regions)
+          go(parts.peers.tell(region, notice, within(command.timeoutMs)).catch(() => undefined));
+        return;
+      }
       case "answer-peer":
         answers.get(command.id)?.(command);
         answers.delete(command.id);

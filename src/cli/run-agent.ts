@@ -119,6 +119,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
         state: () => running().state(),
         counted: () => running().counted(),
         answerPeer: (question, timeoutMs) => running().answerPeer(question, timeoutMs),
+        takeSeal: (notice) => running().takeSeal(notice),
         close: () => running().close(),
       },
       parts,

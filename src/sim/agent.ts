@@ -315,6 +315,14 @@ export class Agent {
           );
         return;
       }
+      case "tell-seal":
+        for (const region of command.regions)
+          world.tellPeer(this.region, region, {
+            kind: "seal-told",
+            member: command.member,
+            told: command.told,
+          });
+        return;
       case "answer-peer": {
         if (command.promised) world.oracle.onPromised();
         const answer = this.#questions.get(command.id);

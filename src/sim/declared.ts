@@ -26,10 +26,10 @@ const transitions: Readonly<Record<string, string>> = {
 };
 
 const commands =
-  "write|publish|apply-table|pet|disarm|look|gate open|gate hold|gate closed|initialize|rejoin|start-sealed|seal|follow|promote|set-quorum|freeze|thaw|drain|prepare-stop|stop-in-order|end|ask-peers|answer-peer promise|answer-peer refusal|validate|note";
+  "write|publish|apply-table|pet|disarm|look|gate open|gate hold|gate closed|initialize|rejoin|start-sealed|seal|follow|promote|set-quorum|freeze|thaw|drain|prepare-stop|stop-in-order|end|ask-peers|tell-seal|expect|answer-peer promise|answer-peer refusal|validate|note";
 
 const events =
-  "woken|record-changed|store-loaded|store-seen|member-inspected|fencer-fired|peer-asked|probed|table-applied|write-replied succeeded|write-replied conflict|write-replied unknown|peer-answered promised|peer-answered refused|validated well|validated badly|initialize succeeded|rejoin succeeded|rejoin failed|start-sealed succeeded|start-sealed failed|seal succeeded|seal failed|seal unknown|follow succeeded|follow failed|promote succeeded|promote failed|promote unknown|set-quorum succeeded|set-quorum failed|freeze succeeded|freeze failed|freeze unknown|thaw succeeded|drain succeeded|drain failed|prepare-stop succeeded|stop-in-order succeeded|stop-in-order unknown|end succeeded|end unknown";
+  "woken|record-changed|store-loaded|store-seen|member-inspected|fencer-fired|peer-asked|seal-told|probed|table-applied|write-replied succeeded|write-replied conflict|write-replied unknown|peer-answered promised|peer-answered refused|validated well|validated badly|initialize succeeded|rejoin succeeded|rejoin failed|start-sealed succeeded|start-sealed failed|seal succeeded|seal failed|seal unknown|follow succeeded|follow failed|promote succeeded|promote failed|promote unknown|set-quorum succeeded|set-quorum failed|freeze succeeded|freeze failed|freeze unknown|thaw succeeded|drain succeeded|drain failed|prepare-stop succeeded|stop-in-order succeeded|stop-in-order unknown|end succeeded|end unknown";
 
 export const declared: readonly string[] = [
   ...modes.split("|"),

@@ -1,7 +1,7 @@
 /** A world of regions that share a store and a network: put together from a seed and a shape, and told to go wrong by faults. */
 
 import type { Command } from "../core/machine/command.ts";
-import type { AgentEvent, SharedRecord } from "../core/machine/event.ts";
+import type { AgentEvent, AgentEventBody, SharedRecord } from "../core/machine/event.ts";
 import type { AgentState } from "../core/machine/state.ts";
 import { recordKeys } from "../core/model/record.ts";
 import { Agent } from "./agent.ts";
@@ -181,6 +181,10 @@ export class World {
         this.network.send(to, from, () => answer(promised, because));
       }),
     );
+  }
+
+  tellPeer(from: string, to: string, event: AgentEventBody): void {
+    this.network.send(from, to, () => this.site(to).agent.tell(event));
   }
 
   /** The site that an edge of `region`, or the nearest one that has an edge, would send a write to. */

@@ -3,7 +3,7 @@ import { Agent, request } from "undici";
 import { HoldfastError } from "../../core/model/error-code.ts";
 import type { RegionName } from "../../core/model/id.ts";
 import type { Address } from "../../core/model/topology.ts";
-import type { PeerAnswer, PeerQuestion, Peers } from "../../ports/peers.ts";
+import type { PeerAnswer, PeerQuestion, Peers, SealNotice } from "../../ports/peers.ts";
 import { sayWhy } from "./failure.ts";
 
 export interface PeersClientOptions {
@@ -11,6 +11,9 @@ export interface PeersClientOptions {
   readonly agents: Readonly<Record<RegionName, Address>>;
   readonly token: string;
 }
+
+/** Longer than the agent asks anew, shorter than the other one waits. */
+const keptMs = 60_000;
 
 /** An answer has some 100 bytes. */
 const bodyBytesMax = 16 * 1024;
@@ -23,6 +26,17 @@ export class PeersClient implements Peers {
     keepAliveTimeout: 60_000,
     connect: { timeout: 0 },
     headersTimeout: 0, // The caller's signal alone decides.
+    bodyTimeout: 0,
+    maxResponseSize: bodyBytesMax,
+  });
+
+  /** For what is told: kept open, and a question for a promise never stands behind it. */
+  readonly #told = new Agent({
+    connections: 1,
+    keepAliveTimeout: keptMs,
+    keepAliveMaxTimeout: keptMs,
+    connect: { timeout: 0 },
+    headersTimeout: 0,
     bodyTimeout: 0,
     maxResponseSize: bodyBytesMax,
   });
@@ -65,8 +79,36 @@ export class PeersClient implements Peers {
     );
   }
 
+  async tell(region: RegionName, notice: SealNotice, signal: AbortSignal): Promise<void> {
+    await this.#near(region, "POST", "/v1/peer/seal", JSON.stringify(notice), signal);
+  }
+
+  async keepNear(signal: AbortSignal): Promise<void> {
+    const others = Object.keys(this.#options.agents);
+    await Promise.allSettled(others.map((region) => this.#near(region, "GET", "/livez", null, signal)));
+  }
+
+  async #near(
+    region: RegionName,
+    method: "GET" | "POST",
+    path: string,
+    body: string | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const address = this.#options.agents[region];
+    if (address === undefined) return;
+    const answer = await request(`http://${urlHost(address.host)}:${address.port}${path}`, {
+      method,
+      headers: { "content-type": "application/json", authorization: `Bearer ${this.#options.token}` },
+      body,
+      signal,
+      dispatcher: this.#told,
+    });
+    await answer.body.dump();
+  }
+
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), this.#told.destroy()]);
   }
 }
 

@@ -107,7 +107,8 @@ class PostgresMember implements Database {
     this.#inspector = new Inspector(server, file);
     this.#forerunners = new Forerunners(server, () => request.clock.now());
     // Its agent comes back to a standby that has been streaming all the time.
-    if (file.memory.role === "standby" && file.memory.epoch > 0) this.#forerunners.keep(file.memory.epoch, "");
+    if (file.memory.role === "standby" && file.memory.epoch > 0)
+      this.#forerunners.keep(file.memory.epoch, "");
   }
 
   inspect(timeoutMs: number): Promise<MemberInspection> {

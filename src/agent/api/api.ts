@@ -13,7 +13,13 @@ import type { Address } from "../../core/model/topology.ts";
 import type { ApiHandlers } from "./handlers.ts";
 import { problem, problemResponse } from "./problem.ts";
 import { openApi, type RouteName, routes } from "./routes.ts";
-import { explain, levelBodySchema, peerQuestionSchema, requestBodySchema } from "./schema.ts";
+import {
+  explain,
+  levelBodySchema,
+  peerQuestionSchema,
+  requestBodySchema,
+  sealNoticeSchema,
+} from "./schema.ts";
 
 export interface ApiOptions {
   readonly handlers: ApiHandlers;
@@ -39,6 +45,8 @@ const bodyBytesMax = 16 * 1024;
 const listenersMax = 64;
 /** A proxy in between ends what is silent for longer, often after 30 s. */
 const keepAliveMs = 10_000;
+/** Connections of other agents stay open between what they tell (`agent.ts` says how often they are used). */
+const keptMs = 75_000;
 const submitTimeoutMs = 5_000;
 /** What is under way may end by itself. */
 const closeGraceMs = 500;
@@ -110,6 +118,12 @@ export function createApi(options: ApiOptions): Api {
     const body = await read(c, peerQuestionSchema);
     return body.kind === "problem" ? problemResponse(body.problem) : c.json(await handlers.peer(body.value));
   });
+  serve("seal", async (c) => {
+    const body = await read(c, sealNoticeSchema);
+    if (body.kind === "problem") return problemResponse(body.problem);
+    handlers.seal(body.value);
+    return c.body(null, 204);
+  });
   serve("events", (c) => {
     if (listenersMax <= listeners) {
       const detail = `${listeners} already listen to the events of this agent`;
@@ -155,6 +169,7 @@ export function createApi(options: ApiOptions): Api {
       // Heads come at once from friends; a slow sender may not keep a socket.
       made.headersTimeout = 5_000;
       made.requestTimeout = 10_000;
+      made.keepAliveTimeout = keptMs;
       await bind(made, address);
       server = made;
       const { port } = made.address() as { port: number };

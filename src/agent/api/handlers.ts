@@ -3,7 +3,7 @@ import type { LevelRecord } from "../../core/model/degradation.ts";
 import type { RoutersView } from "../../core/model/plane.ts";
 import type { RequestRecord } from "../../core/model/record.ts";
 import type { LevelBody, Problem, RequestBody, StatusView } from "../../core/model/status.ts";
-import type { PeerAnswer, PeerQuestion } from "../../ports/peers.ts";
+import type { PeerAnswer, PeerQuestion, SealNotice } from "../../ports/peers.ts";
 
 export interface ApiHandlers {
   /** Whether this agent can take part in decisions; `because` says why not. */
@@ -23,6 +23,7 @@ export interface ApiHandlers {
   /** As the review wrote it; null: none with this id. */
   incident(id: string): Promise<unknown>;
   peer(question: PeerQuestion): Promise<PeerAnswer>;
+  seal(notice: SealNotice): void;
   /** Looks at the data planes of this region now. */
   routers(): Promise<RoutersView>;
   /** Prometheus text format 0.0.4. */

@@ -1,6 +1,6 @@
 /** The routes of the API: the one table that the server serves and `/v1/openapi.json` describes. */
 import { z } from "zod";
-import { levelBodySchema, peerQuestionSchema, requestBodySchema } from "./schema.ts";
+import { levelBodySchema, peerQuestionSchema, requestBodySchema, sealNoticeSchema } from "./schema.ts";
 
 export interface Route {
   readonly method: "get" | "post" | "put";
@@ -118,6 +118,15 @@ export const routes = {
     takes: peerQuestionSchema,
     contentType: json,
     answers: { 200: "a PeerAnswer", 422: "not a question" },
+  },
+  seal: {
+    method: "post",
+    path: "/v1/peer/seal",
+    summary: "Another region's agent says that its member is sealed",
+    guarded: true,
+    takes: sealNoticeSchema,
+    contentType: json,
+    answers: { 204: "taken", 422: "not a notice" },
   },
   events: {
     method: "get",

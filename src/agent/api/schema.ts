@@ -1,5 +1,6 @@
 /** What the API takes, checked: the shapes of its bodies. */
 import { z } from "zod";
+import { memberReport } from "../decode.ts";
 
 const name = z
   .string()
@@ -49,6 +50,15 @@ export const peerQuestionSchema = z.strictObject({
   dataStore: name,
   epoch: z.int().min(1),
   revision: z.int().min(0),
+});
+
+const whole = z.int().min(0);
+
+export const sealNoticeSchema = z.strictObject({
+  member: name,
+  boot: z.string().max(100),
+  beat: whole,
+  report: memberReport,
 });
 
 /** `toRegion: not a name; by: required` */

@@ -22,6 +22,8 @@ export interface ClaimFacts {
   readonly member: MemberName;
   /** Reports of all members, our own among them, as last published or measured. */
   readonly reports: ReadonlyMap<MemberName, MemberReport>;
+  /** How long the store takes for a write from a region; not there: not known. */
+  readonly storeMs: ReadonlyMap<RegionName, SpanMs>;
   /** Regions whose agents saw the lease expire at `revision`, our own among them. */
   readonly votes: ReadonlySet<RegionName>;
   /** Since when the lease has been over for us. */
@@ -108,7 +110,8 @@ function whyNotEligible(facts: ClaimFacts, name: MemberName): string {
 }
 
 /**
- * Members that could claim, best first: whom a handover names, then the furthest copy, then the order of the topology.
+ * Members that could claim, best first: whom a handover names, then the furthest copy, then who writes to the store soonest
+ * (a claim and a commit wait for it, and next to its leader that is half as long), then the order of the topology.
  * The last primary comes last where a copy of the same worth exists: it has just failed.
  */
 function rank(facts: ClaimFacts, copies: readonly SealedCopy[]): MemberName[] {
@@ -119,11 +122,18 @@ function rank(facts: ClaimFacts, copies: readonly SealedCopy[]): MemberName[] {
     prove(facts.lease, copies, copy.member, facts.dataStore.replication === "asynchronous").kind === "proven";
   const score = (copy: SealedCopy) =>
     copy.member === named ? 0 : copy.member === facts.lease.primary?.member ? 2 : 1;
+  const storeMs = (copy: SealedCopy) => {
+    const region = facts.dataStore.members.find((member) => member.name === copy.member)?.region;
+    return facts.storeMs.get(region ?? "") ?? 0;
+  };
   const able = copies.filter((copy) => copy.member === facts.member || claims(copy));
   return able
     .sort(
       (a, b) =>
-        score(a) - score(b) || b.position - a.position || order.indexOf(a.member) - order.indexOf(b.member),
+        score(a) - score(b) ||
+        b.position - a.position ||
+        storeMs(a) - storeMs(b) ||
+        order.indexOf(a.member) - order.indexOf(b.member),
     )
     .map((copy) => copy.member);
 }

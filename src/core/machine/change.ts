@@ -4,10 +4,11 @@
  */
 import { nextSagaStep, type SagaEntry, type SagaStep } from "../act/saga.ts";
 import { decideSwitchover } from "../decide/switchover.ts";
-import type { LeaseRecord, MemberReport, RequestRecord } from "../model/record.ts";
+import type { LeaseRecord, RequestRecord } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import { orderGate } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
+import { reportsOf } from "./reports.ts";
 import {
   isAlive,
   type KeeperDraft,
@@ -246,32 +247,4 @@ export function writeRequest(
   });
   // Believed at once, so that one request is taken up once; what the store says comes as a change and corrects it.
   turn.state.requests = { ...turn.state.requests, [request.id]: { record, revision } };
-}
-
-/** What is known of all members: our own as measured, the others as published. */
-export function reportsOf(turn: Turn, keeper: KeeperDraft): Map<string, MemberReport> {
-  const reports = new Map<string, MemberReport>();
-  for (const member of keeper.dataStore.members) {
-    const report =
-      member.name === keeper.member
-        ? ownReport(keeper)
-        : turn.state.agents[member.region]?.record.members[member.name];
-    if (report) reports.set(member.name, report);
-  }
-  return reports;
-}
-
-export function ownReport(keeper: KeeperDraft): MemberReport | null {
-  const sight = keeper.local.sight;
-  if (!sight) return null;
-  return {
-    state: sight.state,
-    incarnation: sight.incarnation,
-    timeline: sight.timeline,
-    position: sight.position,
-    epoch: sight.epoch,
-    floor: sight.floor,
-    seal: sight.sealedBasis === 0 ? null : { basis: sight.sealedBasis, position: sight.sealedPosition },
-    streaming: sight.streaming,
-  };
 }

@@ -5,7 +5,7 @@
  */
 import type { Epoch, MemberName, RegionName, Revision, StoreName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, LeaseRecord, RequestRecord, TimelineFork } from "../model/record.ts";
+import type { AgentRecord, LeaseRecord, RequestRecord, TimelineFork, ToldReport } from "../model/record.ts";
 import type { RoutingTable, SignedTable } from "../model/routing.ts";
 import type { InstantMs, SpanMs } from "../model/time.ts";
 import type { Address } from "../model/topology.ts";
@@ -68,6 +68,14 @@ export type Command =
       readonly id: number;
       readonly promised: boolean;
       readonly because: string;
+    }
+  /** To the agents of these regions: nothing is answered, and it may be lost. */
+  | {
+      readonly kind: "tell-seal";
+      readonly regions: readonly RegionName[];
+      readonly member: MemberName;
+      readonly told: ToldReport;
+      readonly timeoutMs: SpanMs;
     }
   /** Run the journeys of the services that write to `dataStore`; answered by `validated`. */
   | {

@@ -2,7 +2,14 @@
 import type { LevelRecord } from "../model/degradation.ts";
 import type { Epoch, MemberName, RegionName, Revision, ServiceName, StoreName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, LeaseRecord, MemberState, RequestRecord, TimelineFork } from "../model/record.ts";
+import type {
+  AgentRecord,
+  LeaseRecord,
+  MemberState,
+  RequestRecord,
+  TimelineFork,
+  ToldReport,
+} from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import type { InstantMs, WallMs } from "../model/time.ts";
 import type { IncidentRecord } from "../review/incident.ts";
@@ -55,6 +62,8 @@ export type AgentEventBody =
       readonly promised: boolean;
       readonly because: string;
     }
+  /** Another region's agent says that its member is sealed. */
+  | { readonly kind: "seal-told"; readonly member: MemberName; readonly told: ToldReport }
   /** This vantage point's own sample of a service in a region. */
   | {
       readonly kind: "probed";

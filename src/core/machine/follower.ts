@@ -13,10 +13,11 @@ import { basisOf, expiresAt, isExpired, type SeenLease } from "../lease/lease.ts
 import type { RegionName } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
 import type { CopyRef, LeaseRecord } from "../model/record.ts";
-import { ownReport, reportsOf, writeRequest } from "./change.ts";
+import { writeRequest } from "./change.ts";
 import type { Upstream } from "./command.ts";
 import type { MemberSight } from "./event.ts";
 import { writeLease } from "./lease-write.ts";
+import { ownReport, reportOf, reportsOf } from "./reports.ts";
 import { isAlive, type KeeperDraft, note, patchLocal, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 export function advanceFollower(turn: Turn, keeper: KeeperDraft): void {
@@ -271,6 +272,9 @@ function claimIfRight(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
     member,
     reports,
     votes,
+    storeMs: new Map(
+      Object.entries(turn.state.agents).map(([region, { record }]) => [region, record.storeMs ?? 0]),
+    ),
     overSince: keeper.overSince ?? turn.at,
     now: turn.at,
     patienceMs: turn.state.timing.patienceMs,
@@ -345,7 +349,7 @@ function companionsOf(turn: Turn, keeper: KeeperDraft, before: LeaseRecord | nul
     const region = dataStore.members.find((candidate) => candidate.name === name)?.region;
     if (name === member || !region || !isAlive(turn, region) || found.some((copy) => copy.member === name))
       continue;
-    const report = turn.state.agents[region]?.record.members[name];
+    const report = reportOf(turn, region, name);
     if (report?.incarnation !== incarnation || report.floor > primary.epoch) continue;
     const ended = durable.final && name === primary.member;
     if (!ended && (report.state !== "standby" || name === before?.holder)) continue;

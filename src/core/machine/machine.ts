@@ -24,6 +24,7 @@ import { petGuards } from "./guards.ts";
 import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
+import { reportOf, takeTold, tellSeal } from "./reports.ts";
 import {
   advanceRouting,
   takeApplied,
@@ -91,6 +92,9 @@ function absorb(turn: Turn, event: AgentEvent): void {
     }
     case "peer-answered":
       return forAll(turn, (keeper) => takePeerAnswer(turn, keeper, event.id, event.from, event.promised));
+    case "seal-told":
+      takeTold(turn, event.member, event.told);
+      return forAll(turn, () => {});
     case "probed": {
       const target = `${event.service}/${event.region}`;
       const before = turn.state.windows[target] ?? unseen;
@@ -185,7 +189,7 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
 
 function seeClaim(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): SeenClaim {
   const region = keeper.dataStore.members.find((member) => member.name === record.holder)?.region ?? "";
-  const seal = turn.state.agents[region]?.record.members[record.holder]?.seal;
+  const seal = reportOf(turn, region, record.holder)?.seal;
   const { final } = record.durable;
   const sealed = seal?.basis === record.basis ? seal.position : null;
   return {
@@ -341,6 +345,7 @@ function takeOpEffect(
           streaming: false,
           epoch: 0,
         });
+      if (ok) tellSeal(turn, keeper);
       return;
     case "follow":
       if (ok) return see({ epoch: op.upstream.epoch, sealedBasis: 0, sealedPosition: 0 });

@@ -3,8 +3,9 @@ import { expiresAt } from "../lease/lease.ts";
 import type { AgentRecord, MemberReport } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import type { InstantMs } from "../model/time.ts";
-import { ownReport } from "./change.ts";
+
 import type { MemberSight, WriteOutcome } from "./event.ts";
+import { ownReport } from "./reports.ts";
 import { nextId, type Turn } from "./turn.ts";
 
 export function advanceOwnRecord(turn: Turn): void {
@@ -54,7 +55,7 @@ function sealedBy(turn: Turn): InstantMs {
 function nearExpiry(turn: Turn): InstantMs {
   const { keepers, own, topology } = turn.state;
   // At most half a lease: a store that is slow silences nobody.
-  const spanMs = Math.min(2 * own.tookMs, topology.profile.leaseMs / 2);
+  const spanMs = Math.min(2 * (own.took.at(-1) ?? 0), topology.profile.leaseMs / 2);
   let until = Number.NEGATIVE_INFINITY;
   for (const { lease, member } of Object.values(keepers)) {
     if (!lease || lease.record.phase === "vacant" || lease.record.holder === member) continue;
@@ -69,7 +70,8 @@ export function takeOwnReply(turn: Turn, outcome: WriteOutcome): void {
   const written = own.pending?.record;
   if (outcome.kind === "succeeded" && written) {
     const revision = Math.max(own.revision, outcome.revision);
-    turn.state.own = { ...own, pending: null, revision, tookMs: turn.at - (own.pending?.sentAt ?? turn.at) };
+    const took = [...own.took, turn.at - (own.pending?.sentAt ?? turn.at)].slice(-tookKept);
+    turn.state.own = { ...own, pending: null, revision, took };
     const before = turn.state.agents[self];
     if (!before || before.revision < outcome.revision)
       turn.state.agents = {
@@ -92,6 +94,12 @@ export function takeOwnReply(turn: Turn, outcome: WriteOutcome): void {
   };
 }
 
+/** The quickest of some tells of distance, and not of a moment in which somebody was busy. */
+const tookKept = 8;
+
+/** In steps, so that neighbours say the same: 40 ms is half of what a member of etcd 40 ms away costs. */
+const storeStepMs = 40;
+
 function describe(turn: Turn, beat: number): AgentRecord {
   const expired: Record<string, number> = {};
   const members: Record<string, MemberReport> = {};
@@ -113,6 +121,7 @@ function describe(turn: Turn, beat: number): AgentRecord {
     members,
     sees: turn.state.sees,
     applied: turn.state.routing.applied,
+    storeMs: Math.round(Math.min(...turn.state.own.took, 10_000) / storeStepMs) * storeStepMs,
     topology: turn.state.topology.digest,
     holding,
   };

@@ -14,7 +14,14 @@ import type {
   StoreName,
 } from "../model/id.ts";
 import type { Lsn } from "../model/lsn.ts";
-import type { AgentRecord, CopyRef, LeaseRecord, RequestRecord, TimelineFork } from "../model/record.ts";
+import type {
+  AgentRecord,
+  CopyRef,
+  LeaseRecord,
+  RequestRecord,
+  TimelineFork,
+  ToldReport,
+} from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { type InstantMs, NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore, Topology } from "../model/topology.ts";
@@ -40,6 +47,8 @@ export interface AgentState {
   /** When the store last answered (self-awareness: who cannot see accuses nobody). */
   readonly storeSeenAt: InstantMs;
   readonly agents: Readonly<Record<RegionName, SeenAgent>>;
+  /** What other agents said directly of their sealed members (T1). */
+  readonly told: Readonly<Record<MemberName, ToldReport>>;
   readonly requests: Readonly<Record<string, SeenRequest>>;
   /** What people ordered, for the table; nothing else goes by it. */
   readonly levels: Readonly<Record<ServiceName, SeenLevel>>;
@@ -81,8 +90,8 @@ export interface OwnRecord {
     readonly sentAt: InstantMs;
   } | null;
   readonly nextBeatAt: InstantMs;
-  /** From sending the last one that was written to its reply. */
-  readonly tookMs: SpanMs;
+  /** From sending each of the last that were written to its reply, oldest first. */
+  readonly took: readonly SpanMs[];
 }
 
 export interface Routing {
@@ -296,11 +305,12 @@ export function initialState(options: {
     storeLoaded: false,
     storeSeenAt: Number.NEGATIVE_INFINITY,
     agents: {},
+    told: {},
     requests: {},
     levels: {},
     windows: {},
     sees: {},
-    own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at, tookMs: 0 },
+    own: { revision: 0, beat: 0, dirty: true, pending: null, nextBeatAt: at, took: [] },
     routing: { signed: null, revision: 0, pending: 0, applied: 0, retryAt: at, applyAt: NEVER, stale: true },
     keepers,
   };

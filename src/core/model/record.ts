@@ -10,7 +10,7 @@ import type {
   StoreName,
 } from "./id.ts";
 import type { Lsn } from "./lsn.ts";
-import type { WallMs } from "./time.ts";
+import type { SpanMs, WallMs } from "./time.ts";
 
 /**
  * Who may write to a data store, and what is known of its copies. All that a claim depends on is in this one
@@ -84,6 +84,14 @@ export interface Handover {
   readonly request: string;
 }
 
+/** What an agent told of a member directly, beside the store. */
+export interface ToldReport {
+  /** Life of the agent that told it, and the last beat that it had written: what says more is newer. */
+  readonly boot: string;
+  readonly beat: number;
+  readonly report: MemberReport;
+}
+
 /** What an agent says of itself and of what is in its region. Rewritten with each beat and on each change. */
 export interface AgentRecord {
   readonly schema: 1;
@@ -99,6 +107,8 @@ export interface AgentRecord {
   readonly sees: Readonly<Record<string, "up" | "suspected" | "down">>;
   /** Generation of the routing table that all data planes of its region go by; 0: none yet. */
   readonly applied: Generation;
+  /** How long the store takes for a write of this agent, in steps of 40 ms. Absent: an older version wrote this. */
+  readonly storeMs?: SpanMs;
   /** Digest of the topology that it runs with. */
   readonly topology: string;
   /** Why it holds still where one would expect it to act; empty when it does not. */

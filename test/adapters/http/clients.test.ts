@@ -140,6 +140,37 @@ test("a peer's promise arrives, and whatever is not one to the letter is an erro
   assert.ok(performance.now() - began < 400);
 });
 
+test("what is told goes over a connection that is kept, and who is not there is not waited for", async (t) => {
+  const handlers = fakeHandlers();
+  const api = createApi({ handlers, token: "t0", logger: () => {} });
+  const { port } = await api.listen({ host, port: 0 });
+  t.after(() => api.close());
+  const [free] = await findFreePorts(1);
+  const agents = { "eu-west": { host, port }, "eu-north": { host, port: free as number } };
+  const peers = new PeersClient({ agents, token: "t0" });
+  t.after(() => peers.close());
+  const signal = AbortSignal.timeout(2000);
+  await peers.keepNear(signal);
+  const seal = { basis: 9, position: 110 };
+  const report = { ...sealedReport, seal };
+  await peers.tell("eu-west", { member: "pg-b", boot: "b-1", beat: 3, report }, signal);
+  assert.deepEqual(handlers.notices, [{ member: "pg-b", boot: "b-1", beat: 3, report }]);
+  await assert.rejects(peers.tell("eu-north", { member: "pg-b", boot: "b-1", beat: 3, report }, signal));
+  // One that is no notice is refused, and nobody acts on it.
+  await peers.tell("eu-west", { member: "pg-b", boot: "b-1", beat: -1, report }, signal);
+  assert.equal(handlers.notices.length, 1);
+});
+
+const sealedReport = {
+  state: "standby",
+  incarnation: "b#1",
+  timeline: 1,
+  position: 110,
+  epoch: 3,
+  floor: 3,
+  streaming: false,
+} as const;
+
 test("a problem of the agent becomes an error that says what was tried, what is known, and what to do", async (t) => {
   const api = createApi({ handlers: fakeHandlers(), token: "t0", logger: () => {} });
   const { port } = await api.listen({ host, port: 0 });

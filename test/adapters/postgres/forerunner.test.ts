@@ -76,8 +76,7 @@ async function prepare(lab: Lab, way: FarWay): Promise<Far> {
   ok(await a.initialize({ epoch: 1 }, within(30_000)));
   ok(await a.promote({ epoch: 1, acknowledgements: 0, standbys: [] }, within(5000)));
   const upstream = lab.upstream("pg-a", 1);
-  for (const each of [b, c])
-    ok(await each.rejoin({ upstream, onProgress: () => undefined }, within(60_000)));
+  for (const each of [b, c]) ok(await each.rejoin({ upstream, onProgress: () => undefined }, within(60_000)));
   ok(await a.setQuorum({ epoch: 1, acknowledgements: 1, standbys: ["pg-b", "pg-c"] }, within(5000)));
   while (way.open === 0) await pause(10);
   // Connected, authenticated, and asked once.

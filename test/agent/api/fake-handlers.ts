@@ -4,7 +4,7 @@ import type { ApiEvent, ApiHandlers } from "../../../src/agent/api/handlers.ts";
 import { problem } from "../../../src/agent/api/problem.ts";
 import type { RequestRecord } from "../../../src/core/model/record.ts";
 import type { RequestBody, StatusView } from "../../../src/core/model/status.ts";
-import type { PeerQuestion } from "../../../src/ports/peers.ts";
+import type { PeerQuestion, SealNotice } from "../../../src/ports/peers.ts";
 
 export const statusView: StatusView = {
   topology: "shop",
@@ -22,6 +22,7 @@ export const statusView: StatusView = {
 
 export interface FakeHandlers extends ApiHandlers {
   readonly questions: PeerQuestion[];
+  readonly notices: SealNotice[];
   readonly records: Map<string, RequestRecord>;
   /** Listeners to events that have not ended. */
   listening: number;
@@ -30,6 +31,7 @@ export interface FakeHandlers extends ApiHandlers {
 export function fakeHandlers(more: Partial<ApiHandlers> = {}): FakeHandlers {
   const fake: FakeHandlers = {
     questions: [],
+    notices: [],
     records: new Map(),
     listening: 0,
     ready: () => ({ ready: true, because: "" }),
@@ -59,6 +61,7 @@ export function fakeHandlers(more: Partial<ApiHandlers> = {}): FakeHandlers {
       { id: "i1", title: "eu-west is down", beganAt: "2026-11-21T00:00:00Z", status: "closed" },
     ],
     incident: async (id) => (id === "i1" ? { id } : null),
+    seal: (notice) => void fake.notices.push(notice),
     async peer(question) {
       fake.questions.push(question);
       return question.epoch === 7 ? { kind: "promised" } : { kind: "refused", because: "I see the store" };

@@ -36,6 +36,7 @@ function facts(more: Partial<ClaimFacts> = {}): ClaimFacts {
       ["pg-east", sealed(150, "e#1")],
     ]),
     votes: new Set(["central", "east"]),
+    storeMs: new Map(),
     overSince: 1000,
     now: 1000,
     patienceMs: 2000,
@@ -97,6 +98,20 @@ test("the second best waits for the best, and then goes ahead", () => {
   const second = { reports, member: "pg-east" };
   check({ ...second, now: 1000 }, /pg-central is better placed/);
   check({ ...second, now: 3001 }, "claim");
+});
+
+test("of equal copies the one goes first that writes to the store soonest, and a further copy before it", () => {
+  const reports = new Map([
+    ["pg-central", sealed(150, "c#1")],
+    ["pg-east", sealed(150, "e#1")],
+  ]);
+  const storeMs = new Map([
+    ["central", 160],
+    ["east", 80],
+  ]);
+  check({ reports, storeMs }, /pg-east is better placed/);
+  check({ reports, storeMs, member: "pg-east" }, "claim");
+  check({ storeMs }, "claim");
 });
 
 test("S1: a store that is older than what a member has been claimed for is no evidence, and a person is asked", () => {
