@@ -170,6 +170,7 @@ function advancePromotion(turn: Turn, keeper: KeeperDraft, record: LeaseRecord):
   const { promoted } = tenure;
   if (promoted) {
     if (keeper.write) return;
+    touchRouting(turn);
     return writeLease(turn, keeper, "commit", {
       ...record,
       phase: "committed",

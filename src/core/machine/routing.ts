@@ -2,10 +2,12 @@
 import { judge, type Vantage } from "../judge/judge.ts";
 import { type LevelRecord, orderedLevel } from "../model/degradation.ts";
 import type { RegionName, ServiceName } from "../model/id.ts";
+import type { LeaseRecord } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { NEVER } from "../model/time.ts";
 import { compileTable, type RoutingFacts, type StoreFact } from "../traffic/compile.ts";
 import type { WriteOutcome } from "./event.ts";
+import type { Keeper } from "./state.ts";
 import { isAlive, nextId, type Turn } from "./turn.ts";
 
 export function takeTable(turn: Turn, revision: number, signed: SignedTable | null): void {
@@ -102,7 +104,7 @@ function isPublisher(turn: Turn): boolean {
   const { topology, self, keepers } = turn.state;
   for (const dataStore of topology.dataStores) {
     const keeper = keepers[dataStore.name];
-    const record = keeper?.lease?.record;
+    const record = keeper && leaseOf(keeper);
     if (record?.phase !== "committed") continue;
     return record.holder === keeper?.member && keeper.tenure !== null && keeper.tenure.over === "";
   }
@@ -110,11 +112,19 @@ function isPublisher(turn: Turn): boolean {
   return topology.regions.find((region) => isAlive(turn, region.name))?.name === self;
 }
 
+/**
+ * The lease as it stands once our commit does: the table is sent with it, and far from the store's leader edges have it a
+ * round trip sooner. Should the commit fail, it names a writer whose gate is closed, as the one before it does.
+ */
+function leaseOf({ lease, write }: Keeper): LeaseRecord | undefined {
+  return write?.purpose === "commit" ? write.record : lease?.record;
+}
+
 function factsOf(turn: Turn): RoutingFacts {
   const { topology, keepers, routing } = turn.state;
   const stores: Record<string, StoreFact> = {};
   for (const keeper of Object.values(keepers)) {
-    const record = keeper.lease?.record;
+    const record = leaseOf(keeper);
     if (!record) continue;
     const committed = record.phase === "committed";
     // While a claim is under way the last writer stays named: it is fenced, and an edge that holds knows for whom.

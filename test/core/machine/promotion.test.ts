@@ -80,6 +80,7 @@ interface Ordered {
 function afterRestart(position: Lsn): {
   readonly startedAt: InstantMs;
   readonly ordered: readonly Ordered[];
+  readonly tell: (body: AgentEventBody) => void;
 } {
   const agent = startAgent("central");
   const startedAt = agent.at;
@@ -97,7 +98,7 @@ function afterRestart(position: Lsn): {
   tell({ kind: "store-loaded" });
   tell({ kind: "member-inspected", member, startedAt: agent.at, seen: standbyAt(position) });
   while (agent.at < startedAt + 1.5 * leaseMs) tell({ kind: "woken" });
-  return { startedAt, ordered };
+  return { startedAt, ordered, tell };
 }
 
 const opsOf = (ordered: readonly Ordered[]) =>
@@ -122,4 +123,31 @@ test("a copy that was put back between claim and promotion is not promoted: the 
     command.kind === "note" && command.level === "alarm" ? command.text : [],
   );
   assert.match(alarms.join("\n"), /ends at 109, and it was claimed for what it had before: it was put back/);
+});
+
+test("the table that names the new writer is sent with the commit, and after it", () => {
+  const { ordered, tell } = afterRestart(provenAt);
+  const promotion = ordered.findLast(({ command }) => command.kind === "member")?.command;
+  assert.ok(promotion?.kind === "member" && promotion.op.kind === "promote");
+  const before = ordered.length;
+  const outcome = {
+    kind: "succeeded",
+    op: "promote",
+    position: provenAt + 10,
+    incarnation: "c#1",
+    timeline: 2,
+  } as const;
+  tell({ kind: "member-replied", member, id: promotion.id, outcome });
+  const [commit, table] = ordered.slice(before).flatMap(({ at, command }) => {
+    if (command.kind === "write" && command.key === recordKeys.lease(storeName))
+      return [{ at, says: (command.record as LeaseRecord).phase }];
+    return command.kind === "publish" ? [{ at, says: command.table.stores[storeName] }] : [];
+  });
+  assert.equal(commit?.says, "committed");
+  assert.deepEqual(table?.says, {
+    epoch: claim.epoch,
+    changing: false,
+    writer: { member, region: "central", gate: topologyOf(plainShape).dataStores[0]?.members[1]?.gate },
+  });
+  assert.equal(table?.at, commit?.at);
 });
