@@ -95,6 +95,7 @@ export function startAgent(options: AgentOptions): Agent {
       stopping.signal,
     );
     rounds.set(name, round);
+    unit.database.onLost(() => round.now());
   }
   for (const service of topology.services)
     rounds.set(

@@ -76,6 +76,8 @@ export type Outcome<T> =
 export interface Database {
   /** Never rejects; a member that does not answer in `timeoutMs` is `hung` (its processes exist) or `stopped`. */
   inspect(timeoutMs: SpanMs): Promise<MemberInspection>;
+  /** Calls `tell` when the member's server has left us: it may have died, and is worth a look before the next round. */
+  onLost(tell: () => void): void;
   /** Makes the first primary of an empty data store and starts it, accepting no client yet but its agent. */
   initialize(
     request: { readonly epoch: Epoch },

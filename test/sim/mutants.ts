@@ -333,8 +333,8 @@ export const mutants: readonly Mutant[] = [
     also: [
       {
         file: "decide/claim.ts",
-        find: "score(a) - score(b) || b.position - a.position ||",
-        replace: "score(a) - score(b) ||",
+        find: "b.position - a.position ||",
+        replace: "",
       },
     ],
   },

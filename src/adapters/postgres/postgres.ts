@@ -115,6 +115,10 @@ class PostgresMember implements Database {
     return this.#inspector.inspect(timeoutMs, this.#activity);
   }
 
+  onLost(tell: () => void): void {
+    this.#server.onLost = tell;
+  }
+
   initialize(request: Parameters<Database["initialize"]>[0], signal: AbortSignal) {
     return this.#operate("initialize", signal, async (both) => {
       if (this.#file.memory.unfinished === "initialize") await this.#server.end(both);

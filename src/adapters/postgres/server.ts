@@ -44,6 +44,8 @@ export class Server {
   /** For `inspect`, which must not wait for an operation. */
   readonly #watch: Session;
   #child: ChildProcess | null = null;
+  /** Called when the server has ended the connection that `inspect` asks over. */
+  onLost: () => void = () => undefined;
 
   constructor(place: ServerPlace) {
     this.place = place;
@@ -51,12 +53,12 @@ export class Server {
     this.logFile = join(place.stateDir, "postgresql.log");
     this.passFile = join(place.stateDir, "pgpass");
     this.#session = this.openSession("holdfast-agent");
-    this.#watch = this.openSession("holdfast-watch");
+    this.#watch = this.openSession("holdfast-watch", place.conf.database, "", () => this.onLost());
   }
 
-  openSession(name: string, database = this.place.conf.database, options = ""): Session {
+  openSession(name: string, database = this.place.conf.database, options = "", onLost?: () => void): Session {
     const { conf, secrets } = this.place;
-    return new Session({
+    const config = {
       host: conf.socketDir,
       port: conf.member.address.port,
       user: "holdfast",
@@ -65,7 +67,8 @@ export class Server {
       application_name: name,
       // What the agent itself commits never waits for a standby.
       options: `-c synchronous_commit=local -c statement_timeout=0 -c lock_timeout=2000 ${options}`,
-    });
+    };
+    return new Session(config, onLost);
   }
 
   query<R extends QueryResultRow>(

@@ -5,8 +5,11 @@ export class Session {
   readonly #config: ClientConfig;
   #client: Promise<Client> | null = null;
   #open: Client | null = null;
+  readonly #onLost: () => void;
 
-  constructor(config: ClientConfig) {
+  /** `onLost`: the other side has ended an open connection. */
+  constructor(config: ClientConfig, onLost: () => void = () => undefined) {
+    this.#onLost = onLost;
     this.#config = { ...config, application_name: config.application_name ?? "holdfast", keepAlive: true };
   }
 
@@ -49,10 +52,10 @@ export class Session {
     const client = new Client({ ...this.#config, connectionTimeoutMillis: timeoutMs });
     this.#open = client;
     const forget = () => {
-      if (this.#open === client) {
-        this.#open = null;
-        this.#client = null;
-      }
+      if (this.#open !== client) return;
+      this.#open = null;
+      this.#client = null;
+      this.#onLost();
     };
     client.on("error", forget);
     client.on("end", forget);

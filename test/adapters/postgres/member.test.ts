@@ -317,3 +317,16 @@ void test("the role that a power cut left as zeros is written anew at the next s
   assert.deepEqual((await client.query("select epoch from holdfast.epoch")).rows, [{ epoch: "2" }]);
   await client.end();
 });
+
+void test("a server that dies says so at once", { timeout: 60_000 }, async () => {
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  const [database] = await lab.cluster(0);
+  assert.ok(database);
+  const lost = new Promise<void>((resolve) => database.onLost(resolve));
+  assert.equal((await database.inspect(1000)).state, "primary");
+  const [postmaster] = readFileSync(lab.treePlace("pg-a").pidFile, "utf8").split("\n");
+  process.kill(Number(postmaster), "SIGKILL");
+  await lost;
+  ok(await database.end(within(3000)));
+  assert.equal((await database.inspect(1000)).state, "stopped");
+});

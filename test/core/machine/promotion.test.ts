@@ -138,16 +138,20 @@ test("the table that names the new writer is sent with the commit, and after it"
     timeline: 2,
   } as const;
   tell({ kind: "member-replied", member, id: promotion.id, outcome });
-  const [commit, table] = ordered.slice(before).flatMap(({ at, command }) => {
-    if (command.kind === "write" && command.key === recordKeys.lease(storeName))
-      return [{ at, says: (command.record as LeaseRecord).phase }];
-    return command.kind === "publish" ? [{ at, says: command.table.stores[storeName] }] : [];
-  });
-  assert.equal(commit?.says, "committed");
-  assert.deepEqual(table?.says, {
+  const since = ordered.slice(before);
+  const commit = since.findIndex(
+    ({ command }) => command.kind === "write" && command.key === recordKeys.lease(storeName),
+  );
+  const table = since.findIndex(({ command }) => command.kind === "publish");
+  const { command: written, at } = since[commit] as Ordered;
+  const { command: published, at: publishedAt } = since[table] as Ordered;
+  assert.ok(written.kind === "write" && published.kind === "publish");
+  assert.equal((written.record as LeaseRecord).phase, "committed");
+  assert.deepEqual(published.table.stores[storeName], {
     epoch: claim.epoch,
     changing: false,
     writer: { member, region: "central", gate: topologyOf(plainShape).dataStores[0]?.members[1]?.gate },
   });
-  assert.equal(table?.at, commit?.at);
+  assert.ok(commit < table);
+  assert.equal(publishedAt, at);
 });
