@@ -1,5 +1,6 @@
 /**
- * etcd's endpoints as one: a call goes to the one that answered last, and moves on when that falls silent.
+ * etcd's endpoints as one: a call goes to the one that answered last, and moves on when that falls silent; where one is
+ * nearer than others it begins there, and goes back when that one answers again.
  *
  * E1. Every attempt has a deadline of its own: clients of etcd hang for ever on a member that is stopped or cut off.
  * E2. An attempt that was perhaps done is repeated only if that does no harm (reads).
@@ -31,6 +32,12 @@ export interface Clients {
   readonly maintenance: Client<typeof Maintenance>;
 }
 
+interface Near {
+  readonly url: string;
+  /** A round trip, in steps: neighbours are alike, and keep the order that they were given in. */
+  readonly step: number;
+}
+
 interface Connection extends Clients {
   readonly session: Http2SessionManager;
 }
@@ -41,6 +48,14 @@ type Outcome<T> =
 
 /** Between rounds in which every endpoint failed at once: fast enough for an election, slow enough for a dead store. */
 const ROUND_PAUSE_MS = 50;
+const STEP_MS = 5;
+/** Of several, the quickest tells of distance. */
+const MEASURES = 2;
+/** Who has not answered by then is as far as can be. */
+const MEASURE_WITHIN_MS = 600;
+const FARTHEST = 1_000_000;
+/** A nearer endpoint that was left is tried again so often. */
+const RETURN_MS = 10_000;
 /** A connection that fell silent is kept this long for the calls that still wait on it. */
 const LINGER_MS = 1000;
 
@@ -49,11 +64,63 @@ export class Endpoints {
   readonly #connections = new Map<string, Connection>();
   readonly #lingering = new Map<NodeJS.Timeout, Connection>();
   readonly #closing = new AbortController();
+  #order: readonly Near[];
   #current = 0;
+  #returning: NodeJS.Timeout | undefined;
   #token: string | null = null;
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
+    this.#order = options.endpoints.map((url) => ({ url, step: 0 }));
+  }
+
+  /** Begins with the nearest: each call to one that is far, and each event from it, takes a way more. */
+  async arrange(): Promise<void> {
+    const { endpoints } = this.#options;
+    const order = await Promise.all(endpoints.map(async (url) => ({ url, step: await this.#stepOf(url) })));
+    this.#order = order.sort((a, b) => a.step - b.step);
+    this.#current = 0;
+    const isEven = this.#order.every(({ step }) => step === this.#order[0]?.step);
+    if (isEven || this.closing.aborted) return;
+    this.#returning = setInterval(() => void this.#goBack(), RETURN_MS);
+    this.#returning.unref();
+  }
+
+  async #stepOf(url: string): Promise<number> {
+    const signal = AbortSignal.any([this.closing, AbortSignal.timeout(MEASURE_WITHIN_MS)]);
+    let bestMs = Number.POSITIVE_INFINITY;
+    try {
+      const { maintenance } = await this.#connect(url, signal);
+      for (let n = 0; n < MEASURES; n++) {
+        const begunAt = performance.now();
+        await maintenance.status({}, { signal });
+        bestMs = Math.min(bestMs, performance.now() - begunAt);
+      }
+      return Math.floor(bestMs / STEP_MS);
+    } catch {
+      this.#drop(url);
+      return FARTHEST;
+    }
+  }
+
+  /** Not before it has answered as a member of a quorum does; whoever streams from the far one asks `isNearer`. */
+  async #goBack(): Promise<void> {
+    const far = this.#order[this.#current] as Near;
+    for (const [index, { url, step }] of this.#order.entries()) {
+      if (far.step <= step) return;
+      try {
+        const connection = await this.#connect(url, this.closing);
+        const headers = await this.#headers(connection, this.closing);
+        const options = { headers, timeoutMs: this.#options.callTimeoutMs, signal: this.closing };
+        const { leader } = await connection.maintenance.status({}, options);
+        if (leader === 0n) continue;
+      } catch {
+        this.#drop(url);
+        continue;
+      }
+      if (this.#order[this.#current] === far) this.#current = index;
+      return;
+    }
   }
 
   /** Aborted when the store is closed. */
@@ -136,6 +203,11 @@ export class Endpoints {
 
   /** The next call goes elsewhere, and never again over this connection (E3). */
   leave(url: string): void {
+    this.#drop(url);
+    if (url === this.#url) this.#current = (this.#current + 1) % this.#order.length;
+  }
+
+  #drop(url: string): void {
     const connection = this.#connections.get(url);
     if (connection !== undefined) {
       this.#connections.delete(url);
@@ -145,11 +217,11 @@ export class Endpoints {
       }, LINGER_MS);
       this.#lingering.set(timer, connection);
     }
-    if (url === this.#url) this.#current = (this.#current + 1) % this.#options.endpoints.length;
   }
 
   close(): void {
     this.#closing.abort();
+    clearInterval(this.#returning);
     for (const [timer, connection] of this.#lingering) {
       clearTimeout(timer);
       connection.session.abort();
@@ -159,8 +231,14 @@ export class Endpoints {
     this.#connections.clear();
   }
 
+  /** Whether the one in use is nearer than `url`. */
+  isNearer(url: string): boolean {
+    const step = this.#order.find((each) => each.url === url)?.step ?? 0;
+    return (this.#order[this.#current] as Near).step < step;
+  }
+
   get #url(): string {
-    return this.#options.endpoints[this.#current] as string;
+    return (this.#order[this.#current] as Near).url;
   }
 
   /** `hasleader`: a member that knows no leader says so at once, rather than letting us wait for it. */

@@ -37,6 +37,7 @@ export interface EtcdStoreOptions {
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const store = new EtcdStore(options);
   try {
+    await store.arrange();
     await store.checkSchema(AbortSignal.timeout(options.openTimeoutMs ?? 5000));
     return store;
   } catch (error) {
@@ -98,6 +99,10 @@ class EtcdStore implements Store {
   close(): Promise<void> {
     this.#endpoints.close();
     return Promise.resolve();
+  }
+
+  arrange(): Promise<void> {
+    return this.#endpoints.arrange();
   }
 
   /** Writes the schema if there is none. */

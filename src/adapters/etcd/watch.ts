@@ -91,6 +91,8 @@ export async function* watchPrefix(
         }
         // The reader's own slowness is no silence of the store.
         heardAt = performance.now();
+        // A nearer one answers again: it goes on there, from where it is.
+        if (source.endpoints.isNearer(url)) break;
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -4,6 +4,8 @@ import { connect, createServer, type Socket } from "node:net";
 
 export interface Relay extends AsyncDisposable {
   readonly port: number;
+  /** That came from either side. */
+  readonly bytes: number;
   swallow(yes: boolean): void;
 }
 
@@ -11,9 +13,11 @@ export interface Relay extends AsyncDisposable {
 export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
   const sockets = new Set<Socket>();
   let swallows = false;
+  let bytes = 0;
   const join = (from: Socket, to: Socket) => {
     sockets.add(from);
     from.on("data", (data) => {
+      bytes += data.length;
       if (swallows) return;
       if (delayMs === 0) to.write(data);
       else setTimeout(() => to.write(data), delayMs);
@@ -32,6 +36,9 @@ export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
   await once(server, "listening");
   return {
     port: (server.address() as { port: number }).port,
+    get bytes() {
+      return bytes;
+    },
     swallow: (yes) => {
       swallows = yes;
     },
