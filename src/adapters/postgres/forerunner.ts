@@ -40,9 +40,22 @@ const carriedAtLeastMs = 5000;
 const carriedAtMostMs = 60_000;
 /** XLogData: 'd', length, 'w', begin, end, time; then WAL. */
 const walAt = headerBytes + 25;
+/** As PostgreSQL itself sends it. */
+const sentBytes = 128 * 1024;
 
 /** The port in the name of a socket in a folder of its own kind. */
 const socketPort = 1;
+
+/** What a standby has, and what its receiver will therefore ask for. */
+export interface OwnEnd {
+  readonly timeline: number;
+  /** It asks from where its last segment begins. */
+  readonly segment: Lsn;
+  /** Where its whole records end: up to here the new timeline is a copy of its own, if it is a part of what is promoted. */
+  readonly end: Lsn;
+  /** Its own WAL from `segment` to `end`. */
+  readonly read: () => Buffer;
+}
 
 export interface Way {
   readonly host: string;
@@ -52,6 +65,7 @@ export interface Way {
 interface Reply {
   readonly to: "identify" | "history" | "start";
   readonly parts: Buffer[];
+  isRefused: boolean;
 }
 
 export class Forerunner {
@@ -63,9 +77,8 @@ export class Forerunner {
   readonly #replies: Reply[] = [];
   #asking: NodeJS.Timeout | undefined;
   #inVain: NodeJS.Timeout | undefined;
-  #from: { readonly lsn: Lsn; readonly timeline: number } | null = null;
-  /** What the upstream said when it had been promoted. */
-  #identity: Buffer | null = null;
+  #from: OwnEnd | null = null;
+  #systemId = "";
   #timeline = 0;
   #history: Buffer | null = null;
   #historyText = "";
@@ -159,11 +172,27 @@ export class Forerunner {
     for (const tell of this.#closing.splice(0)) tell();
   }
 
-  /** The upstream has been claimed for. `lsn`: where the standby's last segment begins, on its `timeline`. */
-  runAhead(from: { readonly lsn: Lsn; readonly timeline: number }): void {
+  /**
+   * The upstream has been claimed for. Often it is promoted by the time that we are heard there, and then its timeline is the
+   * next: that is asked for at once, and costs a line in its log where it is too soon.
+   */
+  runAhead(from: OwnEnd): void {
     if (this.#from !== null || this.#isClosed) return;
     this.#from = from;
     this.#inVain = setTimeout(() => this.close(), aheadMaxMs);
+    this.#askForStream(from.timeline + 1);
+  }
+
+  #askForStream(timeline: number): void {
+    this.#timeline = timeline;
+    this.#ask("history", `TIMELINE_HISTORY ${timeline}`);
+    this.#ask("start", `START_REPLICATION ${formatLsn(this.#from?.end ?? 0)} TIMELINE ${timeline}`);
+  }
+
+  /** Too soon: as soon as it has been promoted it says which timeline it is on. */
+  #askAgain(): void {
+    this.#timeline = 0;
+    this.#history = null;
     this.#asking = setInterval(() => {
       if (this.#replies.length < questionsMax) this.#ask("identify", "IDENTIFY_SYSTEM");
     }, askEveryMs);
@@ -175,7 +204,7 @@ export class Forerunner {
   }
 
   #ask(to: Reply["to"], text: string): void {
-    this.#replies.push({ to, parts: [] });
+    this.#replies.push({ to, parts: [], isRefused: false });
     this.#socket.write(query(text));
   }
 
@@ -189,28 +218,30 @@ export class Forerunner {
   #hear(said: Message): void {
     const reply = this.#replies[0];
     if (reply === undefined || said.type === "N") return;
-    if (said.type === "E") throw new Error("the upstream refused");
+    if (said.type === "E") {
+      reply.isRefused = true;
+      return;
+    }
     reply.parts.push(said.bytes);
     if (said.type === "W" && reply.to === "start") {
       this.#start = said.bytes;
       this.#wake();
     }
-    if (said.type === "D" && reply.to === "identify") this.#learn(Number(fieldsOf(said)[1]));
+    if (said.type === "D" && reply.to === "identify") this.#learn(fieldsOf(said));
     if (said.type === "D" && reply.to === "history") this.#historyText = fieldsOf(said)[1] ?? "";
     if (said.type !== "Z") return;
     this.#replies.shift();
-    const whole = Buffer.concat(reply.parts);
-    if (reply.to === "history") this.#history = whole;
-    if (reply.to === "identify" && this.#timeline > 0) this.#identity = whole;
+    if (reply.to === "history" && !reply.isRefused) this.#history = Buffer.concat(reply.parts);
+    if (reply.to === "start" && this.#asking !== undefined) throw new Error("the upstream refused");
+    if (reply.to === "start") this.#askAgain();
     if (reply.to === "identify" && this.#from === null) this.#wake();
   }
 
-  #learn(timeline: number): void {
-    if (this.#from === null || this.#timeline > 0 || timeline <= this.#from.timeline) return;
+  #learn([systemId, timeline]: readonly (string | null)[]): void {
+    this.#systemId = systemId ?? "";
+    if (this.#from === null || this.#timeline > 0 || Number(timeline) <= this.#from.timeline) return;
     clearInterval(this.#asking);
-    this.#timeline = timeline;
-    this.#ask("history", `TIMELINE_HISTORY ${timeline}`);
-    this.#ask("start", `START_REPLICATION ${formatLsn(this.#from.lsn)} TIMELINE ${timeline}`);
+    this.#askForStream(Number(timeline));
   }
 
   #hold(each: Message): void {
@@ -260,37 +291,43 @@ export class Forerunner {
       const told = /^TIMELINE_HISTORY (\d+)/.exec(text);
       const start = /^START_REPLICATION (?:PHYSICAL )?([0-9A-F]+\/[0-9A-F]+) TIMELINE (\d+)/.exec(text);
       await this.#until(() => this.#start !== null);
-      if (text.startsWith("IDENTIFY_SYSTEM")) receiver.write(this.#require(this.#identity));
+      // What ended while we waited has told nobody here.
+      if (this.#isClosed) throw new Error("the upstream is gone");
+      if (text.startsWith("IDENTIFY_SYSTEM")) receiver.write(this.#identity());
       else if (told && Number(told[1]) === this.#timeline) receiver.write(this.#require(this.#history));
       else if (start) {
         const lsn = parseLsn(start[1] as string);
-        if (lsn !== this.#from?.lsn) throw new Error("it asks for what was not taken");
+        const from = this.#from;
+        const fork = parseHistory(this.#timeline, this.#historyText).at(-2);
+        if (from === null || lsn !== from.segment || fork === undefined || fork.end < from.end)
+          throw new Error("it asks for what was not taken");
+        receiver.write(this.#require(this.#start));
+        for (const each of ownMessages(from)) receiver.write(each);
         if (Number(start[2]) === this.#timeline) return this.#pass(receiver, asked);
-        await this.#endOldTimeline(receiver, asked, Number(start[2]), lsn);
+        if (Number(start[2]) !== fork.timeline) throw new Error("the promotion began elsewhere");
+        await this.#endOldTimeline(receiver, asked, from.end, fork.end);
       } else throw new Error("it asks for what was not foreseen");
     }
   }
 
   /**
    * A standby that lacks the tail asks for the timeline that it is on, up to where that ended. Those bytes are in what we
-   * hold, since a segment of the new timeline begins with a copy of the old one's.
+   * hold: on the new timeline, WAL from before the fork is the old one's.
    */
-  async #endOldTimeline(receiver: Socket, asked: Asked, timeline: number, lsn: Lsn): Promise<void> {
-    const old = parseHistory(this.#timeline, this.#historyText).at(-2);
-    if (old?.timeline !== timeline || old.end < lsn) throw new Error("the promotion began elsewhere");
-    receiver.write(this.#require(this.#start));
-    let at = lsn;
-    for (let next = 0; at < old.end; next++) {
+  async #endOldTimeline(receiver: Socket, asked: Asked, from: Lsn, end: Lsn): Promise<void> {
+    let at = from;
+    for (let next = 0; at < end; next++) {
       await this.#until(() => next < this.#held.length);
       const { bytes } = this.#held[next] as Message;
       if (bytes[headerBytes] !== 0x77) continue;
-      const body = bytes.subarray(headerBytes, Math.min(bytes.length, walAt + (old.end - at)));
+      const body = bytes.subarray(headerBytes, Math.min(bytes.length, walAt + (end - at)));
       receiver.write(message("d", body));
       at += body.length + headerBytes - walAt;
     }
     receiver.write(message("c"));
     await asked.copyDone();
-    const next = { next_tli: String(this.#timeline), next_tli_startpos: formatLsn(old.end) };
+    if (this.#isClosed) throw new Error("the upstream is gone");
+    const next = { next_tli: String(this.#timeline), next_tli_startpos: formatLsn(end) };
     const done = message("C", Buffer.from("START_STREAMING\0"));
     receiver.write(Buffer.concat([textRow(next), done, done, readyForQuery]));
   }
@@ -305,8 +342,7 @@ export class Forerunner {
       if (!receiver.write(chunk)) this.#socket.pause();
     };
     receiver.on("drain", () => this.#socket.resume());
-    receiver.write(Buffer.concat([this.#require(this.#start), ...this.#held.map(({ bytes }) => bytes)]));
-    receiver.write(this.#cutter.rest);
+    receiver.write(Buffer.concat([...this.#held.map(({ bytes }) => bytes), this.#cutter.rest]));
     this.#held = [];
     asked.passTo(this.#socket);
     this.#socket.resume();
@@ -332,9 +368,29 @@ export class Forerunner {
     }
   }
 
+  /** The upstream's own answer may be of before its promotion. */
+  #identity(): Buffer {
+    const { end } = this.#from as OwnEnd;
+    const row = { systemid: this.#systemId, timeline: String(this.#timeline), xlogpos: formatLsn(end) };
+    return Buffer.concat([textRow(row), message("C", Buffer.from("IDENTIFY_SYSTEM\0")), readyForQuery]);
+  }
+
   #require(bytes: Buffer | null): Buffer {
     if (bytes === null) throw new Error("the upstream has not said it");
     return bytes;
+  }
+}
+
+/** Its own WAL as an upstream would send it. */
+function* ownMessages({ segment, end, read }: OwnEnd): Generator<Buffer> {
+  const wal = read();
+  if (wal.length !== end - segment) throw new Error("its own WAL is not whole");
+  for (let at = 0; at < wal.length; at += sentBytes) {
+    const head = Buffer.alloc(walAt - headerBytes);
+    head.write("w", "latin1");
+    head.writeBigUInt64BE(BigInt(segment + at), 1);
+    head.writeBigUInt64BE(BigInt(end), 9);
+    yield message("d", Buffer.concat([head, wal.subarray(at, at + sentBytes)]));
   }
 }
 

@@ -9,8 +9,8 @@ import { Forerunner } from "./forerunner.ts";
 import { readOwnHistory } from "./own-history.ts";
 import type { Server } from "./server.ts";
 import { standbyName } from "./settings.ts";
-import { positionOfStandby } from "./standby.ts";
-import { segmentSize } from "./wal-files.ts";
+import { replayedBy } from "./standby.ts";
+import { readSegment, segmentSize } from "./wal-files.ts";
 
 /** Nearer than this a receiver connects in less time than we need to decide anything. */
 const farMs: SpanMs = 10;
@@ -86,9 +86,13 @@ export class Forerunners {
     const one = this.#ready.get(upstream.member);
     if (one === undefined || upstream.epoch !== this.#epoch + 1) return;
     const { dataDir } = this.#server;
-    const end = await positionOfStandby(this.#server);
+    const end = await replayedBy(this.#server);
     const timeline = readOwnHistory(dataDir, end).at(-1)?.timeline ?? 1;
-    one.runAhead({ lsn: end - (end % segmentSize(join(dataDir, "pg_wal"))), timeline });
+    const walDir = join(dataDir, "pg_wal");
+    const segmentBytes = segmentSize(walDir);
+    const segment = end - (end % segmentBytes);
+    const read = () => readSegment(walDir, timeline, segment, end - segment, segmentBytes);
+    one.runAhead({ timeline, segment, end, read });
   }
 
   /** The one that has run ahead to `upstream`, if any: whoever takes it uses it or closes it. */

@@ -59,6 +59,11 @@ function positionOf(row: StandbyRow): Lsn {
   return Math.max(parseLsn(row.received), parseLsn(row.replayed));
 }
 
+/** Where its whole records end. */
+export async function replayedBy(server: Server): Promise<Lsn> {
+  return parseLsn((await look(server)).replayed);
+}
+
 export async function positionOfStandby(server: Server): Promise<Lsn> {
   return positionOf(await look(server));
 }

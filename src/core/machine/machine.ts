@@ -248,8 +248,8 @@ function takeLeaseWritten(
     case "claim": {
       openIncident(turn, keeper, before, record);
       beginTenure(keeper, record, turn.at, write.sentAt, companions(turn, keeper, before));
-      // The claim is a renewal (L1): another one at once would only stand in the way of the commit.
-      return patchTenure(keeper, { nextRenewAt: write.sentAt + turn.state.topology.profile.renewMs });
+      // The claim is a renewal (L1): another one soon would only stand in the way of the commit.
+      return patchTenure(keeper, { nextRenewAt: write.sentAt + turn.state.topology.profile.freezeMs / 2 });
     }
     case "commit":
       markStep(turn, keeper, "commit", "succeeded");
