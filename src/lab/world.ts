@@ -66,7 +66,7 @@ export class World {
   async start(signal: AbortSignal): Promise<void> {
     this.publish();
     const { removeFolder, stateFile } = this.#options;
-    this.#reaper = startReaper(this.#ownStateFile, removeFolder ? this.layout.root : "", stateFile ?? "");
+    this.#reaper = startReaper(this.ownStateFile, removeFolder ? this.layout.root : "", stateFile ?? "");
     await Promise.all(this.layout.regions.map((region) => this.startRegion(region.name, signal)));
   }
 
@@ -164,11 +164,12 @@ export class World {
 
   publish(): void {
     const state = this.#state();
-    writeState(this.#ownStateFile, state);
+    writeState(this.ownStateFile, state);
     if (this.#options.stateFile) writeState(this.#options.stateFile, state);
   }
 
-  get #ownStateFile(): string {
+  /** Where commands find the agents of this very lab. */
+  get ownStateFile(): string {
     return join(this.layout.root, "state.json");
   }
 

@@ -6,6 +6,7 @@ import { inject, signalTo } from "../faults.ts";
 import type { LabLayout } from "../layout.ts";
 import { monotonicMs } from "../monotonic.ts";
 import type { World } from "../world.ts";
+import { type Asked, ask } from "./ask.ts";
 import { cut } from "./cut.ts";
 import { empty, fill, hang, thaw } from "./disk.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
@@ -25,6 +26,8 @@ export interface Broken {
   /** CLOCK_MONOTONIC, ms: just before the first effect. */
   readonly at: number;
   readonly text: string;
+  /** Where a person asked for something. */
+  readonly asked?: Asked;
   end(signal: AbortSignal): Promise<void>;
 }
 
@@ -124,6 +127,12 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       const to = parts.world.layout.regions.find(({ name }) => name !== leader)?.name ?? "";
       await moveEtcdLeader(parts.world.layout, to);
       return byItself(`the leadership of etcd moved from ${leader} to ${to}`);
+    }
+    case "request": {
+      const to = fault.to === null ? null : await regionOf(parts, fault.to);
+      const answer = await ask(parts.world.ownStateFile, fault.kind, to, forMs);
+      const text = `${fault.kind} was asked for and ${answer.status}: ${answer.detail}`;
+      return { ...byItself(text), asked: { wish: fault, answer } };
     }
     default:
       return fault satisfies never;

@@ -1,7 +1,10 @@
 /** Rounds of faults drawn from a seed: which, where, when and for how long; one or two at a time, each with an end. */
 import type { Scenario, ScenarioFault } from "./scenario.ts";
 
-type Kind = Exclude<ScenarioFault["fault"], "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong">;
+type Kind = Exclude<
+  ScenarioFault["fault"],
+  "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong" | "request"
+>;
 
 const kinds: readonly Kind[] = [
   "blackhole",

@@ -112,6 +112,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       epoch: { before: before.epoch, after: after.epoch },
       loadAverage,
       statusSaid: said === null ? null : await said,
+      asked: faults.flatMap(({ asked }) => asked ?? []),
       history: written ? withProblems(checkHistory(written.history), written.problems) : null,
     });
   } finally {

@@ -30,6 +30,7 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
           `    history: ${figures.history.ok} statements answered, ${figures.history.failed} refused, ${figures.history.unknown} of unknown outcome`,
         ]),
     `    epoch ${figures.epoch.before} -> ${figures.epoch.after}; last acknowledgement of the old primary ${figures.oldPrimaryAcksMs === null ? "before the fault" : `after ${ms(figures.oldPrimaryAcksMs)}`}, first of the new one ${figures.newPrimaryAcksMs === null ? "never" : `after ${ms(figures.newPrimaryAcksMs)}`}`,
+    ...figures.requested.map((each) => `    ${each}`),
     ...Object.entries(figures.failures).map(([what, n]) => `    failed outside: ${n} × ${what}`),
     ...verdict.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),
     ...(verdict.met ? [] : verdict.violations.slice(0, 5).map((violation) => `    ${violation}`)),

@@ -15,6 +15,7 @@ import { type Findings, judgeRun } from "../oracle.ts";
 import type { StoredOrders } from "../oracle-evidence.ts";
 import { checkWriters, type WriterTerm } from "../oracle-writers.ts";
 import type { Objective } from "../report.ts";
+import type { Asked } from "./ask.ts";
 import type { Scenario } from "./scenario.ts";
 
 export interface ClientGroup {
@@ -38,6 +39,8 @@ export interface Evidence {
   readonly loadAverage: number;
   /** What an agent's status said while the fault lasted; null: nobody was asked. */
   readonly statusSaid: string | null;
+  /** What people asked for meanwhile. */
+  readonly asked: readonly Asked[];
   /** Of registers, lists and banks that clients outside wrote and read all the while; null: nobody did. */
   readonly history: HistoryVerdict | null;
 }
@@ -67,6 +70,8 @@ export interface Figures {
   readonly unsafeFailed: number;
   readonly failures: Readonly<Record<string, number>>;
   readonly wholeAfterMs: SpanMs | null;
+  /** What people asked for, each with its answer. */
+  readonly requested: readonly string[];
   readonly epoch: Evidence["epoch"];
   /** Of the machine, the minute before the fault: figures of a busy one are the machine's. */
   readonly loadAverage: number;
@@ -92,7 +97,10 @@ export function judge(evidence: Evidence): Verdict {
   const overlap = proveOverlap(evidence, writers.writers.overlapProvenMs, writers.writers.terms);
   const wholeAfterMs = evidence.wholeAt === null ? null : evidence.wholeAt - evidence.healedAt;
   const changes = epoch.after - epoch.before;
-  const { history } = evidence;
+  const { history, asked } = evidence;
+  const unexpected = asked.filter(
+    ({ wish, answer }) => answer.status !== wish.ends || !new RegExp(wish.because, "i").test(answer.detail),
+  );
   const problems = [
     ...(history?.problems ?? []),
     ...findings.flatMap(({ problems }, index) =>
@@ -186,6 +194,9 @@ export function judge(evidence: Evidence): Verdict {
                 : 1,
           ),
         ]),
+    ...(asked.length === 0
+      ? []
+      : [count("requests", "Requests that did not end as expected", 0, unexpected.length)]),
     count("proof", "Reasons why the run proves nothing", 0, problems.length),
   ];
   return {
@@ -209,6 +220,7 @@ export function judge(evidence: Evidence): Verdict {
         groups.filter(({ inside }) => inside === null).flatMap(({ history }) => history.requests),
       ),
       wholeAfterMs,
+      requested: asked.map(({ wish, answer }) => `${wish.kind} ${answer.status}: ${answer.detail}`),
       epoch,
       loadAverage: evidence.loadAverage,
     },
@@ -217,6 +229,10 @@ export function judge(evidence: Evidence): Verdict {
       ...findings.flatMap(({ violations }) => violations),
       ...writers.violations,
       ...(history?.findings ?? []),
+      ...unexpected.map(({ wish, answer }) => ({
+        kind: `${wish.kind} ${answer.status}`,
+        because: `${answer.detail}; expected: ${wish.ends}${wish.because && `, saying "${wish.because}"`}`,
+      })),
     ]
       .map(({ kind, because }) => `${kind}: ${because}`)
       .slice(0, 40),

@@ -51,6 +51,18 @@ for (const [what, from, to, says] of [
   ],
   ["losses where the data is synchronous", "writeGapMax: 3s", "writeGapMax: 3s, lostMax: 1", /lostMax/],
   ["a pattern that is none", "writeGapMax: 3s", 'writeGapMax: 3s, statusSays: "("', /statusSays/],
+  [
+    "a request of a kind that nobody serves",
+    "fault: blackhole, at: primary,",
+    "fault: request, kind: fail-over, ends: refused,",
+    /faults\.0\.kind/,
+  ],
+  [
+    "an answer that is no pattern",
+    "fault: blackhole, at: primary,",
+    'fault: request, kind: failback, ends: refused, because: "(",',
+    /faults\.0\.because/,
+  ],
   ["a fault that never ends", ", for: 8s", "", /for/],
 ] as const)
   test(`${what} is refused with its place`, () => {

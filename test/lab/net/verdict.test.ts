@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LoadHistory, RequestRecord } from "../../../src/lab/load-record.ts";
+import type { Asked } from "../../../src/lab/net/ask.ts";
 import { readScenario, type Scenario } from "../../../src/lab/net/scenario.ts";
 import { type Evidence, judge } from "../../../src/lab/net/verdict.ts";
 import { tableOf } from "../../../src/lab/net/verdict-text.ts";
@@ -103,6 +104,7 @@ function evidence(
     epoch: { before: 1, after: 2 },
     loadAverage: 0,
     statusSaid: null,
+    asked: [],
     history: null,
     ...change,
   };
@@ -111,6 +113,18 @@ function evidence(
 const requests = good.map((said, number) => order(number, said));
 const missedIn = (verdict: ReturnType<typeof judge>) =>
   verdict.checks.filter(({ met }) => !met).map(({ id }) => id);
+
+function failback(ends: "succeeded" | "refused", answer: Asked["answer"]): Pick<Evidence, "asked"> {
+  const wish = {
+    fault: "request",
+    kind: "failback",
+    to: null,
+    because: "behind",
+    after: 0,
+    for: 5000,
+  } as const;
+  return { asked: [{ wish: { ...wish, ends }, answer }] };
+}
 
 test("a run in which everything went as it must is accepted, and measured", () => {
   const verdict = judge(evidence(requests));
@@ -203,10 +217,33 @@ for (const [what, changed, missed] of [
       }),
     "status",
   ],
+  [
+    "a failback that was to be refused, and was done",
+    () => evidence(requests, [], failback("refused", { status: "succeeded", detail: "not behind" })),
+    "requests",
+  ],
+  [
+    "a failback that was refused for another reason",
+    () => evidence(requests, [], failback("refused", { status: "refused", detail: "not promotable" })),
+    "requests",
+  ],
+  [
+    "a failback that nobody answered",
+    () => evidence(requests, [], failback("succeeded", { status: "unanswered", detail: "behind" })),
+    "requests",
+  ],
 ] as const)
   test(`${what} is not accepted`, () => {
     assert.ok(missedIn(judge(changed())).includes(missed), missedIn(judge(changed())).join());
   });
+
+test("a failback that ended as it must is accepted, and told", () => {
+  const verdict = judge(
+    evidence(requests, [], failback("refused", { status: "refused", detail: "pg-west is 20 MB Behind" })),
+  );
+  assert.deepEqual(missedIn(verdict), []);
+  assert.deepEqual(verdict.figures.requested, ["failback refused: pg-west is 20 MB Behind"]);
+});
 
 test("an answer that the network kept and delivered late is no second writer", () => {
   // Sent before the cut, given in time, and heard by a client outside only when the network was whole again.
