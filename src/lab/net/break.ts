@@ -1,6 +1,6 @@
 /** What a scenario breaks, done: each fault has an end of its own, whoever lives then (S15). */
 import { spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { inject, signalTo } from "../faults.ts";
 import type { LabLayout } from "../layout.ts";
@@ -95,6 +95,20 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
         at,
         text: `the wall clocks of ${region} are ${Math.abs(fault.by) / 1000} s ${side}`,
         end: async () => setClock(file, 0),
+      };
+    }
+    case "topology-broken": {
+      const { topologyFile, topologyText } = parts.world.layout;
+      const agent = parts.world.one(region, "agent");
+      writeFileSync(topologyFile, `${topologyText}]\n`);
+      agent.kill("SIGTERM", true);
+      return {
+        at,
+        text: `the topology ends in a stray bracket, and the agent of ${region} was told to start anew`,
+        end: async (signal) => {
+          writeFileSync(topologyFile, topologyText);
+          await agent.ready(signal);
+        },
       };
     }
     case "region-kill":
