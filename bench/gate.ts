@@ -40,6 +40,7 @@ const lab = await startLab({
   links: { delay, jitter: 0, lossPercent: 0, rateMbit: 0 },
   withDisks: false,
   withClocks: false,
+  withNames: false,
   rtoMs: 60_000,
   say: (text) => console.error(text),
   compile(text, file) {

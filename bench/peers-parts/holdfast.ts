@@ -27,6 +27,7 @@ async function start(profile: ProfileName, { say, signal }: Surroundings): Promi
     links: { delay: 0, jitter: 0, lossPercent: 0, rateMbit: 0 },
     withDisks: false,
     withClocks: false,
+    withNames: false,
     rtoMs: 60_000,
     say,
     signal,

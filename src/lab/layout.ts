@@ -19,6 +19,8 @@ export interface RegionLayout {
   readonly dir: string;
   /** Where everything of the region listens. */
   readonly host: string;
+  /** What the topology calls it. */
+  readonly hostName: string;
   /** Put before every command of the region; empty: it lives in the network of the lab itself. */
   readonly prefix: readonly string[];
   readonly ports: RegionPorts;
@@ -42,6 +44,8 @@ export const dataStoreName = "orders-db";
 /** An address of its own for a region, and what puts a process there. */
 export interface RegionNetwork {
   readonly address: string;
+  /** By which those in a region know it; without: by its address. */
+  readonly hostName?: string;
   readonly prefix: readonly string[];
 }
 
@@ -83,6 +87,7 @@ export async function layOut(options: {
       name,
       dir,
       host: network?.address ?? "127.0.0.1",
+      hostName: network?.hostName ?? network?.address ?? "127.0.0.1",
       prefix: network?.prefix ?? [],
       ports: { agent, edge, edgeAdmin, edgeTcp, gate, postgres, service, etcdClient, etcdPeer },
       member: isWitness ? null : { name: `pg-${short}`, dataDir: join(dir, `pg-${short}`, "data") },
@@ -95,7 +100,10 @@ export async function layOut(options: {
     store:
       options.store === "embedded"
         ? { kind: "embedded", path: storeFile }
-        : { kind: "etcd", endpoints: regions.map(({ host, ports }) => `http://${host}:${ports.etcdClient}`) },
+        : {
+            kind: "etcd",
+            endpoints: regions.map(({ hostName, ports }) => `http://${hostName}:${ports.etcdClient}`),
+          },
     ...(options.replication ? { replication: options.replication } : {}),
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
     ...(options.seedMegabytesPerSecondMax !== undefined && {
@@ -117,7 +125,7 @@ export async function layOut(options: {
     comment: "Written by `holdfast demo`: a service in three regions of one machine.",
     regions: regions.map((region, index) => ({
       name: region.name,
-      host: region.host,
+      host: region.hostName,
       jurisdiction: "eu",
       role: region.member ? "active" : "witness",
       failureDomains: failureDomains[index] ?? {},

@@ -360,8 +360,10 @@ async function inLab(
     const { topology, links, faults } = wanted;
     const withDisks = faults.some((one) => one.fault === "disk-full" || one.fault === "disk-hang");
     const withClocks = faults.some((one) => one.fault === "clock-wrong");
+    const withNames = faults.some((one) => one.fault === "names-lost");
     const { signal } = stop;
-    lab = await startLab({ topology, links, withDisks, withClocks, rtoMs: 60_000, say, signal, compile });
+    const parts = { withDisks, withClocks, withNames };
+    lab = await startLab({ topology, links, ...parts, rtoMs: 60_000, say, signal, compile });
     await act(lab, stop.signal, say);
     return null;
   } catch (error) {

@@ -10,6 +10,7 @@ import { type Asked, ask } from "./ask.ts";
 import { cut } from "./cut.ts";
 import { empty, fill, hang, thaw } from "./disk.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
+import { hostsFileOf, knowNames } from "./names.ts";
 import type { Network } from "./network.ts";
 import type { ScenarioFault } from "./scenario.ts";
 import { setClock } from "./wall-clock.ts";
@@ -95,6 +96,15 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
         at,
         text: `the wall clocks of ${region} are ${Math.abs(fault.by) / 1000} s ${side}`,
         end: async () => setClock(file, 0),
+      };
+    }
+    case "names-lost": {
+      const hostsFile = hostsFileOf(parts.world.layout, region);
+      knowNames(hostsFile, []);
+      return {
+        at,
+        text: `whoever is in ${region} finds no region by its name`,
+        end: async () => knowNames(hostsFile, parts.network.regions),
       };
     }
     case "topology-broken": {

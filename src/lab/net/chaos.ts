@@ -3,7 +3,7 @@ import type { Scenario, ScenarioFault } from "./scenario.ts";
 
 type Kind = Exclude<
   ScenarioFault["fault"],
-  "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong" | "topology-broken" | "request"
+  "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong" | "names-lost" | "topology-broken" | "request"
 >;
 
 const kinds: readonly Kind[] = [

@@ -8,7 +8,7 @@ import { discover, findAccount, loadOrMakeSecrets, openStore } from "../../adapt
 import { timing } from "../../core/machine/timing.ts";
 import type { ProfileName } from "../../core/model/profile.ts";
 import type { Topology } from "../../core/model/topology.ts";
-import { layOut, regionNames } from "../layout.ts";
+import { type LabLayout, layOut, regionNames } from "../layout.ts";
 import { Observer } from "../observer.ts";
 import { endForGood } from "../postgres-end.ts";
 import { untilRedundant } from "../rehearsal.ts";
@@ -17,12 +17,14 @@ import { prepareFolders, World } from "../world.ts";
 import { clockFileOf } from "./break.ts";
 import { makeDisk, removeDisksBelow } from "./disk.ts";
 import { areLinksPlain, makeDistantNetwork } from "./hub.ts";
+import { nameThem } from "./names.ts";
 import {
   describeNetwork,
   leftOverNetworks,
   makeNetwork,
   type Network,
   type NetworkRecord,
+  nobodyAddress,
   processesIn,
   removeNetwork,
   takeSlot,
@@ -48,6 +50,8 @@ export interface LabOptions {
   readonly withDisks: boolean;
   /** Whether the wall clocks of regions can be set wrong. */
   readonly withClocks: boolean;
+  /** Whether the topology has names of regions for their addresses, which can be lost. */
+  readonly withNames: boolean;
   /** What the service of the topology is to be judged by. */
   readonly rtoMs: number;
   readonly say: (text: string) => void;
@@ -92,7 +96,8 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   try {
     if (areLinksPlain(options.links)) makeNetwork(network);
     else hub = await makeDistantNetwork(network, options.links, join(root, "hub.json"));
-    const places = options.withClocks ? await onClocks(network.regions, root) : network.regions;
+    const named = options.withNames ? nameThem(network.regions, nobodyAddress(slot), root) : network.regions;
+    const places = options.withClocks ? await onClocks(named, root) : named;
     const layout = await layOut({
       root,
       profile: options.topology.profile,
@@ -125,7 +130,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     });
     say(`three regions: ${network.regions.map(({ name, address }) => `${name} ${address}`).join(", ")}`);
     await world.start(signal);
-    observer = new Observer(await openStorePatiently(topology, layout.secretsDir, signal));
+    observer = new Observer(await openStorePatiently(byAddress(topology, layout), layout.secretsDir, signal));
     say("processes are up; the first primary is made, its standbys are seeded");
     await untilRedundant(observer, topology, 300_000, signal);
     world.publish();
@@ -155,6 +160,12 @@ async function onClocks(places: readonly NetworkPlace[], root: string): Promise<
     const programs = wrapPostgres(join(root, `${place.name}.pg`), found.binDir, prefix);
     return { ...place, prefix: [...place.prefix, ...prefix, `HOLDFAST_PG_BIN=${programs}`] };
   });
+}
+
+/** Names of regions are known in regions only. */
+function byAddress(topology: Topology, { regions }: LabLayout): Topology {
+  const endpoints = regions.map(({ host, ports }) => `http://${host}:${ports.etcdClient}`);
+  return { ...topology, store: { kind: "etcd", endpoints } };
 }
 
 /** On a busy machine etcd elects for a while before it answers. */

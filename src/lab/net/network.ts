@@ -65,6 +65,11 @@ export function machineAddress(slot: number): string {
   return `10.${firstNet + slot}.0.1`;
 }
 
+/** Where packets find nobody. */
+export function nobodyAddress(slot: number): string {
+  return `10.${firstNet + slot}.0.253`;
+}
+
 export function subnetOf(slot: number): string {
   return `10.${firstNet + slot}.0.0/16`;
 }

@@ -83,6 +83,8 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("disk-hang"), at: place, ...timing }),
   /** The wall clocks of everything in the region but etcd's are wrong, all by the same. */
   z.strictObject({ fault: z.literal("clock-wrong"), at: place, by: difference, ...timing }),
+  /** Whoever is in the region finds no region by its name any more; the topology has names for addresses then. */
+  z.strictObject({ fault: z.literal("names-lost"), at: place, ...timing }),
   /** A topology with a mistake is put in the place of the good one, and the region's agent is to start anew with it. */
   z.strictObject({ fault: z.literal("topology-broken"), at: place, ...timing }),
   /** Every process of the region is killed, and started again at the end. */
