@@ -1,5 +1,5 @@
 /** What the command line asks of an agent, with its problems told as errors that say what to do next. */
-import { Agent, request } from "undici";
+import { Agent } from "undici";
 import type { LevelRecord } from "../../core/model/degradation.ts";
 import { type ErrorCode, errorCodes, HoldfastError } from "../../core/model/error-code.ts";
 import type { RoutersView } from "../../core/model/plane.ts";
@@ -8,6 +8,7 @@ import type { LevelBody, Problem, RequestBody, StatusView } from "../../core/mod
 import type { SpanMs } from "../../core/model/time.ts";
 import type { Address } from "../../core/model/topology.ts";
 import { sayWhy } from "./failure.ts";
+import { connectWithinMs, request } from "./request.ts";
 
 export interface AgentClientOptions {
   readonly address: Address;
@@ -21,7 +22,7 @@ export class AgentClient {
   readonly #base: string;
   readonly #token: string;
   readonly #timeoutMs: SpanMs;
-  readonly #agent = new Agent({ connect: { timeout: 0 }, headersTimeout: 0, bodyTimeout: 0 });
+  readonly #agent = new Agent({ connect: { timeout: connectWithinMs }, headersTimeout: 0, bodyTimeout: 0 });
 
   constructor(options: AgentClientOptions) {
     const { host, port } = options.address;

@@ -1,10 +1,11 @@
 /** Asks the other regions' agents directly, over connections that are kept, so that a question costs one round trip. */
-import { Agent, request } from "undici";
+import { Agent } from "undici";
 import { HoldfastError } from "../../core/model/error-code.ts";
 import type { RegionName } from "../../core/model/id.ts";
 import type { Address } from "../../core/model/topology.ts";
 import type { PeerAnswer, PeerQuestion, Peers, SealNotice } from "../../ports/peers.ts";
 import { sayWhy } from "./failure.ts";
+import { connectWithinMs, request } from "./request.ts";
 
 export interface PeersClientOptions {
   /** Where each region's agent listens. */
@@ -24,7 +25,7 @@ export class PeersClient implements Peers {
   readonly #agent = new Agent({
     connections: 2,
     keepAliveTimeout: 60_000,
-    connect: { timeout: 0 },
+    connect: { timeout: connectWithinMs },
     headersTimeout: 0, // The caller's signal alone decides.
     bodyTimeout: 0,
     maxResponseSize: bodyBytesMax,
@@ -35,7 +36,7 @@ export class PeersClient implements Peers {
     connections: 1,
     keepAliveTimeout: keptMs,
     keepAliveMaxTimeout: keptMs,
-    connect: { timeout: 0 },
+    connect: { timeout: connectWithinMs },
     headersTimeout: 0,
     bodyTimeout: 0,
     maxResponseSize: bodyBytesMax,

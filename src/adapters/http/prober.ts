@@ -1,9 +1,10 @@
 /** Probes over HTTP: each on a connection of its own, since one that is kept says nothing about whether a new client gets in. */
-import { Agent, request } from "undici";
+import { Agent } from "undici";
 import type { SpanMs } from "../../core/model/time.ts";
 import type { JourneyStep } from "../../core/model/topology.ts";
 import type { Prober, Sample } from "../../ports/prober.ts";
 import { sayWhy } from "./failure.ts";
+import { connectWithinMs, request } from "./request.ts";
 
 /** What is read of an answer; the rest is not waited for. */
 const bodyBytesMax = 1024 * 1024;
@@ -11,7 +12,7 @@ const bodyBytesMax = 1024 * 1024;
 export class HttpProber implements Prober {
   readonly #agent = new Agent({
     pipelining: 0, // No connection is used twice.
-    connect: { timeout: 0 },
+    connect: { timeout: connectWithinMs },
     // undici's own timers are coarse (300 ms fired after 1 s): AbortSignal alone decides.
     headersTimeout: 0,
     bodyTimeout: 0,

@@ -1,8 +1,11 @@
 /** Prober, peers and the command line's client against real servers, also ones that misbehave. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createServer as createHttpServer, type RequestListener } from "node:http";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AgentClient } from "../../../src/adapters/http/agent-client.ts";
 import { PeersClient } from "../../../src/adapters/http/peers-client.ts";
 import { HttpProber } from "../../../src/adapters/http/prober.ts";
@@ -41,6 +44,48 @@ async function silent(t: TestContext): Promise<number> {
   });
   return (server.address() as AddressInfo).port;
 }
+
+/** Does not even take connections: a process that stands still, behind a queue that is full. */
+async function unreachable(t: TestContext): Promise<number> {
+  const listen = `require("node:net").createServer().listen({ port: 0, host: "${host}", backlog: 1 }, function () {
+    console.log(this.address().port);
+    process.kill(process.pid, "SIGSTOP");
+  })`;
+  const child = spawn(process.execPath, ["-e", listen], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => child.kill("SIGKILL"));
+  const [word] = (await once(child.stdout, "data")) as [Buffer];
+  const port = Number(word);
+  const sockets: Socket[] = [];
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  for (let isFull = false; !isFull; ) {
+    const socket = connect(port, host).on("error", () => {});
+    sockets.push(socket);
+    isFull = await Promise.race([once(socket, "connect").then(() => false), sleep(300, true)]);
+  }
+  return port;
+}
+
+test("a deadline is kept, too, where not even a connection is made", { timeout: 30_000 }, async (t) => {
+  const port = await unreachable(t);
+  const prober = new HttpProber();
+  const peers = new PeersClient({ agents: { west: { host, port } }, token: "t" });
+  const client = new AgentClient({ address: { host, port }, token: "t", timeoutMs: 150 });
+  t.after(() => Promise.all([prober.close(), peers.close(), client.close()]));
+  const question = { from: "east", dataStore: "orders-db", epoch: 1, revision: 1 };
+  const ways: Record<string, () => Promise<unknown>> = {
+    probe: () => prober.http(`http://${host}:${port}/`, 150),
+    peer: () => peers.ask("west", question, AbortSignal.timeout(150)).catch(() => null),
+    command: () => client.status().catch(() => null),
+  };
+  for (const [name, ask] of Object.entries(ways)) {
+    const began = performance.now();
+    await ask();
+    const tookMs = performance.now() - began;
+    assert.ok(149 <= tookMs && tookMs < 1000, `${name}: ${tookMs} ms`);
+  }
+});
 
 test("a probe is good exactly when the whole answer comes in time with 200 to 299, each on a new connection", async (t) => {
   const prober = new HttpProber();
