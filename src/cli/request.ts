@@ -116,7 +116,7 @@ function tell(record: RequestRecord, options: WishOptions): void {
     case "refused":
       return complain(`${what} is refused: ${record.detail}`, exit.refused);
     case "failed":
-      return complain(`${what} failed, and everything is as before: ${record.detail}`, exit.failed);
+      return complain(`${what} failed: ${record.detail}`, exit.failed);
     case "unknown":
       return complain(
         `the outcome of ${what} is unknown: ${record.detail}; look at "holdfast status" before anything is repeated`,

@@ -3,8 +3,8 @@
  * were told. The invariants are those of DESIGN section 9.
  */
 import type { AgentState } from "../core/machine/state.ts";
-import type { LeaseRecord } from "../core/model/record.ts";
-import { recordKeys } from "../core/model/record.ts";
+import type { LeaseRecord, RequestRecord } from "../core/model/record.ts";
+import { recordKeys, splitKey } from "../core/model/record.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { Agent } from "./agent.ts";
 import type { Edge } from "./clients.ts";
@@ -61,6 +61,7 @@ export class Oracle {
   onStored(key: string, before: Stored | undefined, after: Stored): void {
     if (key === recordKeys.lease(storeName))
       this.#onLease((before?.record ?? null) as LeaseRecord | null, after.record as LeaseRecord | null);
+    else if (splitKey(key)[0] === "request") this.#onRequest(after.record as RequestRecord | null);
     else if (key === recordKeys.routing) {
       const table = (after.record as SignedTable | null)?.table;
       if (!table || Object.keys(table.services).length === 0)
@@ -75,6 +76,22 @@ export class Oracle {
         this.#checkTargets(table, (before?.record as SignedTable | null | undefined)?.table);
       }
     }
+  }
+
+  /** P8: what people are told came of their request did. */
+  #onRequest(record: RequestRecord | null): void {
+    const epoch = Number(/leads epoch (\d+)/.exec(record?.detail ?? "")?.[1]);
+    if (record?.status !== "succeeded" || Number.isNaN(epoch)) return;
+    const members = this.#world.topology.dataStores.flatMap((dataStore) => dataStore.members);
+    const first = members.find((member) => member.promotable)?.region;
+    const wanted = record.toRegion ?? (record.kind === "failback" ? first : undefined);
+    const holder = this.#claims.get(epoch);
+    const region = members.find((member) => member.name === holder)?.region;
+    if (wanted !== undefined && region !== wanted)
+      this.#violate(
+        "P8",
+        `a ${record.kind} to ${wanted} is told to be done, and ${holder} leads: ${record.detail}`,
+      );
   }
 
   #onLease(before: LeaseRecord | null, after: LeaseRecord | null): void {

@@ -552,6 +552,13 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: "a request is told to be done, whoever leads",
+    trap: 0,
+    file: "machine/change.ts",
+    find: "const reached = wanted === null ? isChange : leader?.region === wanted;",
+    replace: "const reached = true;",
+  },
+  {
     name: "an older routing table is taken",
     trap: 0,
     file: "traffic/accept.ts",

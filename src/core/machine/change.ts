@@ -4,6 +4,7 @@
  */
 import { nextSagaStep, type SagaEntry, type SagaStep } from "../act/saga.ts";
 import { decideSwitchover } from "../decide/switchover.ts";
+import type { RegionName } from "../model/id.ts";
 import type { LeaseRecord, RequestRecord } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import { orderGate } from "./guards.ts";
@@ -53,7 +54,7 @@ export function advanceChange(turn: Turn, keeper: KeeperDraft, record: LeaseReco
           request.record,
           request.revision,
           next.outcome === "undone" ? "failed" : "unknown",
-          next.because,
+          next.outcome === "undone" ? `${next.because}; everything is as before` : next.because,
         );
       note(turn, "warning", keeper.dataStore.name, `planned change given up: ${next.because}`);
       patchTenure(keeper, { change: null });
@@ -78,10 +79,7 @@ function takeUpRequest(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): vo
       continue;
     }
     if (request.status !== "pending") continue;
-    const preferred =
-      request.kind === "failback" && !request.toRegion
-        ? (keeper.dataStore.members.find((member) => member.promotable)?.region ?? null)
-        : request.toRegion;
+    const preferred = wantedRegion(keeper, request);
     const decision = decideSwitchover({
       request: { ...request, toRegion: preferred },
       lease: record,
@@ -111,12 +109,33 @@ function settle(
 ): void {
   // Our own, on its way to be declared.
   if (keeper.incident?.request === request.id) return;
-  const holder = keeper.dataStore.members.find((member) => member.name === record.holder);
-  const reached = request.toRegion !== null && holder?.region === request.toRegion;
-  const detail = reached
-    ? `${record.holder} leads epoch ${record.epoch}`
-    : `the lease went elsewhere: epoch ${record.epoch} by ${record.holder} (${record.because})`;
+  endRequest(turn, keeper, request, revision, record, false);
+}
+
+/**
+ * Whether who leads now is whom the request was for. `because`: why that one leads. `isChange`: it did not lead before, which
+ * is all that a request says that names nobody.
+ */
+export function endRequest(
+  turn: Turn,
+  keeper: KeeperDraft,
+  request: RequestRecord,
+  revision: number,
+  { holder, epoch, because }: Pick<LeaseRecord, "holder" | "epoch" | "because">,
+  isChange: boolean,
+): void {
+  const wanted = wantedRegion(keeper, request);
+  const leader = keeper.dataStore.members.find((member) => member.name === holder);
+  const reached = wanted === null ? isChange : leader?.region === wanted;
+  const leads = `${holder} leads epoch ${epoch}`;
+  const detail = reached ? leads : `${leads}, and not ${wanted ?? "another"}: ${because}`;
   writeRequest(turn, request, revision, reached ? "succeeded" : "failed", detail);
+}
+
+/** Null: whichever is best. */
+function wantedRegion(keeper: KeeperDraft, { kind, toRegion }: RequestRecord): RegionName | null {
+  if (kind !== "failback" || toRegion) return toRegion;
+  return keeper.dataStore.members.find((member) => member.promotable)?.region ?? null;
 }
 
 function beginChange(turn: Turn, keeper: KeeperDraft, request: string, to: string): void {

@@ -2,7 +2,7 @@
 import type { LeaseRecord } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import { type Chronicle, emptyChronicle, type IncidentRecord, withStep } from "../review/incident.ts";
-import { writeRequest } from "./change.ts";
+import { endRequest } from "./change.ts";
 import type { WriteOutcome } from "./event.ts";
 import type { OpenIncident } from "./state.ts";
 import { isAlive, type KeeperDraft, nextId, note, type Turn, wakeKeeperAt } from "./turn.ts";
@@ -141,14 +141,8 @@ function declare(turn: Turn, keeper: KeeperDraft): void {
     `${record.kind} declared: ${record.to} leads epoch ${record.epoch}, writable after ${Math.round(record.chronicle.t5Writable ?? 0)} ms, validated after ${Math.round(record.chronicle.t7Validated ?? 0)} ms`,
   );
   const request = turn.state.requests[incident.request];
-  if (request)
-    writeRequest(
-      turn,
-      request.record,
-      request.revision,
-      "succeeded",
-      `${record.to} leads epoch ${record.epoch}`,
-    );
+  const { to: holder, epoch, because } = record;
+  if (request) endRequest(turn, keeper, request.record, request.revision, { holder, epoch, because }, true);
   write(turn, keeper);
 }
 
