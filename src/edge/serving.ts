@@ -103,6 +103,7 @@ export class Serving {
       if (plan.route.dataStores.some((name) => changed.includes(name)))
         plan.returning = afterWriterChanged(monotonicNow());
     this.#webSockets.follow(table, changed);
+    this.#writers.tableChanged();
     this.#room.wakeAll();
   }
 

@@ -16,6 +16,8 @@ const sslRequest = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 export class WriterWatch {
   readonly #failing = new Map<string, NodeJS.Timeout>();
+  /** Gates that are being asked, and what ends the waiting for their answers. */
+  readonly #asked = new Map<string, { readonly gate: Address; readonly giveUp: () => void }>();
   readonly #tableOf: () => RoutingTable | null;
   readonly #onRecovered: () => void;
   #closed = false;
@@ -39,8 +41,17 @@ export class WriterWatch {
     for (const name of stores) if (!this.#failing.has(name)) this.#lookLater(name);
   }
 
+  /** Whoever is asked and is no writer any more may never answer: the new one is asked at once. */
+  tableChanged(): void {
+    for (const [name, { gate, giveUp }] of this.#asked) {
+      const now = this.#tableOf()?.stores[name]?.writer?.gate;
+      if (now?.host !== gate.host || now.port !== gate.port) giveUp();
+    }
+  }
+
   close(): void {
     this.#closed = true;
+    for (const { giveUp } of this.#asked.values()) giveUp();
     for (const timer of this.#failing.values()) clearTimeout(timer);
     this.#failing.clear();
   }
@@ -55,27 +66,35 @@ export class WriterWatch {
   async #look(name: string): Promise<void> {
     const store = this.#tableOf()?.stores[name];
     const isGone = this.#tableOf() !== null && store === undefined;
-    const recovered = isGone || (store?.writer != null && (await answers(store.writer.gate)));
+    const gate = store?.writer?.gate;
+    const told = isGone ? "open" : gate === undefined ? "shut" : await this.#ask(name, gate);
     if (this.#closed) return;
-    if (!recovered) return this.#lookLater(name);
+    if (told === "given up") return this.#look(name);
+    if (told === "shut") return this.#lookLater(name);
     this.#failing.delete(name);
     if (this.#failing.size === 0) this.#onRecovered();
   }
-}
 
-function answers(address: Address): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket: Socket = connect({ host: address.host, port: address.port });
-    const settle = (answered: boolean): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(answered);
-    };
-    const timer = setTimeout(settle, lookTimeoutMs, false);
-    socket
-      .on("connect", () => socket.write(sslRequest))
-      .on("data", () => settle(true))
-      .on("error", () => settle(false))
-      .on("close", () => settle(false));
-  });
+  #ask(name: string, gate: Address): Promise<"open" | "shut" | "given up"> {
+    return new Promise((resolve) => {
+      const socket: Socket = connect({ host: gate.host, port: gate.port });
+      let isSettled = false;
+      const settle = (told: "open" | "shut" | "given up"): void => {
+        // Its own end is heard after it was given up, when another is asked.
+        if (isSettled) return;
+        isSettled = true;
+        clearTimeout(timer);
+        socket.destroy();
+        this.#asked.delete(name);
+        resolve(told);
+      };
+      const timer = setTimeout(settle, lookTimeoutMs, "shut");
+      this.#asked.set(name, { gate, giveUp: () => settle("given up") });
+      socket
+        .on("connect", () => socket.write(sslRequest))
+        .on("data", () => settle("open"))
+        .on("error", () => settle("shut"))
+        .on("close", () => settle("shut"));
+    });
+  }
 }
