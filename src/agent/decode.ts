@@ -41,6 +41,7 @@ export const memberReport = z.object({
   floor: whole,
   seal: z.object({ basis: whole, position: whole }).nullable(),
   streaming: z.boolean(),
+  full: z.literal(true).optional(),
 });
 
 const agentRecord = z.object({

@@ -29,6 +29,8 @@ export interface MemberInspection {
   readonly replicas: readonly ReplicaInspection[];
   /** Primary only: what it waits for now, members by name. */
   readonly waitsFor: { readonly acknowledgements: number; readonly standbys: readonly MemberName[] } | null;
+  /** Its disk takes not a page more: what needs room fails, and PostgreSQL may run on. */
+  readonly full: boolean;
   /** What is wrong, for people; empty when nothing is. */
   readonly problem: string;
 }

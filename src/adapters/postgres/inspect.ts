@@ -1,4 +1,5 @@
 /** What a member is right now: one query on a connection of its own, and what /proc tells when there is no answer. */
+import { statfs } from "node:fs/promises";
 import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
 import type { MemberInspection, ReplicaInspection } from "../../ports/database.ts";
 import { readControlFile } from "./control-file.ts";
@@ -47,6 +48,8 @@ export class Inspector {
   #lastPosition: Lsn = 0;
   #lastTimeline = 0;
   #looks = 0;
+  #full = false;
+  #isLooking = false;
   /**
    * Ends of whole records, oldest first. A flush may end in the middle of one, and a server that is started again has
    * whole records only: a position that was published as flushed would then be one that nobody has.
@@ -104,6 +107,7 @@ export class Inspector {
       return { ...this.#blank(), state: "hung", problem: "its postmaster is stopped (SIGSTOP or traced)" };
     try {
       const rows = await this.#server.watch<Row>(query, timeoutMs);
+      this.#lookForRoom();
       return this.#running(rows[0] as Row, activity);
     } catch (error) {
       return this.#silent(error, timeoutMs, activity);
@@ -131,8 +135,23 @@ export class Inspector {
       replicas: (row.replicas ?? []).flatMap((each) => this.#replica(each)),
       waitsFor: row.standby ? null : this.#waitsFor(isFrozen ? null : row.names),
       problem: activity,
+      full: this.#full,
       inserted,
     };
+  }
+
+  /** Beside the looks: a disk that hangs must not hold one up. */
+  #lookForRoom(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    void isFull(this.#server.dataDir)
+      .then((full) => {
+        this.#full = full;
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#isLooking = false;
+      });
   }
 
   #wholeUpTo(flushed: Lsn): Lsn {
@@ -226,7 +245,16 @@ export class Inspector {
       sealedPosition: 0,
       replicas: [],
       waitsFor: null,
+      full: false,
       problem: "",
     };
   }
+}
+
+/** PostgreSQL writes pages of 8 KiB; a file system says that it has a few blocks left when it has none to give. */
+const roomMinBytes = 64 * 1024;
+
+async function isFull(folder: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize < roomMinBytes;
 }

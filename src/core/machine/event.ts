@@ -103,6 +103,8 @@ export interface MemberSight {
   readonly frozen: boolean;
   readonly sealedBasis: Revision;
   readonly sealedPosition: Lsn;
+  /** Absent: not known to be. */
+  readonly full?: boolean;
   readonly replicas: readonly {
     readonly member: MemberName;
     readonly streaming: boolean;

@@ -7,6 +7,7 @@
  * H4. See `guards.ts`.
  * H5. What is promoted is the copy that was proven: one that was put back since is not.
  * H6. A claim of a life before, or of before a promise to a holder, promotes nothing before every such promise is over (L6).
+ * H7. A primary whose disk is full gives up where others have room.
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { holderDeadlines, renewed } from "../lease/lease.ts";
@@ -19,8 +20,18 @@ import { companions } from "./follower.ts";
 import { confirmedAt, freeze, gateModeOf, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { advanceQuorum, followTrack, isBeyondRpo, publishedPosition } from "./redundancy.ts";
+import { reportsOf } from "./reports.ts";
 import { touchRouting } from "./routing.ts";
-import { type KeeperDraft, note, patchLocal, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
+import {
+  isAlive,
+  type KeeperDraft,
+  note,
+  patchLocal,
+  patchTenure,
+  runOp,
+  type Turn,
+  wakeKeeperAt,
+} from "./turn.ts";
 
 export function beginTenure(
   keeper: KeeperDraft,
@@ -41,6 +52,7 @@ export function beginTenure(
     ended: false,
     finalPosition: null,
     hungSince: null,
+    fullSince: null,
     promoted: null,
     failures: 0,
     asks: [],
@@ -114,7 +126,7 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
         `${keeper.member} leads epoch ${sight.epoch} by its own disk, the lease is for ${tenure.epoch}`,
       );
     if (tenure.hungSince !== null) patchTenure(keeper, { hungSince: null });
-    return;
+    return watchRoom(turn, keeper, lease.record);
   }
   if (sight.state === "hung" || sight.state === "rejoining") {
     const since = tenure.hungSince ?? turn.at;
@@ -124,6 +136,34 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
     return giveUp(`${keeper.member} has not answered for ${Math.round(turn.at - since)} ms`);
   }
   giveUp(`PostgreSQL of ${keeper.member} is ${sight.state}${sight.problem ? ` (${sight.problem})` : ""}`);
+}
+
+/**
+ * H7. A primary whose disk is full lives, renews, and fails writes. It gives up when each of the copies that a proof may need
+ * has room; where one has none, or is not heard, nothing would be gained and reads be lost.
+ */
+function watchRoom(turn: Turn, keeper: KeeperDraft, { durable }: LeaseRecord): void {
+  const { tenure, local } = keeper;
+  if (!tenure) return;
+  if (!local.sight?.full) {
+    if (tenure.fullSince !== null) patchTenure(keeper, { fullSince: null });
+    return;
+  }
+  const since = tenure.fullSince ?? turn.at;
+  if (tenure.fullSince === null) patchTenure(keeper, { fullSince: since });
+  const until = since + turn.state.timing.hungMs;
+  if (turn.at < until) return wakeKeeperAt(keeper, until);
+  const reports = reportsOf(turn, keeper);
+  const haveRoom = durable.standbys.every((copy) => {
+    const region = keeper.dataStore.members.find((member) => member.name === copy.member)?.region;
+    const report = reports.get(copy.member);
+    const isSame = report?.incarnation === copy.incarnation && report.streaming;
+    return region !== undefined && isAlive(turn, region) && isSame && !report.full;
+  });
+  if (haveRoom && durable.standbys.length > 0 && durable.acknowledgements > 0)
+    patchTenure(keeper, {
+      over: `the disk of ${keeper.member} has been full for ${Math.round(turn.at - since)} ms`,
+    });
 }
 
 /**

@@ -60,5 +60,6 @@ export function ownReport(keeper: KeeperDraft): MemberReport | null {
     floor: sight.floor,
     seal: sight.sealedBasis === 0 ? null : { basis: sight.sealedBasis, position: sight.sealedPosition },
     streaming: sight.streaming,
+    ...(sight.full && { full: true }),
   };
 }

@@ -177,6 +177,8 @@ export interface Tenure {
   /** Set by an orderly end: the very last position. */
   readonly finalPosition: Lsn | null;
   readonly hungSince: InstantMs | null;
+  /** Since when its disk has been full. */
+  readonly fullSince: InstantMs | null;
   readonly promoted: {
     readonly position: Lsn;
     readonly incarnation: Incarnation;

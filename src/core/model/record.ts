@@ -130,6 +130,8 @@ export interface MemberReport {
   readonly seal: Seal | null;
   /** Whether a standby is streaming now. */
   readonly streaming: boolean;
+  /** Its disk takes not a page more. */
+  readonly full?: true | undefined;
 }
 
 /**
