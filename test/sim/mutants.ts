@@ -491,8 +491,8 @@ export const mutants: readonly Mutant[] = [
     name: "a primary that is hung is waited for, for ever",
     trap: 0,
     file: "machine/holder.ts",
-    find: "if (turn.at < until) return wakeKeeperAt(keeper, until);",
-    replace: "if (turn.at < since + 3_600_000) return;",
+    find: "    if (turn.at < until) return wakeKeeperAt(keeper, until);\n    return giveUp(",
+    replace: "    if (turn.at < since + 3_600_000) return;\n    return giveUp(",
     also: [
       {
         file: "machine/holder.ts",
