@@ -8,8 +8,9 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { RuntimeSocket } from "../../src/adapters/haproxy/runtime-socket.ts";
 import { AgentClient } from "../../src/adapters/http/agent-client.ts";
+import { findFreePorts } from "../../src/adapters/system/free-port.ts";
 import type { PlaneView, RoutersView } from "../../src/core/model/plane.ts";
-import { freePort, skip } from "../adapters/haproxy/place.ts";
+import { skip } from "../adapters/haproxy/place.ts";
 import { folder, until } from "../edge/parts/edges.ts";
 import { startOrigin } from "../edge/parts/origins.ts";
 import { writeOneRegion } from "./one-region.ts";
@@ -27,7 +28,7 @@ test("lists both data planes of a region, and tells by its exit code when one do
 }, async () => {
   await using origin = await startOrigin((_request, response) => response.end("west"));
   using home = folder();
-  const [agentPort, edgePort, adminPort, haproxyPort] = await Promise.all([1, 2, 3, 4].map(freePort));
+  const [agentPort, edgePort, adminPort, haproxyPort] = await findFreePorts(4);
   writeOneRegion(home.path, {
     name: "routers",
     leaseProfile: "fast",
