@@ -51,16 +51,18 @@ export class Session {
   async #connect(timeoutMs: number): Promise<Client> {
     const client = new Client({ ...this.#config, connectionTimeoutMillis: timeoutMs });
     this.#open = client;
+    let wasOpen = false;
     const forget = () => {
       if (this.#open !== client) return;
       this.#open = null;
       this.#client = null;
-      this.#onLost();
+      if (wasOpen) this.#onLost();
     };
     client.on("error", forget);
     client.on("end", forget);
     try {
       await client.connect();
+      wasOpen = true;
     } catch (error) {
       destroy(client);
       forget();

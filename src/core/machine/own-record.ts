@@ -3,7 +3,6 @@ import { expiresAt } from "../lease/lease.ts";
 import type { AgentRecord, MemberReport } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import type { InstantMs } from "../model/time.ts";
-
 import type { MemberSight, WriteOutcome } from "./event.ts";
 import { ownReport } from "./reports.ts";
 import { nextId, type Turn } from "./turn.ts";

@@ -9,6 +9,7 @@ import { findAccount } from "../../../src/adapters/postgres/account.ts";
 import { discover, findBinaries } from "../../../src/adapters/postgres/binaries.ts";
 import { DatabaseError } from "../../../src/adapters/postgres/database-error.ts";
 import { findTree } from "../../../src/adapters/postgres/process-tree.ts";
+import { Session } from "../../../src/adapters/postgres/session.ts";
 import { frozenNames, roleFile, standbyName } from "../../../src/adapters/postgres/settings.ts";
 import { until } from "../../../src/adapters/postgres/until.ts";
 import { eventually, ok, within } from "../../contract/database.ts";
@@ -316,6 +317,13 @@ void test("the role that a power cut left as zeros is written anew at the next s
   const client = await lab.client("pg-a");
   assert.deepEqual((await client.query("select epoch from holdfast.epoch")).rows, [{ epoch: "2" }]);
   await client.end();
+});
+
+void test("who never came in has lost nobody: a server that starts is not looked at without end", async () => {
+  let lost = 0;
+  const session = new Session({ host: "/nowhere", port: 1 }, () => lost++);
+  for (let n = 0; n < 3; n++) await assert.rejects(session.query("select 1", [], 500));
+  assert.equal(lost, 0);
 });
 
 void test("a server that dies says so at once", { timeout: 60_000 }, async () => {
