@@ -51,7 +51,7 @@ const ROUND_PAUSE_MS = 50;
 const STEP_MS = 5;
 /** Of several, the quickest tells of distance. */
 const MEASURES = 2;
-/** Who has not answered by then is as far as can be. */
+/** Who has not answered by then is as far as can be, until it does. */
 const MEASURE_WITHIN_MS = 600;
 const FARTHEST = 1_000_000;
 /** A nearer endpoint that was left is tried again so often. */
@@ -76,14 +76,26 @@ export class Endpoints {
 
   /** Begins with the nearest: each call to one that is far, and each event from it, takes a way more. */
   async arrange(): Promise<void> {
-    const { endpoints } = this.#options;
-    const order = await Promise.all(endpoints.map(async (url) => ({ url, step: await this.#stepOf(url) })));
-    this.#order = order.sort((a, b) => a.step - b.step);
+    this.#order = this.#order.map((each) => ({ ...each, step: FARTHEST }));
+    await this.#measure();
     this.#current = 0;
     const isEven = this.#order.every(({ step }) => step === this.#order[0]?.step);
     if (isEven || this.closing.aborted) return;
     this.#returning = setInterval(() => void this.#goBack(), RETURN_MS);
     this.#returning.unref();
+  }
+
+  /** Those of which nothing is known: a member may start with the agent beside it, or later. */
+  async #measure(): Promise<void> {
+    const measured = await Promise.all(
+      this.#order.map(async ({ url, step }) => ({
+        url,
+        step: step === FARTHEST ? await this.#stepOf(url) : step,
+      })),
+    );
+    const inUse = this.#url;
+    this.#order = measured.sort((a, b) => a.step - b.step);
+    this.#current = this.#order.findIndex(({ url }) => url === inUse);
   }
 
   async #stepOf(url: string): Promise<number> {
@@ -105,6 +117,7 @@ export class Endpoints {
 
   /** Not before it has answered as a member of a quorum does; whoever streams from the far one asks `isNearer`. */
   async #goBack(): Promise<void> {
+    if (this.#order.some(({ step }) => step === FARTHEST)) await this.#measure();
     const far = this.#order[this.#current] as Near;
     for (const [index, { url, step }] of this.#order.entries()) {
       if (far.step <= step) return;

@@ -24,7 +24,7 @@ export class PeersClient implements Peers {
   readonly #options: PeersClientOptions;
   readonly #agent = new Agent({
     connections: 2,
-    keepAliveTimeout: 60_000,
+    keepAliveTimeout: keptMs,
     connect: { timeout: connectWithinMs },
     headersTimeout: 0, // The caller's signal alone decides.
     bodyTimeout: 0,

@@ -14,15 +14,16 @@ import { once } from "node:events";
 import { chown, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { Client } from "pg";
+import type { Client } from "pg";
 import { formatLsn, type Lsn, parseLsn } from "../../core/model/lsn.ts";
 import type { SpanMs } from "../../core/model/time.ts";
+import type { Address } from "../../core/model/topology.ts";
 import type { Account } from "./account.ts";
+import { Asked } from "./asked.ts";
 import { parseHistory } from "./history.ts";
 import { fieldsOf, headerBytes, type Message, MessageCutter, message, query, textRow } from "./messages.ts";
-import type { ReplicationTarget } from "./replication.ts";
+import { type ReplicationTarget, replicationClient } from "./replication.ts";
 import { destroy } from "./session.ts";
-import { keepAliveAfterMs } from "./settings.ts";
 
 /** The upstream is asked so often whether it is promoted, while it has been claimed for. */
 const askEveryMs = 20;
@@ -55,11 +56,6 @@ export interface OwnEnd {
   readonly end: Lsn;
   /** Its own WAL from `segment` to `end`. */
   readonly read: () => Buffer;
-}
-
-export interface Way {
-  readonly host: string;
-  readonly port: number;
 }
 
 interface Reply {
@@ -109,19 +105,7 @@ export class Forerunner {
 
   /** `name`: whom the upstream takes us for. Rejects when nobody answers. */
   static async open(target: ReplicationTarget, name: string, signal: AbortSignal): Promise<Forerunner> {
-    const client = new Client({
-      ...target.address,
-      user: "replicator",
-      password: target.password,
-      database: target.database,
-      application_name: name,
-      connectionTimeoutMillis: target.timeoutMs,
-      keepAlive: true,
-      keepAliveInitialDelayMillis: keepAliveAfterMs,
-      // pg passes it on to the server; its types do not know it.
-      ...({ replication: "true" } as object),
-    });
-    client.on("error", () => undefined);
+    const client = replicationClient(target, "physical", name);
     const { connection } = client as unknown as { connection: NodeJS.EventEmitter & { stream: Socket } };
     const parameters: Buffer[] = [];
     connection.on(
@@ -143,19 +127,15 @@ export class Forerunner {
     }
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
   /** How long one question and its answer take. */
-  async roundTrip(now: () => number): Promise<SpanMs> {
-    const askedAt = now();
+  async roundTrip(): Promise<SpanMs> {
+    const askedAt = performance.now();
     await new Promise<void>((resolve, reject) => {
       this.#closing.push(() => reject(new Error("the connection was lost")));
       this.#waiting.push(resolve);
       this.#ask("identify", "IDENTIFY_SYSTEM");
     });
-    return now() - askedAt;
+    return performance.now() - askedAt;
   }
 
   async closed(): Promise<void> {
@@ -256,10 +236,10 @@ export class Forerunner {
   }
 
   /**
-   * A way for the standby's receiver, once: whoever connects again, and nobody who finds no socket, takes the next of its
-   * hosts. The folder is the standby's own, and nobody else may enter it.
+   * A way for the standby's receiver, once: when it connects again it finds no socket, and takes the next of its hosts. The
+   * folder is the standby's own, and nobody else may enter it.
    */
-  async offer(folder: string, account: Account): Promise<Way> {
+  async offer(folder: string, account: Account): Promise<Address> {
     const path = join(folder, `.s.PGSQL.${socketPort}`);
     await rm(path, { force: true });
     const server = createServer((receiver) => {
@@ -395,79 +375,3 @@ function* ownMessages({ segment, end, read }: OwnEnd): Generator<Buffer> {
 }
 
 const readyForQuery = message("Z", Buffer.from("I"));
-
-/** What the receiver says, one thing after the other. */
-class Asked {
-  readonly #receiver: Socket;
-  readonly #cutter = new MessageCutter();
-  #messages: Message[] = [];
-  #wake: () => void = () => undefined;
-  #first: Buffer | null = Buffer.alloc(0);
-  #upstream: Socket | null = null;
-
-  constructor(receiver: Socket) {
-    this.#receiver = receiver;
-    receiver.on("data", (chunk: Buffer) => {
-      try {
-        this.#take(chunk);
-      } catch {
-        receiver.destroy();
-      }
-    });
-    receiver.on("close", () => this.#wake());
-  }
-
-  #take(chunk: Buffer): void {
-    if (this.#upstream !== null) {
-      this.#upstream.write(chunk);
-      return;
-    }
-    let rest = chunk;
-    if (this.#first !== null) {
-      // The first packet has no type.
-      const bytes = Buffer.concat([this.#first, chunk]);
-      this.#first = bytes;
-      if (bytes.length < 4 || bytes.length < bytes.readUInt32BE(0)) return;
-      this.#first = null;
-      rest = bytes.subarray(bytes.readUInt32BE(0));
-    }
-    this.#messages.push(...this.#cutter.take(rest));
-    this.#wake();
-  }
-
-  async startUp(): Promise<void> {
-    while (this.#first !== null) await this.#more();
-  }
-
-  async query(): Promise<string> {
-    for (;;) {
-      const said = await this.#next();
-      if (said.type === "Q") return said.bytes.toString("utf8", headerBytes, said.bytes.length - 1);
-    }
-  }
-
-  async copyDone(): Promise<void> {
-    while ((await this.#next()).type !== "c");
-  }
-
-  /** What has been said beyond the last question goes there first. */
-  passTo(upstream: Socket): void {
-    this.#upstream = upstream;
-    upstream.write(Buffer.concat([...this.#messages.map(({ bytes }) => bytes), this.#cutter.rest]));
-  }
-
-  async #next(): Promise<Message> {
-    for (;;) {
-      const said = this.#messages.shift();
-      if (said) return said;
-      await this.#more();
-    }
-  }
-
-  async #more(): Promise<void> {
-    if (this.#receiver.destroyed) throw new Error("the receiver left");
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-}

@@ -22,7 +22,6 @@ const nearAgainMs = 60_000;
 
 export class Forerunners {
   readonly #server: Server;
-  readonly #now: () => number;
   #epoch: Epoch = 0;
   #upstream: MemberName = "";
   #stopping = new AbortController();
@@ -30,9 +29,8 @@ export class Forerunners {
   /** In use by the receiver: kept open, whatever is prepared for the next change. */
   #carrying: Forerunner | null = null;
 
-  constructor(server: Server, now: () => number) {
+  constructor(server: Server) {
     this.#server = server;
-    this.#now = now;
   }
 
   /**
@@ -63,7 +61,7 @@ export class Forerunners {
     while (!signal.aborted) {
       try {
         const one = await Forerunner.open(target, name, signal);
-        const isFar = farMs <= (await one.roundTrip(this.#now));
+        const isFar = farMs <= (await one.roundTrip());
         if (isFar && !signal.aborted) {
           this.#ready.set(member.name, one);
           waitMs = retryMs;

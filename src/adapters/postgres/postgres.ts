@@ -105,7 +105,7 @@ class PostgresMember implements Database {
     this.#request = request;
     this.#commits = new Commits(server, file);
     this.#inspector = new Inspector(server, file);
-    this.#forerunners = new Forerunners(server, () => request.clock.now());
+    this.#forerunners = new Forerunners(server);
     // Its agent comes back to a standby that has been streaming all the time.
     if (file.memory.role === "standby" && file.memory.epoch > 0)
       this.#forerunners.keep(file.memory.epoch, "");

@@ -29,6 +29,29 @@ export interface CopySink {
 /** Bytes that may wait for the disk before the network is held back. */
 const backlogMaxBytes = 4 * 1024 * 1024;
 
+/** Not connected yet. `database` also takes SQL. `name`: whom the member takes it for. */
+export function replicationClient(
+  { address, password, database, timeoutMs }: ReplicationTarget,
+  kind: "database" | "physical",
+  name: string,
+): Client {
+  const client = new Client({
+    host: address.host,
+    port: address.port,
+    user: "replicator",
+    password,
+    database,
+    application_name: name,
+    connectionTimeoutMillis: timeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveAfterMs,
+    // pg passes it on to the server; its types do not know it.
+    ...({ replication: kind === "database" ? "database" : "true" } as object),
+  });
+  client.on("error", () => undefined);
+  return client;
+}
+
 export class ReplicationConnection {
   readonly #client: Client;
   readonly #abort: () => void;
@@ -49,20 +72,7 @@ export class ReplicationConnection {
   ): Promise<ReplicationConnection> {
     signal.throwIfAborted();
     const { address } = target;
-    const client = new Client({
-      host: address.host,
-      port: address.port,
-      user: "replicator",
-      password: target.password,
-      database: target.database,
-      application_name: "holdfast-replication",
-      connectionTimeoutMillis: target.timeoutMs,
-      keepAlive: true,
-      keepAliveInitialDelayMillis: keepAliveAfterMs,
-      // pg passes it on to the server; its types do not know it.
-      ...({ replication: kind === "database" ? "database" : "true" } as object),
-    });
-    client.on("error", () => undefined);
+    const client = replicationClient(target, kind, "holdfast-replication");
     const connection = new ReplicationConnection(client, signal);
     try {
       await client.connect();

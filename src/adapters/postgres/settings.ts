@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import type { Epoch, MemberName } from "../../core/model/id.ts";
-import type { DataStore, Member } from "../../core/model/topology.ts";
+import type { Address, DataStore, Member } from "../../core/model/topology.ts";
 import type { Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
 
@@ -166,7 +166,7 @@ export function conninfo(
   upstream: Upstream,
   passFile: string,
   /** A way to it that is tried first, and does not last. */
-  first: { readonly host: string; readonly port: number } | null = null,
+  first: Address | null = null,
 ): string {
   const ways = [...(first ? [first] : []), upstream.address];
   return conninfoText({
