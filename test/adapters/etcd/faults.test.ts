@@ -41,39 +41,13 @@ inCluster("a member that is stopped costs no more than one attempt, and no event
   assert.ok(gapMs < 2500, `no write for ${gapMs} ms`);
 });
 
-inCluster("the nearest endpoint is used, and gone back to when it answers again", async (cluster) => {
-  const [one, other] = cluster.members;
-  assert.ok(one && other);
-  await using far = await startRelay(Number(new URL(one.url).port), 30);
-  await using near = await startRelay(Number(new URL(other.url).port));
-  const store = await open(
-    cluster,
-    [far, near].map(({ port }) => `http://127.0.0.1:${port}`),
-  );
-  using reader = new Reader(store, "", 0);
-  const write = async (key: string) => {
-    const outcome = await store.compareAndSwap(key, 0, key, deadline());
-    assert.ok(outcome.kind === "succeeded");
-    await reader.reaches(outcome.revision);
-  };
-  try {
-    const farBefore = far.bytes;
-    await write("near");
-    assert.equal(far.bytes, farBefore);
-    near.swallow(true);
-    await eventuallyAsync(async () => (await store.get("near", deadline(700)).catch(() => null)) !== null);
-    assert.ok(far.bytes > farBefore);
-    near.swallow(false);
-    await eventuallyAsync(async () => {
-      const before = far.bytes;
-      await store.get("near", deadline());
-      return far.bytes === before;
-    });
-    await write("back");
-  } finally {
-    await store.close();
-  }
-});
+inCluster("the nearest endpoint is used, and gone back to when it answers again", (cluster) =>
+  comesBack(cluster, false),
+);
+
+inCluster("an endpoint that was not there at the start is measured when it answers", (cluster) =>
+  comesBack(cluster, true),
+);
 
 inCluster("a leader that is killed costs an election, and no event", async (cluster) => {
   const leader = await cluster.leader();
@@ -347,6 +321,41 @@ function optionsOf(cluster: EtcdCluster) {
 
 function open(cluster: EtcdCluster, endpoints = cluster.endpoints): Promise<Store> {
   return openEtcdStore({ ...optionsOf(cluster), endpoints });
+}
+
+async function comesBack(cluster: EtcdCluster, isLate: boolean): Promise<void> {
+  const [one, other] = cluster.members;
+  assert.ok(one && other);
+  await using far = await startRelay(Number(new URL(one.url).port), 30);
+  await using near = await startRelay(Number(new URL(other.url).port));
+  near.swallow(isLate);
+  const store = await open(
+    cluster,
+    [far, near].map(({ port }) => `http://127.0.0.1:${port}`),
+  );
+  using reader = new Reader(store, "", 0);
+  const write = async (key: string) => {
+    const outcome = await store.compareAndSwap(key, 0, key, deadline());
+    assert.ok(outcome.kind === "succeeded");
+    await reader.reaches(outcome.revision);
+  };
+  try {
+    const farBefore = far.bytes;
+    await write("near");
+    assert.equal(far.bytes === farBefore, !isLate);
+    near.swallow(true);
+    await eventuallyAsync(async () => (await store.get("near", deadline(700)).catch(() => null)) !== null);
+    assert.ok(far.bytes > farBefore);
+    near.swallow(false);
+    await eventuallyAsync(async () => {
+      const before = far.bytes;
+      await store.get("near", deadline());
+      return far.bytes === before;
+    });
+    await write("back");
+  } finally {
+    await store.close();
+  }
 }
 
 async function eventuallyAsync(condition: () => Promise<boolean>): Promise<void> {
