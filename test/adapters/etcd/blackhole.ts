@@ -6,6 +6,10 @@ export interface Relay extends AsyncDisposable {
   readonly port: number;
   /** That came from either side. */
   readonly bytes: number;
+  /** Connections that were ever made over it. */
+  readonly connections: number;
+  /** Ends those that are open. */
+  cut(): void;
   swallow(yes: boolean): void;
 }
 
@@ -28,7 +32,12 @@ export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
       if (!swallows) to.destroy();
     });
   };
+  let connections = 0;
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   const server = createServer((client) => {
+    connections += 1;
     const upstream = connect(toPort, "127.0.0.1");
     join(client, upstream);
     join(upstream, client);
@@ -39,11 +48,15 @@ export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
     get bytes() {
       return bytes;
     },
+    get connections() {
+      return connections;
+    },
+    cut,
     swallow: (yes) => {
       swallows = yes;
     },
     async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
+      cut();
       const closed = once(server, "close");
       server.close();
       await closed;

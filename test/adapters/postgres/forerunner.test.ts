@@ -1,62 +1,17 @@
 /** A standby that is far from the next primary, with real PostgreSQL and a way that takes 40 ms in each direction. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Address } from "../../../src/core/model/topology.ts";
 import type { Database } from "../../../src/ports/database.ts";
 import { ok, within } from "../../contract/database.ts";
+import { type Relay, startRelay } from "../etcd/blackhole.ts";
 import { installations, Lab } from "./lab.ts";
 
 const binDir = (await installations())[0]?.binDir as string;
 const delayMs = 40;
-
-/** Carries bytes to `target` and back, each `delayMs` late. */
-class FarWay implements AsyncDisposable {
-  readonly #sockets = new Set<Socket>();
-  readonly #server;
-  /** Connections that were ever made over it. */
-  count = 0;
-
-  constructor(target: Address) {
-    this.#server = createServer((near) => {
-      this.count += 1;
-      const far = connect({ ...target });
-      for (const [from, to] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.#sockets.add(from);
-        from.on("error", () => undefined);
-        from.on("data", (chunk) => setTimeout(() => to.write(chunk), delayMs));
-        from.on("close", () => {
-          this.#sockets.delete(from);
-          setTimeout(() => to.destroy(), delayMs);
-        });
-      }
-    });
-  }
-
-  async listen(): Promise<Address> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return { host: "127.0.0.1", port: (this.#server.address() as { port: number }).port };
-  }
-
-  get open(): number {
-    return this.#sockets.size / 2;
-  }
-
-  cut(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.cut();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
 
 interface Far {
   readonly a: Database;
@@ -67,8 +22,8 @@ interface Far {
 }
 
 /** pg-a leads, pg-b and pg-c stream from it; pg-b is far from pg-c. */
-async function prepare(lab: Lab, way: FarWay): Promise<Far> {
-  const address = await way.listen();
+async function prepare(lab: Lab, way: Relay): Promise<Far> {
+  const address = { host: "127.0.0.1", port: way.port };
   const members = lab.store.members.map((each) => (each.name === "pg-b" ? { ...each, address } : each));
   const a = await lab.open("pg-a");
   const b = await lab.open("pg-b");
@@ -78,7 +33,7 @@ async function prepare(lab: Lab, way: FarWay): Promise<Far> {
   const upstream = lab.upstream("pg-a", 1);
   for (const each of [b, c]) ok(await each.rejoin({ upstream, onProgress: () => undefined }, within(60_000)));
   ok(await a.setQuorum({ epoch: 1, acknowledgements: 1, standbys: ["pg-b", "pg-c"] }, within(5000)));
-  while (way.open === 0) await pause(10);
+  while (way.connections === 0) await pause(10);
   // Connected, authenticated, and asked once.
   await pause(12 * delayMs);
   const log = join(lab.root, "pg-c", "data.holdfast", "postgresql.log");
@@ -96,7 +51,7 @@ for (const isBehind of [false, true])
     timeout: 90_000,
   }, async () => {
     await using lab = await Lab.make(binDir);
-    await using way = new FarWay(lab.member("pg-b").address);
+    await using way = await startRelay(lab.member("pg-b").address.port, delayMs);
     const { a, b, c, upstream, log } = await prepare(lab, way);
     const before = await lab.writer("pg-a");
     await before.write("both");
@@ -116,11 +71,9 @@ for (const isBehind of [false, true])
     // R1: it is in memory, and nowhere else.
     assert.equal((await c.inspect(1000)).position, own);
     assert.equal((await c.inspect(1000)).streaming, false);
-    const [connections, said] = [way.count, log().length];
-    const at = performance.now();
+    const [connections, said] = [way.connections, log().length];
     ok(await c.follow({ upstream, promotedAt: position, ...(fork && { fork }) }, within(5000)));
-    if (process.env.TELL) console.log(Math.round(performance.now() - at), "ms");
-    assert.equal(way.count, connections, log().slice(said));
+    assert.equal(way.connections, connections, log().slice(said));
 
     const client = await lab.writer("pg-b");
     await client.write("the first of pg-b");
@@ -133,7 +86,7 @@ for (const isBehind of [false, true])
 
 void test("who was not expected, or goes, is followed as by anybody", { timeout: 90_000 }, async () => {
   await using lab = await Lab.make(binDir);
-  await using way = new FarWay(lab.member("pg-b").address);
+  await using way = await startRelay(lab.member("pg-b").address.port, delayMs);
   const { a, b, c, upstream } = await prepare(lab, way);
   ok(await a.end(within(3000)));
   ok(await b.seal({ basis: 1 }, within(3000)));
