@@ -1,57 +1,22 @@
 /** H7: a primary whose disk is full gives up, where each copy that a proof may need has room. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AgentEventBody, MemberSight } from "../../../src/core/machine/event.ts";
+import type { AgentEventBody } from "../../../src/core/machine/event.ts";
 import { timing } from "../../../src/core/machine/timing.ts";
-import { type AgentRecord, type MemberReport, recordKeys } from "../../../src/core/model/record.ts";
+import { type MemberReport, recordKeys } from "../../../src/core/model/record.ts";
 import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
+import { agentRecord, reportOn, sightOf } from "../parts/member.ts";
 
 const { hungMs } = timing(topologyOf(plainShape).profile);
 
-const primary: MemberSight = {
+const primary = sightOf("w#1", {
   state: "primary",
-  incarnation: "w#1",
-  timeline: 1,
-  position: 100,
-  inserted: 100,
-  epoch: committedLease.epoch,
-  floor: committedLease.epoch,
   streaming: false,
-  frozen: false,
-  sealedBasis: 0,
-  sealedPosition: 0,
   replicas: ["pg-central", "pg-east"].map((member) => ({ member, streaming: true, flushed: 100 })),
   waitsFor: { acknowledgements: 1, standbys: ["pg-central", "pg-east"] },
-  problem: "",
-};
-
-const standby: MemberReport = {
-  state: "standby",
-  incarnation: "e#1",
-  timeline: 1,
-  position: 100,
-  epoch: committedLease.epoch,
-  floor: committedLease.epoch,
-  seal: null,
-  streaming: true,
-};
-
-function recordOf(region: string, report: MemberReport, beat: number): AgentRecord {
-  return {
-    schema: 1,
-    region,
-    boot: `${region}-1`,
-    beat,
-    expired: {},
-    members: { [`pg-${region}`]: report },
-    sees: {},
-    applied: 1,
-    topology: topologyOf(plainShape).digest,
-    holding: {},
-  };
-}
+});
 
 /** How long the primary's agent leaves it alone, in ms; null: for longer than it waits. */
 function endedAfter(full: (afterMs: number) => boolean, east: Partial<MemberReport>): number | null {
@@ -70,10 +35,10 @@ function endedAfter(full: (afterMs: number) => boolean, east: Partial<MemberRepo
   const begunAt = agent.at;
   for (let beat = 1; agent.at < begunAt + 2 * hungMs && !ended; beat++) {
     for (const [region, report] of [
-      ["central", { ...standby, incarnation: "c#1" }],
-      ["east", { ...standby, ...east }],
+      ["central", reportOn("c#1")],
+      ["east", reportOn("e#1", east)],
     ] as const) {
-      const record = recordOf(region, report, beat);
+      const record = agentRecord(region, { beat, members: { [`pg-${region}`]: report } });
       tell({ kind: "record-changed", key: recordKeys.agent(region), revision: ++revision, record });
     }
     const seen = { ...primary, full: full(agent.at - begunAt) };

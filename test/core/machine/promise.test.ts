@@ -2,34 +2,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type AgentRecord, recordKeys } from "../../../src/core/model/record.ts";
-import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
+import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
+import { agentRecord } from "../parts/member.ts";
 
 const revision = 9;
-
-/** As its life before left it in the store. */
-function toldBefore(expired: AgentRecord["expired"]): AgentRecord {
-  return {
-    schema: 1,
-    region: "central",
-    boot: "central-1",
-    beat: 40,
-    expired,
-    members: {},
-    sees: {},
-    applied: 1,
-    topology: topologyOf(plainShape).digest,
-    holding: {},
-  };
-}
 
 /** What an agent says to the holder that was started anew, has read the store, and does not see it any more. */
 function answerOf(expired: AgentRecord["expired"]): boolean | undefined {
   const agent = startAgent("central");
   const hear = (key: string, at: number, record: AgentRecord | typeof committedLease) =>
     agent.tell({ kind: "record-changed", key, revision: at, record });
-  hear(recordKeys.agent("central"), 8, toldBefore(expired));
+  hear(recordKeys.agent("central"), 8, agentRecord("central", { expired }));
   hear(recordKeys.lease(storeName), revision, committedLease);
   agent.tell({ kind: "store-loaded" });
   const blindFrom = agent.at + 2000;

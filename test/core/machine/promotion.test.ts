@@ -4,11 +4,12 @@ import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
 import type { AgentEventBody, MemberSight } from "../../../src/core/machine/event.ts";
 import type { Lsn } from "../../../src/core/model/lsn.ts";
-import { type AgentRecord, type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts";
+import { type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts";
 import type { InstantMs } from "../../../src/core/model/time.ts";
 import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
+import { agentRecord, reportOn, sightOf } from "../parts/member.ts";
 
 const { leaseMs } = topologyOf(plainShape).profile;
 const member = "pg-central";
@@ -25,47 +26,21 @@ const claim: LeaseRecord = {
   because: "the lease expired",
 };
 
-const told: AgentRecord = {
-  schema: 1,
-  region: "central",
-  boot: "central-1",
-  beat: 40,
+const told = agentRecord("central", {
   expired: { [storeName]: basis },
   members: {
-    [member]: {
-      state: "standby",
-      incarnation: "c#1",
-      timeline: 1,
+    [member]: reportOn("c#1", {
       position: provenAt,
-      epoch: committedLease.epoch,
       floor: claim.epoch,
       seal: { basis, position: provenAt },
       streaming: false,
-    },
+    }),
   },
-  sees: {},
-  applied: 1,
-  topology: topologyOf(plainShape).digest,
-  holding: {},
-};
+});
 
 function standbyAt(position: Lsn): MemberSight {
-  return {
-    state: "standby",
-    incarnation: "c#1",
-    timeline: 1,
-    position,
-    inserted: position,
-    epoch: committedLease.epoch,
-    floor: claim.epoch,
-    streaming: false,
-    frozen: false,
-    sealedBasis: basis,
-    sealedPosition: position,
-    replicas: [],
-    waitsFor: null,
-    problem: "",
-  };
+  const seal = { sealedBasis: basis, sealedPosition: position };
+  return sightOf("c#1", { position, inserted: position, floor: claim.epoch, streaming: false, ...seal });
 }
 
 interface Ordered {

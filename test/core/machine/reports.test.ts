@@ -2,17 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
-import type { MemberSight } from "../../../src/core/machine/event.ts";
-import {
-  type AgentRecord,
-  type LeaseRecord,
-  type MemberReport,
-  recordKeys,
-  type ToldReport,
-} from "../../../src/core/model/record.ts";
-import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
+import { type LeaseRecord, recordKeys, type ToldReport } from "../../../src/core/model/record.ts";
+import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
+import { agentRecord, reportOn, sightOf } from "../parts/member.ts";
 
 const member = "pg-central";
 const end = 110;
@@ -23,33 +17,7 @@ const vacant: LeaseRecord = {
   because: "PostgreSQL of pg-west is stopped",
 };
 
-const standby: MemberSight = {
-  state: "standby",
-  incarnation: "c#1",
-  timeline: 1,
-  position: end,
-  inserted: end,
-  epoch: committedLease.epoch,
-  floor: committedLease.epoch,
-  streaming: true,
-  frozen: false,
-  sealedBasis: 0,
-  sealedPosition: 0,
-  replicas: [],
-  waitsFor: null,
-  problem: "",
-};
-
-const east: MemberReport = {
-  state: "standby",
-  incarnation: "e#1",
-  timeline: 1,
-  position: 105,
-  epoch: committedLease.epoch,
-  floor: committedLease.epoch,
-  seal: null,
-  streaming: true,
-};
+const east = reportOn("e#1", { position: 105 });
 
 const sealed: ToldReport = {
   boot: "east-1",
@@ -60,18 +28,7 @@ const sealed: ToldReport = {
 /** Its own copy is sealed against the vacant lease, and the store says of pg-east that it streams. */
 function sealedAgent(beat = 40): { tell: ReturnType<typeof startAgent>["tell"]; said: readonly Command[] } {
   const agent = startAgent("central");
-  const written: AgentRecord = {
-    schema: 1,
-    region: "east",
-    boot: "east-1",
-    beat,
-    expired: {},
-    members: { "pg-east": east },
-    sees: {},
-    applied: 1,
-    topology: topologyOf(plainShape).digest,
-    holding: {},
-  };
+  const written = agentRecord("east", { beat, members: { "pg-east": east } });
   const said: Command[] = [];
   const tell: typeof agent.tell = (body) => {
     const commands = agent.tell(body);
@@ -81,7 +38,7 @@ function sealedAgent(beat = 40): { tell: ReturnType<typeof startAgent>["tell"]; 
   tell({ kind: "record-changed", key: recordKeys.agent("east"), revision: 7, record: written });
   tell({ kind: "record-changed", key: recordKeys.lease(storeName), revision: vacantAt, record: vacant });
   tell({ kind: "store-loaded" });
-  tell({ kind: "member-inspected", member, startedAt: agent.at, seen: standby });
+  tell({ kind: "member-inspected", member, startedAt: agent.at, seen: sightOf("c#1", { position: end }) });
   const seal = said.find((command) => command.kind === "member");
   assert.ok(seal?.kind === "member" && seal.op.kind === "seal");
   tell({
