@@ -7,7 +7,7 @@
  * Every run starts its system anew, breaks the region of its primary once, and removes all of it. Rounds alternate between
  * systems, so that a busy minute of the machine does not fall on one of them. It needs what `holdfast lab` needs, and the
  * Debian packages of the peers. `--with` joins the runs of earlier files, `--runs 0` only joins; `--evidence` keeps all that
- * a run heard. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
+ * a run heard. `--write-docs` writes docs/benchmarks; its peers.json can be joined again. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -17,7 +17,7 @@ import { describeMachine } from "../src/lab/report.ts";
 import { type FaultName, faultTexts, isFault } from "./peers-parts/faults.ts";
 import type { Figures } from "./peers-parts/figures.ts";
 import { measure } from "./peers-parts/measure.ts";
-import { pageOf, type Report, textOf } from "./peers-parts/page.ts";
+import { dataOf, pageOf, type Report, textOf } from "./peers-parts/page.ts";
 import { plotOf } from "./peers-parts/plot.ts";
 import { versions, whatPeersMiss } from "./peers-parts/requirements.ts";
 import { judgeTargets, summarize } from "./peers-parts/summary.ts";
@@ -115,6 +115,7 @@ function writeDocs(report: Report): void {
   const folder = join(dirname(fileURLToPath(import.meta.url)), "../docs/benchmarks");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "peers.md"), pageOf(report));
+  writeFileSync(join(folder, "peers.json"), dataOf(report));
   writeFileSync(join(folder, "peers.svg"), plotOf(summarize(report.runs)));
 }
 

@@ -40,6 +40,7 @@ export function autoFailover(settings: AutoFailoverSettings): System {
     settings: `${pace === "tuned" ? told.join(", ") : "as it comes"}, ${replication}`,
     family: "pg_auto_failover",
     replication,
+    rpoMs: null,
     patienceMs: pace === "default" ? 150_000 : 60_000,
     start: (surroundings) => start(settings, surroundings),
   };

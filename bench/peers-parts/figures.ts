@@ -15,6 +15,10 @@ export interface Evidence {
   readonly system: string;
   readonly fault: FaultName;
   readonly round: number;
+  /** Day and time of the fault, ISO 8601. */
+  readonly at: string;
+  /** Writes that the system may lose by what it promises; null: it promises nothing. */
+  readonly mayLose: number | null;
   /** Of the machine, the minute before the fault. */
   readonly loadAverage: number;
   /** Who led when the fault struck. */
@@ -29,7 +33,8 @@ export interface Evidence {
   readonly stored: ReadonlySet<string> | null;
 }
 
-export interface Figures extends Pick<Evidence, "system" | "fault" | "round" | "loadAverage"> {
+export interface Figures
+  extends Pick<Evidence, "system" | "fault" | "round" | "at" | "mayLose" | "loadAverage"> {
   /** B1; null: writes did not come back while the fault lasted. */
   readonly writeGapMs: number | null;
   /** First acknowledgement of another leader, from the fault; null: there was none. */
@@ -56,7 +61,8 @@ const stalledMaxMs = 1000;
 const backMs = 1000;
 
 export function figuresOf(evidence: Evidence): Figures {
-  const { system, fault, round, loadAverage, before, faultAt, outside, inside, http, stored } = evidence;
+  const { system, fault, round, at, mayLose, loadAverage, before, faultAt, outside, inside, http, stored } =
+    evidence;
   const all = [...outside.acknowledgements, ...inside.acknowledgements];
   const later = outside.acknowledgements.filter((one) => one.doneAt > faultAt && !isOf(one, before));
   const failed = http.requests.filter(({ failure }) => failure !== "");
@@ -67,6 +73,8 @@ export function figuresOf(evidence: Evidence): Figures {
     system,
     fault,
     round,
+    at,
+    mayLose,
     loadAverage,
     writeGapMs: writeGap(evidence),
     newPrimaryMs: later.length === 0 ? null : least(later.map(({ doneAt }) => doneAt)) - faultAt,

@@ -8,22 +8,36 @@ import { type Lab, startLab } from "../../src/lab/net/lab.ts";
 import { postgresPrograms } from "./requirements.ts";
 import type { RunningSystem, Surroundings, System, SystemRegion } from "./system.ts";
 
-export function holdfast(profile: ProfileName): System {
+interface HoldfastSettings {
+  readonly profile: ProfileName;
+  readonly replication: System["replication"];
+}
+
+/** Of asynchronous data: how much may be lost, and how old a copy may be that is promoted. */
+const asynchronousRpoMs = 2000;
+
+export function holdfast(settings: HoldfastSettings): System {
+  const { profile, replication } = settings;
+  const isSynchronous = replication === "synchronous";
   return {
-    name: `holdfast-${profile}`,
-    settings: `profile ${profile}, synchronous`,
+    name: `holdfast-${profile}-${isSynchronous ? "sync" : "async"}`,
+    settings: `profile ${profile}, ${replication}${isSynchronous ? "" : `, RPO ${asynchronousRpoMs / 1000} s`}`,
     family: "holdfast",
-    replication: "synchronous",
+    replication,
+    rpoMs: isSynchronous ? 0 : asynchronousRpoMs,
     patienceMs: 40_000,
-    start: (surroundings) => start(profile, surroundings),
+    start: (surroundings) => start(settings, surroundings),
   };
 }
 
-async function start(profile: ProfileName, { say, signal }: Surroundings): Promise<RunningSystem> {
+async function start(
+  { profile, replication }: HoldfastSettings,
+  { say, signal }: Surroundings,
+): Promise<RunningSystem> {
   // The PostgreSQL of the peers, or its speed would be compared as well.
   process.env.HOLDFAST_PG_BIN = postgresPrograms;
   const lab = await startLab({
-    topology: { profile, witness: false, replication: "synchronous", rpo: 1000 },
+    topology: { profile, witness: false, replication, rpo: asynchronousRpoMs },
     links: { delay: 0, jitter: 0, lossPercent: 0, rateMbit: 0 },
     withDisks: false,
     withClocks: false,

@@ -81,6 +81,8 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     system: system.name,
     fault,
     round,
+    at: new Date().toISOString(),
+    mayLose: system.rpoMs === null ? null : writesWithin(system.rpoMs, running.regions.length),
     loadAverage,
     before,
     faultAt: struck.at,
@@ -193,6 +195,11 @@ async function leader({ regions }: RunningSystem, signal: AbortSignal): Promise<
     signal,
   );
   return { member: String(member), epoch: Number(epoch) };
+}
+
+/** What a promise in time is in writes. */
+function writesWithin(spanMs: number, regions: number): number {
+  return Math.ceil(spanMs * (regions / outsideEveryMs + insideClients / insideEveryMs));
 }
 
 function regionOf({ regions }: RunningSystem, { member }: Term): SystemRegion {

@@ -36,6 +36,12 @@ export function textOf(report: Report): string {
   return ["", ...lines, "", ...targets, "", report.machine].join("\n");
 }
 
+/** A run a line: it grows by lines when runs are joined. */
+export function dataOf({ runs, ...rest }: Report): string {
+  const lines = runs.map((run) => `    ${JSON.stringify(run)}`).join(",\n");
+  return `${JSON.stringify(rest, null, 2).slice(0, -2)},\n  "runs": [\n${lines}\n  ]\n}\n`;
+}
+
 export function pageOf(report: Report): string {
   const rows = summarize(report.runs);
   const names = [...new Set(rows.map(({ system }) => system))];
@@ -46,13 +52,13 @@ export function pageOf(report: Report): string {
   const loads = report.runs.map(({ loadAverage }) => loadAverage);
   return `# Beside Patroni and pg_auto_failover
 
-How long writes stand still, and what is lost, when the region of the primary has a fault: every system in the same three regions, with the same clients and the same faults. Written by \`npm run bench:peers\`; do not edit by hand.
+How long writes stand still, and what is lost, when the region of the primary has a fault: every system in the same three regions, with the same clients and the same faults. Written by \`npm run bench:peers\`; do not edit by hand. Each run by itself: [peers.json](peers.json).
 
 \`\`\`sh
 ${commandOf(rows)}
 \`\`\`
 
-${report.createdAt.slice(0, 10)}; ${report.machine}; load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} before the faults. ${Object.entries(
+${daysOf(report.runs)}; ${report.machine}; load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} before the faults. ${Object.entries(
     report.versions,
   )
     .filter(([, version]) => version !== "")
@@ -126,7 +132,7 @@ ${Object.entries(report.settings)
   .map(([name, text]) => `- \`${name}\`: ${text}.`)
   .join("\n")}
 
-Three copies of the data, one a region. Holdfast is started as \`holdfast lab\` starts it, its clients enter by the edges. The peers' clients enter by HAProxy in each region, with the checks of Patroni's manual (every 3 s, 3 to fall, 2 to rise) where a system has its defaults, and every 500 ms, 2 to fall and 1 to rise, where it is tuned: no system waits for its proxy. Patroni's HAProxy asks \`/primary\`, that of pg_auto_failover asks PostgreSQL itself. The monitor of pg_auto_failover is in the third region, the primary in the first. PostgreSQL is the same for all, and so is etcd, with elections after 600 ms (\`holdfast-balanced\`: 1 s, its default).
+Three copies of the data, one a region. Holdfast is started as \`holdfast lab\` starts it, its clients enter by the edges. The peers' clients enter by HAProxy in each region, with the checks of Patroni's manual (every 3 s, 3 to fall, 2 to rise) where a system has its defaults, and every 500 ms, 2 to fall and 1 to rise, where it is tuned: no system waits for its proxy. Patroni's HAProxy asks \`/primary\`, that of pg_auto_failover asks PostgreSQL itself. The monitor of pg_auto_failover is in the third region, the primary in the first. PostgreSQL is the same for all, and so is etcd, with elections after 600 ms (\`holdfast-balanced-*\`: 1 s, its default).
 
 The faults: ${faults.map((fault) => `*${fault}*: ${faultTexts[fault]}`).join("; ")}.
 `;
@@ -134,6 +140,11 @@ The faults: ${faults.map((fault) => `*${fault}*: ${faultTexts[fault]}`).join("; 
 
 function byFault(rows: readonly Row[]): readonly Row[] {
   return faults.flatMap((fault) => rows.filter((row) => row.fault === fault));
+}
+
+function daysOf(runs: readonly Figures[]): string {
+  const days = runs.map(({ at }) => at.slice(0, 10)).toSorted();
+  return [...new Set([days[0], days.at(-1)])].join(" to ");
 }
 
 /** By which such runs are made, however many commands they were asked for with. */

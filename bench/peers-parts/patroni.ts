@@ -29,6 +29,7 @@ export function patroni(settings: PatroniSettings): System {
     settings: `${told.join(", ")}, ${mode === "strict" ? "synchronous_mode_strict" : mode}`,
     family: "patroni",
     replication: mode === "asynchronous" ? "asynchronous" : "synchronous",
+    rpoMs: null,
     patienceMs: pace === "default" ? 90_000 : 60_000,
     start: (surroundings) => start(settings, surroundings),
   };

@@ -18,6 +18,8 @@ export interface Row {
   readonly acknowledged: number;
   readonly lost: number;
   readonly lostMax: number;
+  /** Of a run, by what the system promises; null: it promises nothing. */
+  readonly mayLose: number | null;
   readonly safeFailed: number;
   readonly unsafeFailed: number;
   readonly requests: number;
@@ -57,6 +59,7 @@ function rowOf(system: string, fault: FaultName, own: readonly Figures[]): Row {
     acknowledged: sum(({ acknowledged }) => acknowledged),
     lost: sum(({ lost }) => lost ?? 0),
     lostMax: largest(({ lost }) => lost ?? 0),
+    mayLose: own[0]?.mayLose ?? null,
     safeFailed: sum(({ http }) => http.safeFailed),
     unsafeFailed: sum(({ http }) => http.unsafeFailed),
     requests: sum(({ http }) => http.requests),
@@ -78,7 +81,7 @@ export interface Target {
   readonly met: boolean;
 }
 
-const ours = "holdfast-fast";
+const ours = "holdfast-fast-sync";
 const tunedPeer = "pg_auto_failover-tuned-sync";
 const fastestPatroni = "patroni-fastest-sync";
 const regionLost: readonly FaultName[] = ["region-kill", "region-blackhole", "region-freeze"];
@@ -114,10 +117,15 @@ export function judgeTargets(rows: readonly Row[]): readonly Target[] {
   const safe = rows
     .filter(({ system }) => system.startsWith("holdfast-"))
     .map((row): Target => {
-      const { system, fault, overlapWritesMax, lost } = row;
+      const { system, fault, overlapWritesMax, lostMax, mayLose } = row;
+      const most = mayLose ?? 0;
+      const losses =
+        most === 0
+          ? `lost no acknowledged write (${lostMax})`
+          : `lost no more than its RPO in any run (${lostMax} of ${most} writes)`;
       return {
-        text: `${fault}: ${system} never had two writers (${overlapWritesMax} writes) and lost no acknowledged write (${lost})`,
-        met: overlapWritesMax === 0 && lost === 0,
+        text: `${fault}: ${system} never had two writers (${overlapWritesMax} writes) and ${losses}`,
+        met: overlapWritesMax === 0 && lostMax <= most,
       };
     });
   return [...ratios, ...safe];

@@ -8,6 +8,8 @@ export interface System {
   readonly settings: string;
   readonly family: "holdfast" | "patroni" | "pg_auto_failover";
   readonly replication: "synchronous" | "asynchronous";
+  /** Acknowledged writes of so long a time may be lost; null: it promises nothing. */
+  readonly rpoMs: number | null;
   /** How long a failover may take before we no longer wait for it. */
   readonly patienceMs: number;
   /** Resolves when every copy streams and clients reach the writer; rejects, with everything removed, when that does not come. */

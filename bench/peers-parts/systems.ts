@@ -5,8 +5,9 @@ import { patroni } from "./patroni.ts";
 import type { System } from "./system.ts";
 
 export const systems: readonly System[] = [
-  holdfast("fast"),
-  holdfast("balanced"),
+  ...(["fast", "balanced"] as const).flatMap((profile) =>
+    (["synchronous", "asynchronous"] as const).map((replication) => holdfast({ profile, replication })),
+  ),
   ...(["fastest", "default"] as const).flatMap((pace) =>
     (["synchronous", "strict", "asynchronous"] as const).map((mode) => patroni({ pace, mode })),
   ),

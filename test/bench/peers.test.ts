@@ -63,14 +63,17 @@ test("a run that did not come back is longer than any that did", () => {
 });
 
 test("a target is met by the ratio of the medians, and by nothing that was not run", () => {
-  const runs = [run("holdfast-fast", 2000), run("pg_auto_failover-tuned-sync", 5000)];
+  const runs = [run("holdfast-fast-sync", 2000), run("pg_auto_failover-tuned-sync", 5000)];
   const met = (all: readonly Figures[]) => judgeTargets(summarize(all)).map((target) => target.met);
   assert.deepEqual(met(runs), [true, true], "2.5 times, and safe");
-  assert.deepEqual(met([run("holdfast-fast", 2001), ...runs.slice(1)]), [false, true]);
-  assert.deepEqual(met([run("holdfast-fast", null), ...runs.slice(1)]), [false, true]);
+  assert.deepEqual(met([run("holdfast-fast-sync", 2001), ...runs.slice(1)]), [false, true]);
+  assert.deepEqual(met([run("holdfast-fast-sync", null), ...runs.slice(1)]), [false, true]);
   assert.deepEqual(met([...runs, run("patroni-fastest-sync", null)]), [true, true, true]);
-  assert.deepEqual(met([{ ...run("holdfast-fast", 1), overlapWrites: 1 }]), [false]);
-  assert.deepEqual(met([{ ...run("holdfast-fast", 1), lost: 1 }]), [false]);
+  assert.deepEqual(met([{ ...run("holdfast-fast-sync", 1), overlapWrites: 1 }]), [false]);
+  assert.deepEqual(met([{ ...run("holdfast-fast-sync", 1), lost: 1 }]), [false]);
+  const asynchronous = { ...run("holdfast-fast-async", 1), mayLose: 250 };
+  assert.deepEqual(met([{ ...asynchronous, lost: 250 }]), [true]);
+  assert.deepEqual(met([{ ...asynchronous, lost: 251 }, asynchronous]), [false], "of one run, not of all");
 });
 
 let numbers = 0;
@@ -92,9 +95,11 @@ function figures(told: {
 }): Figures {
   const { outside, inside = [ack(old, 990)] } = told;
   return figuresOf({
-    system: "holdfast-fast",
+    system: "holdfast-fast-sync",
     fault: "region-kill",
     round: 1,
+    at: "2026-11-22T12:00:00.000Z",
+    mayLose: 0,
     loadAverage: 0,
     before: old,
     faultAt: 1000,
