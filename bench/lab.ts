@@ -24,6 +24,7 @@ const targetsMs: Readonly<Record<string, number>> = {
   "blackhole-primary-and-etcd-leader": 3000,
   "primary-crash": 1000,
   "far-apart": 3000,
+  "far-apart-crash": 1000,
 };
 
 const { values } = parseArgs({
