@@ -41,6 +41,7 @@ export { systemClock } from "./system/clock.ts";
 export { findFreePorts } from "./system/free-port.ts";
 export { FileJournal } from "./system/journal.ts";
 export { createLogger } from "./system/logger.ts";
+export { keepNames, namesFile } from "./system/names.ts";
 export { isSameToken } from "./system/token.ts";
 export { digest, makeId };
 

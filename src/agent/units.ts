@@ -16,6 +16,22 @@ export function membersIn(topology: Topology, region: string): Member[] {
   return topology.dataStores.flatMap((store) => store.members.filter((member) => member.region === region));
 }
 
+/** Names and addresses of everybody whom a process of this topology may have to reach. */
+export function hostsOf({ regions, dataStores, services, edges, store }: Topology): ReadonlySet<string> {
+  const urls = [
+    ...services.flatMap(({ endpoints }) => endpoints.map(({ url }) => url)),
+    ...(store.kind === "etcd" ? store.endpoints : []),
+  ];
+  const addresses = [
+    ...regions.map(({ agent }) => agent),
+    ...dataStores.flatMap(({ members }) => members.flatMap(({ address, gate }) => [address, gate])),
+    ...edges.flatMap(({ http, admin, tcp }) => [http, admin, ...Object.values(tcp)]),
+  ];
+  // A URL writes an IPv6 address in brackets.
+  const named = urls.map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ""));
+  return new Set([...named, ...addresses.map(({ host }) => host)]);
+}
+
 export function fencerSocket(place: UnitPlace, member: string): string {
   return join(place.stateDir, `fencer-${member}.sock`);
 }
@@ -87,6 +103,7 @@ export function writeEdgeConfig(
         )
       : [],
     stateDir: edge.stateDir,
+    names: [...hostsOf(topology)],
     keys: secrets.publicKeys,
     adminToken: secrets.token,
   });

@@ -1,5 +1,6 @@
 /** The parts of an agent put together: who answers each port, and in which order all of it starts and ends. */
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import {
   createLogger,
   digest,
@@ -8,8 +9,10 @@ import {
   FencerClient,
   FileJournal,
   HttpProber,
+  keepNames,
   loadOrMakeSecrets,
   makeId,
+  namesFile,
   openForeignRouter,
   openMember,
   openStore,
@@ -25,7 +28,7 @@ import type { Log } from "../agent/log.ts";
 import type { AgentParts, MemberParts } from "../agent/parts.ts";
 import { createPlanes } from "../agent/planes.ts";
 import { createRecorder } from "../agent/record.ts";
-import { fencerSocket, membersIn } from "../agent/units.ts";
+import { fencerSocket, hostsOf, membersIn } from "../agent/units.ts";
 import { timing } from "../core/machine/timing.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
 import type { ForeignRouter, Topology } from "../core/model/topology.ts";
@@ -50,6 +53,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const log: Log = (level, text, fields = {}) =>
     logger.log(level === "alarm" ? "error" : level === "warning" ? "warn" : "info", text, fields);
   const secrets = loadOrMakeSecrets(options.secretsDir);
+  keepNames(join(options.stateDir, namesFile), hostsOf(topology));
   const store = await openStore(topology, options.secretsDir, timing(topology.profile).storeTimeoutMs);
   const journal = new FileJournal({ path: options.journalFile });
   const edges = topology.edges.filter((edge) => edge.region === region);

@@ -72,6 +72,8 @@ const edgeConfig = z.strictObject({
     )
     .default([]),
   stateDir: z.string().min(1),
+  /** Hosts that it may have to reach: their addresses are looked up at the start, and kept. */
+  names: z.array(z.string().min(1)).default([]),
   /** Key id -> Ed25519 public key (SPKI, DER, base64). */
   keys: z.record(z.string(), z.string()),
   adminToken: z.string().min(16).optional(),

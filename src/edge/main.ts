@@ -1,5 +1,7 @@
 /** `node src/edge/main.ts --config FILE.json`: one edge. Prints its addresses, ends in order at SIGTERM. */
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { keepNames, namesFile } from "../adapters/system/names.ts";
 import { setUpCollector } from "./collector.ts";
 import { readConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
@@ -9,7 +11,9 @@ import { ListenError } from "./listen.ts";
 async function start(): Promise<RunningEdge> {
   const { values } = parseArgs({ options: { config: { type: "string" } } });
   if (values.config === undefined) throw new ConfigError("say which configuration: --config FILE.json");
-  return startEdge(readConfig(values.config));
+  const config = readConfig(values.config);
+  keepNames(join(config.stateDir, namesFile), config.names);
+  return startEdge(config);
 }
 
 setUpCollector();

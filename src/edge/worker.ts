@@ -4,6 +4,8 @@
  *
  * When the channel to the first breaks, `node:cluster` ends it at once: nobody could give it a table any more.
  */
+import { join } from "node:path";
+import { keepNames, namesFile } from "../adapters/system/names.ts";
 import { setUpCollector } from "./collector.ts";
 import { LineCourier } from "./line-courier.ts";
 import { Metrics } from "./metrics.ts";
@@ -52,6 +54,7 @@ async function obey(message: ToWorker): Promise<void> {
 }
 
 async function begin({ config, part, table }: ToWorker & { kind: "begin" }): Promise<void> {
+  keepNames(join(config.stateDir, namesFile), config.names);
   const { accessLog } = config;
   if (accessLog) {
     const dropped = metrics.counter("holdfast_edge_access_log_dropped_total");

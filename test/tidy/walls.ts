@@ -71,6 +71,8 @@ const doors: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "src/adapters/postgres/process-tree.ts": "one way to end a member, whoever ends it",
   },
   "src/fencer/door.ts": { "src/adapters/fencer/wire.ts": "both ends of one socket, one text of its format" },
+  "src/edge/main.ts": { "src/adapters/system/names.ts": "one memory of names, whoever connects" },
+  "src/edge/worker.ts": { "src/adapters/system/names.ts": "one memory of names, whoever connects" },
   "src/lab/postgres-end.ts": {
     "src/adapters/postgres/process-tree.ts": "it must start in an instant, and the list loads every adapter",
   },

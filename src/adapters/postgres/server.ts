@@ -8,6 +8,7 @@ import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { DatabaseError } from "./database-error.ts";
 import { makePrivateFolder, writeDurable, writeUnsynced } from "./durable-file.ts";
+import { foundAddresses } from "./found.ts";
 import { findPostmaster, launch, readLogTail, treePlace } from "./postmaster.ts";
 import { endTree, findTree, isLeft } from "./process-tree.ts";
 import { Session } from "./session.ts";
@@ -102,11 +103,12 @@ export class Server {
     const { account, conf, secrets } = this.place;
     const { dataDir } = this;
     await makePrivateFolder(conf.socketDir, account);
+    const found = await foundAddresses(conf.store.members.map(({ address }) => address.host));
     const escaped = (text: string) => text.replace(/[:\\]/g, "\\$&");
     await writeDurable(this.passFile, `*:*:*:replicator:${escaped(secrets.replicator)}\n`, account);
     await writeDurable(join(dataDir, roleFile), roleConf(request), account);
-    await writeDurable(join(dataDir, "postgresql.conf"), staticConf(conf), account);
-    await writeDurable(join(dataDir, "pg_hba.conf"), hbaConf(conf), account);
+    await writeDurable(join(dataDir, "postgresql.conf"), staticConf(conf, found), account);
+    await writeDurable(join(dataDir, "pg_hba.conf"), hbaConf(conf, found), account);
     await writeDurable(join(dataDir, "pg_ident.conf"), "", account);
     // Read after ours, it would win over it.
     await writeDurable(join(dataDir, "postgresql.auto.conf"), "", account);

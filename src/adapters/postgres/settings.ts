@@ -9,8 +9,8 @@ import { DatabaseError } from "./database-error.ts";
 export type Settings = Readonly<Record<string, string>>;
 
 /** Settings that the promises rest on: they are not to be had otherwise. */
-const fixed = (place: ConfPlace): Settings => ({
-  listen_addresses: place.member.address.host,
+const fixed = (place: ConfPlace, found: FoundAddresses): Settings => ({
+  listen_addresses: found.get(place.member.address.host) ?? place.member.address.host,
   port: String(place.member.address.port),
   unix_socket_directories: place.socketDir,
   unix_socket_permissions: "0700",
@@ -67,11 +67,14 @@ export interface ConfPlace {
   readonly overrides: Settings;
 }
 
+/** Name of a member's host -> its address, where it was found. */
+export type FoundAddresses = ReadonlyMap<string, string>;
+
 /** The file that changes with the role, included last. */
 export const roleFile = "holdfast.role.conf";
 
-export function staticConf(place: ConfPlace): string {
-  const own = fixed(place);
+export function staticConf(place: ConfPlace, found: FoundAddresses = new Map()): string {
+  const own = fixed(place, found);
   const kept = [
     ...Object.keys(own),
     "primary_conninfo",
@@ -114,10 +117,11 @@ export function roleConf({ conninfo, syncNames, attaches }: RoleSettings): strin
   ].join("\n");
 }
 
-export function hbaConf(place: ConfPlace): string {
-  const hosts = new Set(["samehost"]);
-  for (const member of place.store.members) hosts.add(hbaAddress(member.address.host));
-  for (const range of place.replicationFrom) hosts.add(range);
+/** Addresses come first: for a name PostgreSQL asks a name server, twice. */
+export function hbaConf(place: ConfPlace, found: FoundAddresses): string {
+  const members = place.store.members.map(({ address }) => address.host);
+  const known = [...found.values(), ...members].map(hbaAddress);
+  const hosts = new Set(["samehost", ...known, ...place.replicationFrom]);
   const replicator = [...hosts].flatMap((host) => [
     `host replication replicator ${host} scram-sha-256`,
     `host ${quoteName(place.database)} replicator ${host} scram-sha-256`,
@@ -161,17 +165,29 @@ export function quorumNames(quorum: {
   return `ANY ${quorum.acknowledgements} (${names.join(", ")})`;
 }
 
+export interface WaysToUpstream {
+  /** Tried first, and does not last. */
+  readonly first: Address | null;
+  /** The address of its name, tried before the name: libpq asks a name server at each connection, and waits for it. */
+  readonly found: string | null;
+}
+
 export function conninfo(
   { member, overrides }: Pick<ConfPlace, "member" | "overrides">,
   upstream: Upstream,
   passFile: string,
-  /** A way to it that is tried first, and does not last. */
-  first: Address | null = null,
+  { first, found }: WaysToUpstream = { first: null, found: null },
 ): string {
-  const ways = [...(first ? [first] : []), upstream.address];
+  const { host, port } = upstream.address;
+  const ways = [
+    ...(first ? [{ ...first, known: "" }] : []),
+    ...(found === null ? [] : [{ host, port, known: found }]),
+    { host, port, known: "" },
+  ];
   return conninfoText({
-    host: ways.map(({ host }) => host).join(","),
-    port: ways.map(({ port }) => port).join(","),
+    host: ways.map((way) => way.host).join(","),
+    port: ways.map((way) => way.port).join(","),
+    ...(found === null ? {} : { hostaddr: ways.map(({ known }) => known).join(",") }),
     user: "replicator",
     passfile: passFile,
     application_name: standbyName(member.name, upstream.epoch),

@@ -9,6 +9,7 @@ import type { Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
 import { writeDurable } from "./durable-file.ts";
 import type { Forerunner } from "./forerunner.ts";
+import { foundAddress } from "./found.ts";
 import type { MemberFile } from "./member-file.ts";
 import { forkText, historyFileName, readOwnHistory } from "./own-history.ts";
 import { readLog } from "./postmaster.ts";
@@ -203,8 +204,11 @@ export async function followUpstream(
     );
   // Side by side: a seal that outlives this on disk is worth nothing, since its basis is not that of the new primary.
   const { account, conf } = server.place;
-  const way = (await forerunner?.offer(conf.socketDir, account)) ?? null;
-  const info = conninfo(conf, upstream, server.passFile, way);
+  const [first = null, found] = await Promise.all([
+    forerunner?.offer(conf.socketDir, account),
+    foundAddress(upstream.address.host),
+  ]);
+  const info = conninfo(conf, upstream, server.passFile, { first, found });
   await Promise.all([
     file.update(following(file, upstream)),
     server.setRole({ conninfo: info, syncNames: frozenNames, attaches: true }, [row.startup]),
@@ -228,7 +232,8 @@ export async function startFollowing(
   signal: AbortSignal,
 ): Promise<void> {
   await file.update(following(file, upstream));
-  const info = conninfo(server.place.conf, upstream, server.passFile);
+  const found = await foundAddress(upstream.address.host);
+  const info = conninfo(server.place.conf, upstream, server.passFile, { first: null, found });
   await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames, attaches: true });
   await server.start(signal);
   await awaitStreaming(server, upstream.epoch, goal, signal);

@@ -35,6 +35,7 @@ export function edgeConfig(stateDir: string, more: Partial<EdgeConfig> = {}): Ed
     tcp: {},
     gates: [],
     stateDir,
+    names: [],
     keys,
     adminToken,
     tcpHoldMaxMs: 5000,
