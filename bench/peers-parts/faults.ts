@@ -1,11 +1,11 @@
 /** What is done to the region of the primary, the same way whoever keeps it. Each fault ends by itself. */
 import { findTree } from "../../src/adapters/adapters.ts";
-import { signalTo } from "../../src/lab/faults.ts";
 import { monotonicMs } from "../../src/lab/monotonic.ts";
 import { continueLater } from "../../src/lab/net/break.ts";
 import { cut } from "../../src/lab/net/cut.ts";
 import { heal } from "../../src/lab/net/filter.ts";
 import { processesIn } from "../../src/lab/net/network.ts";
+import { signalTo } from "../../src/lab/signal.ts";
 import type { RunningSystem, SystemRegion } from "./system.ts";
 
 export const faultTexts = {

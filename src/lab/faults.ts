@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { monotonicMs } from "./monotonic.ts";
+import { signalTo } from "./signal.ts";
 import type { World } from "./world.ts";
 
 export const faultTexts = {
@@ -155,15 +156,6 @@ function onceOnly(at: number, undo: (signal: AbortSignal) => Promise<unknown>): 
       return ended;
     },
   };
-}
-
-/** Whoever is gone already hears nothing. */
-export function signalTo(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }
 
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -2,9 +2,10 @@
 import { spawn } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { inject, signalTo } from "../faults.ts";
+import { inject } from "../faults.ts";
 import type { LabLayout } from "../layout.ts";
 import { monotonicMs } from "../monotonic.ts";
+import { signalTo } from "../signal.ts";
 import type { World } from "../world.ts";
 import { type Asked, ask } from "./ask.ts";
 import { cut } from "./cut.ts";

@@ -12,6 +12,7 @@
  * - N3. The machine's own link is never cut: what runs in a region that nobody reaches can still be looked at.
  */
 import { readFileSync } from "node:fs";
+import { signalTo } from "../signal.ts";
 import { installFilter } from "./filter.ts";
 import type { NetworkPlace } from "./place.ts";
 import { runTool, tryTool } from "./tool.ts";
@@ -189,13 +190,5 @@ function isAlive(pid: number): boolean {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
     return false;
-  }
-}
-
-function signalTo(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
