@@ -5,7 +5,7 @@ set -eu
 
 # etcd-server, etcd-client: test/adapters/etcd (a cluster of three on loopback, started by the tests themselves)
 # openssl: test/adapters/etcd (certificates); git: test/tidy.test.ts
-# iproute2, nftables, util-linux (nsenter), perl-base: test/lab/net, `holdfast lab`
+# iproute2, nftables, util-linux (nsenter, unshare, setpriv), perl-base: test/lab/net, `holdfast lab`
 # libfaketime: wall clocks that are wrong in test/lab/net and in scenarios
 # haproxy: test/adapters/haproxy; haproxy, nginx and wrk: bench/edge.ts; nginx: bench/cache.ts, bench/smuggling.ts
 # --peers: what bench/peers.ts compares with as well

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findAccount } from "../../src/adapters/postgres/account.ts";
 import { regionNames } from "../../src/lab/layout.ts";
-import { folderPrefix, labsFolder, stateFileOf } from "../../src/lab/net/lab.ts";
+import { folderPrefix, labsFolder, stateFileOf } from "../../src/lab/net/labs.ts";
 import {
   describeNetwork,
   makeNetwork,

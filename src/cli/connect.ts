@@ -5,6 +5,7 @@ import { type Command, Option } from "commander";
 import { AgentClient } from "../adapters/adapters.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
 import type { Address } from "../core/model/topology.ts";
+import { enter } from "../lab/net/enclosure.ts";
 import type { LabState } from "../lab/state-file.ts";
 import { type ExitCode, exit, exitWith } from "./exit.ts";
 import { describeFailure } from "./failure.ts";
@@ -58,6 +59,7 @@ export function connect(options: ConnectOptions): Connection | null {
   if (stateFile !== undefined) {
     const state = readState(stateFile);
     if (!state) return null;
+    enter(state);
     const addresses = state.regions.map(({ name, agent }) => ({
       name,
       address: { host: new URL(agent).hostname, port: Number(new URL(agent).port) },

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ownUserId } from "./net/enclosure.ts";
 
 export type Role = "agent" | "edge" | "etcd" | "fencer" | "service";
 
@@ -27,7 +28,7 @@ export interface ProcessSpec {
 const restartFirstMs = 100;
 const restartMaxMs = 5000;
 /** A dozen processes load the same files: compiled once, they start in a third of the time. */
-const compileCache = join(tmpdir(), `holdfast-compile-cache-${process.getuid?.() ?? 0}`);
+const compileCache = join(tmpdir(), `holdfast-compile-cache-${ownUserId()}`);
 /** A second on a quiet machine; on one with a load of 30 it was more than a minute. */
 const readyWithinMs = 180_000;
 

@@ -14,6 +14,8 @@ export interface LabState {
   readonly tokenFile: string;
   /** Only where regions have networks of their own (`holdfast lab`). */
   readonly network?: NetworkRecord;
+  /** Only where the lab is not root's: the word by which its processes are known. */
+  readonly enclosure?: string;
   readonly regions: readonly {
     readonly name: string;
     readonly agent: string;

@@ -44,6 +44,8 @@ export interface WorldOptions {
   readonly removeFolder: boolean;
   /** Namespaces that the processes run in, to be removed with them. */
   readonly network?: NetworkRecord;
+  /** Only where the lab is not root's: the word by which its processes are known. */
+  readonly enclosure?: string;
 }
 
 export class World {
@@ -175,13 +177,15 @@ export class World {
 
   #state(): LabState {
     const { regions, topologyFile, profile, secretsDir } = this.layout;
+    const { network, enclosure } = this.#options;
     return {
       schema: 1,
       pid: process.pid,
       topologyFile,
       profile,
       control: this.#options.control,
-      ...(this.#options.network ? { network: this.#options.network } : {}),
+      ...(network ? { network } : {}),
+      ...(enclosure ? { enclosure } : {}),
       tokenFile: join(secretsDir, "token"),
       regions: regions.map(({ name, host, ports }) => ({
         name,

@@ -8,12 +8,14 @@ import { chanceFrom } from "../../lab/chance.ts";
 import { regionNames } from "../../lab/layout.ts";
 import { drawRound } from "../../lab/net/chaos.ts";
 import { cut, cutNames } from "../../lab/net/cut.ts";
+import { enclose, enter, ownEnclosure, wayInto, whyNoEnclosure } from "../../lab/net/enclosure.ts";
 import { heal as healPlaces } from "../../lab/net/filter.ts";
 import { keepLogs } from "../../lab/net/keep-logs.ts";
-import { findLabs, type Lab, startLab, takeDown } from "../../lab/net/lab.ts";
+import { type Lab, startLab } from "../../lab/net/lab.ts";
+import { findLabs, takeDown } from "../../lab/net/labs.ts";
 import { describeNetwork } from "../../lab/net/network.ts";
 import { play } from "../../lab/net/play.ts";
-import { whatIsMissing } from "../../lab/net/requirements.ts";
+import { whatLabsMiss, whatScenarioMisses } from "../../lab/net/requirements.ts";
 import { readScenario, type Scenario } from "../../lab/net/scenario.ts";
 import type { Verdict } from "../../lab/net/verdict.ts";
 import { describeVerdict, type Played, tableOf } from "../../lab/net/verdict-text.ts";
@@ -43,8 +45,12 @@ interface RunOptions {
 export function register(program: Command): void {
   const lab = program
     .command("lab")
-    .description(
-      "regions with networks of their own on this machine, for faults of the network (root, Linux)",
+    .description("regions with networks of their own on this machine, for faults of the network (Linux)")
+    .addHelpText(
+      "after",
+      `
+Started by root, it stands in the network of this machine, at 10.77.0.1. Started by anybody else, it has a machine's network
+of its own, which nobody outside can reach; disks cannot break there. How to get in is told by "holdfast lab up".`,
     );
   lab
     .command("up")
@@ -74,7 +80,8 @@ Examples:
   holdfast lab run etcd-down --for 5m
   holdfast lab run far-apart --logs logs && holdfast replay logs/far-apart/eu-central/journal.jsonl --story
 
-Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenario could not be played.`,
+Exits with 0 when every expectation was met, 7 when one was not, 1 when a scenario could not be played, 4 when one was left
+out for what this machine lacks.`,
     )
     .action(run);
   lab
@@ -123,17 +130,20 @@ be played. Exits with 0 when every round passed, 7 when one did not, 1 when one 
 }
 
 async function up(options: UpOptions): Promise<void> {
-  if (!isPossible()) return;
+  if (!isPossible() || !mayMakeNetworks()) return;
   const topology = { ...plain, profile: options.profile, witness: options.witness ?? false };
   const because = await inLab({ topology, links: noLinks, faults: [] }, async (lab, signal) => {
+    const own = ownEnclosure();
+    const way = own ? wayInto(own.pid) : [];
     process.stdout.write(
       [
         ...lab.world.layout.regions.map(
           ({ name, host, ports }) =>
             `${name.padEnd(12)} ${host.padEnd(12)} edge http://${host}:${ports.edge}  agent http://${host}:${ports.agent}`,
         ),
-        `look:          holdfast status --state ${lab.stateFile}`,
-        `be in a region: ${lab.network.regions[0]?.prefix.join(" ")} sh`,
+        `look:           holdfast status --state ${lab.stateFile}`,
+        ...(own ? [`reach them:     ${[...way, "sh"].join(" ")}`] : []),
+        `be in a region: ${[...way, ...(lab.network.regions[0]?.prefix ?? []), "sh"].join(" ")}`,
         "Ctrl-C ends and removes everything",
         "",
       ].join("\n"),
@@ -166,9 +176,19 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
     scenarios.push({ ...read.scenario, faults });
   }
   if (!isPossible()) return;
+  const missing = scenarios.map((scenario) => whatScenarioMisses(scenario).join("; "));
+  if (missing.every((text) => text !== ""))
+    return complain(`this cannot be played here: ${[...new Set(missing)].join("; ")}`, exit.unreachable);
+  if (!mayMakeNetworks()) return;
   const played: Played[] = [];
-  for (const scenario of scenarios) {
+  for (const [index, scenario] of scenarios.entries()) {
     process.stderr.write(`--- ${scenario.name}: ${scenario.about.trim().replaceAll(/\s+/g, " ")}\n`);
+    const lacks = missing[index];
+    if (lacks) {
+      process.stderr.write(`left out: ${lacks}\n`);
+      played.push({ name: scenario.name, verdict: null, because: lacks, isLeftOut: true });
+      continue;
+    }
     const kept: { verdict: Verdict | null } = { verdict: null };
     const because = await inLab(scenario, async (lab, signal, say) => {
       kept.verdict = await play({ lab, scenario, say, signal });
@@ -204,7 +224,7 @@ interface ChaosOptions {
 }
 
 async function chaos(options: ChaosOptions): Promise<void> {
-  if (!isPossible()) return;
+  if (!isPossible() || !mayMakeNetworks()) return;
   const { for: forMs = 600_000, seed = 1 } = options;
   const chance = chanceFrom(seed);
   const topology = { ...plain, profile: options.profile };
@@ -244,8 +264,9 @@ function describeChaos(played: readonly Played[], faults: readonly string[]): st
 
 function codeOf(played: readonly Played[]): ExitCode {
   if (played.some(({ because }) => because === interrupted)) return exit.interrupted;
-  if (played.some(({ verdict }) => verdict === null)) return exit.failed;
-  return played.every(({ verdict }) => verdict?.met) ? exit.ok : exit.objectivesNotMet;
+  if (played.some(({ verdict, isLeftOut }) => verdict === null && !isLeftOut)) return exit.failed;
+  if (played.some(({ verdict }) => verdict?.met === false)) return exit.objectivesNotMet;
+  return played.some(({ isLeftOut }) => isLeftOut) ? exit.unreachable : exit.ok;
 }
 
 function list(options: { readonly scenarios?: string }): void {
@@ -286,6 +307,7 @@ function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOpti
         : 'no lab runs here; start one with "holdfast lab up"',
       lab ? exit.refused : exit.unreachable,
     );
+  if (lab.state) enter(lab.state);
   const network = describeNetwork(lab.slot, regionNames);
   const { region, to, percent = 5, for: forMs = 30_000 } = options;
   if (name === heal) {
@@ -386,9 +408,23 @@ function compile(text: string, file: string) {
 
 /** After telling what is missing, and setting the exit code. */
 function isPossible(): boolean {
-  const missing = whatIsMissing();
+  const missing = whatLabsMiss();
   if (missing.length === 0) return true;
   complain(`the lab cannot run here: ${missing.join("; ")}`, exit.unreachable);
+  return false;
+}
+
+/** Whoever is not root begins anew where they are. False: after telling why that cannot be, and setting the exit code. */
+function mayMakeNetworks(): boolean {
+  const own = ownEnclosure();
+  if (own !== null && own.pid !== process.pid) {
+    complain("this shell is in a lab already; start another one from a shell outside of it", exit.refused);
+    return false;
+  }
+  if (process.geteuid?.() === 0) return true;
+  const because = whyNoEnclosure();
+  if (because === null) enclose();
+  complain(`the lab cannot run here: ${because}`, exit.unreachable);
   return false;
 }
 

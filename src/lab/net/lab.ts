@@ -1,8 +1,8 @@
 /** A lab of network regions: namespaces, etcd, PostgreSQL, agents, fencers, edges and the service; up, and down again. */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { discover, findAccount, loadOrMakeSecrets, openStore } from "../../adapters/adapters.ts";
 import { timing } from "../../core/machine/timing.ts";
@@ -10,22 +10,20 @@ import type { ProfileName } from "../../core/model/profile.ts";
 import type { Topology } from "../../core/model/topology.ts";
 import { type LabLayout, layOut, regionNames } from "../layout.ts";
 import { Observer } from "../observer.ts";
-import { endForGood } from "../postgres-end.ts";
 import { untilRedundant } from "../rehearsal.ts";
 import { type LabState, writeState } from "../state-file.ts";
 import { prepareFolders, World } from "../world.ts";
 import { clockFileOf } from "./break.ts";
 import { makeDisk, removeDisksBelow } from "./disk.ts";
+import { asPlainUser, ownEnclosure, ownUserId } from "./enclosure.ts";
 import { areLinksPlain, makeDistantNetwork } from "./hub.ts";
+import { claim, folderPrefix, makeLabsFolder, stateFileOf } from "./labs.ts";
 import { nameThem } from "./names.ts";
 import {
   describeNetwork,
-  leftOverNetworks,
   makeNetwork,
   type Network,
-  type NetworkRecord,
   nobodyAddress,
-  processesIn,
   removeNetwork,
   takeSlot,
 } from "./network.ts";
@@ -33,11 +31,7 @@ import type { NetworkPlace } from "./place.ts";
 import type { Scenario } from "./scenario.ts";
 import { clockPrefix, dropClocksOfTheDead, findFaketime, setClock, wrapPostgres } from "./wall-clock.ts";
 
-/** One file a lab; it goes when the machine starts anew, as namespaces do. */
-export const labsFolder = "/run/holdfast-lab";
 const storeWithinMs = 180_000;
-/** Of every folder that a lab may remove. */
-export const folderPrefix = "holdfast-lab-";
 /** An order takes some four round trips of a session; eight sessions carry 25 a second at 80 ms each. */
 const sessionsFromAfar = 8;
 /** Two copies at once leave most of a hub in user space to the leases: it carries some 20 MB/s, and all pass through it. */
@@ -74,12 +68,14 @@ export interface Lab {
 /** Everything up, redundant and routed; rejects, with everything ended and removed, when that does not come. */
 export async function startLab(options: LabOptions): Promise<Lab> {
   const { say, signal } = options;
-  mkdirSync(labsFolder, { recursive: true, mode: 0o755 });
-  const slot = takeSlot();
+  makeLabsFolder();
+  const enclosure = ownEnclosure();
+  const slot = enclosure ? takeSlot(claim) : takeSlot();
   const stateFile = stateFileOf(slot);
   const network = describeNetwork(slot, regionNames);
   const root = mkdtempSync(join(tmpdir(), folderPrefix));
-  writeState(stateFile, emptyState(network.record, root, options.topology.profile));
+  const known = { network: network.record, ...(enclosure ? { enclosure: enclosure.id } : {}) };
+  writeState(stateFile, emptyState(known, root, options.topology.profile));
   let world: World | null = null;
   let observer: Observer | null = null;
   let hub: ChildProcess | null = null;
@@ -97,7 +93,10 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     if (areLinksPlain(options.links)) makeNetwork(network);
     else hub = await makeDistantNetwork(network, options.links, join(root, "hub.json"));
     const named = options.withNames ? nameThem(network.regions, nobodyAddress(slot), root) : network.regions;
-    const places = options.withClocks ? await onClocks(named, root) : named;
+    const own = enclosure
+      ? named.map((place) => ({ ...place, prefix: [...place.prefix, ...asPlainUser] }))
+      : named;
+    const places = options.withClocks ? await onClocks(own, root) : own;
     const layout = await layOut({
       root,
       profile: options.topology.profile,
@@ -126,7 +125,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       stateFile,
       control: "",
       removeFolder: true,
-      network: network.record,
+      ...known,
     });
     say(`three regions: ${network.regions.map(({ name, address }) => `${name} ${address}`).join(", ")}`);
     await world.start(signal);
@@ -151,7 +150,7 @@ async function onClocks(places: readonly NetworkPlace[], root: string): Promise<
   const library = findFaketime();
   if (library === null)
     throw new Error("wall clocks are to be wrong, and libfaketime is not installed (Debian: libfaketime)");
-  const { found, advice } = await discover({ account: findAccount(undefined) });
+  const { found, advice } = await discover({ account: accountOfMembers() });
   if (found === null) throw new Error(advice);
   return places.map((place) => {
     const file = clockFileOf({ root }, place.name);
@@ -160,6 +159,13 @@ async function onClocks(places: readonly NetworkPlace[], root: string): Promise<
     const programs = wrapPostgres(join(root, `${place.name}.pg`), found.binDir, prefix);
     return { ...place, prefix: [...place.prefix, ...prefix, `HOLDFAST_PG_BIN=${programs}`] };
   });
+}
+
+/** As their agents will find it. */
+function accountOfMembers() {
+  return ownEnclosure() === null
+    ? findAccount(undefined)
+    : { name: String(ownUserId()), uid: ownUserId(), gid: -1, switches: false };
 }
 
 /** Names of regions are known in regions only. */
@@ -181,57 +187,11 @@ async function openStorePatiently(topology: Topology, secretsDir: string, signal
   }
 }
 
-export interface FoundLab {
-  readonly slot: number;
-  readonly network: NetworkRecord;
-  /** null: only its namespaces are left. */
-  readonly state: LabState | null;
-  readonly isRunning: boolean;
-}
-
-/** Every lab of this machine, running or left behind. */
-export function findLabs(): FoundLab[] {
-  const found = new Map<number, FoundLab>();
-  for (const network of leftOverNetworks())
-    found.set(network.slot, { slot: network.slot, network, state: null, isRunning: false });
-  for (const file of filesIn(labsFolder)) {
-    const state = readState(join(labsFolder, file));
-    if (!state?.network) continue;
-    const { network } = state;
-    found.set(network.slot, { slot: network.slot, network, state, isRunning: isLab(state.pid) });
-  }
-  return [...found.values()].sort((a, b) => a.slot - b.slot);
-}
-
-/** Asked to end in order if it runs; what is left then is removed by force. */
-export async function takeDown(lab: FoundLab): Promise<void> {
-  const stateFile = stateFileOf(lab.slot);
-  if (lab.isRunning && lab.state) {
-    process.kill(lab.state.pid, "SIGTERM");
-    const until = performance.now() + 30_000;
-    while (isLab(lab.state.pid) && performance.now() < until) await sleep(100);
-    if (isLab(lab.state.pid)) process.kill(lab.state.pid, "SIGKILL");
-  }
-  const state = readState(stateFile) ?? lab.state;
-  // Whoever would start PostgreSQL again first; then PostgreSQL in order: what it keeps in shared memory goes with it.
-  const inside = new Set(processesIn(lab.network));
-  for (const { pid } of state?.processes ?? []) if (inside.has(pid)) process.kill(pid, "SIGKILL");
-  for (const { dataDir } of state?.members ?? []) await endForGood(dataDir).catch(() => undefined);
-  removeNetwork(lab.network);
-  const root = state === null ? null : dirname(state.topologyFile);
-  if (root !== null && basename(root).startsWith(folderPrefix)) {
-    removeDisksBelow(root);
-    rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
-  }
-  dropClocksOfTheDead();
-  rmSync(stateFile, { force: true });
-}
-
-export function stateFileOf(slot: number): string {
-  return join(labsFolder, `${slot}.json`);
-}
-
-function emptyState(network: NetworkRecord, root: string, profile: ProfileName): LabState {
+function emptyState(
+  known: Pick<LabState, "network" | "enclosure">,
+  root: string,
+  profile: ProfileName,
+): LabState {
   return {
     schema: 1,
     pid: process.pid,
@@ -239,35 +199,9 @@ function emptyState(network: NetworkRecord, root: string, profile: ProfileName):
     profile,
     control: "",
     tokenFile: join(root, "secrets", "token"),
-    network,
+    ...known,
     regions: [],
     members: [],
     processes: [],
   };
-}
-
-function readState(file: string): LabState | null {
-  try {
-    return JSON.parse(readFileSync(file, "utf8")) as LabState;
-  } catch {
-    return null;
-  }
-}
-
-function filesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder).filter((name) => name.endsWith(".json"));
-  } catch {
-    return [];
-  }
-}
-
-/** Whether this id is still a lab's: ids are given anew, and we are about to end it. */
-function isLab(pid: number): boolean {
-  try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    return words.includes("lab") && words.some((word) => /cli\.ts$|holdfast/.test(word));
-  } catch {
-    return false;
-  }
 }

@@ -80,10 +80,17 @@ export function hubOf(slot: number): string {
   return `hf${slot}-hub`;
 }
 
-/** Takes a free slot; throws when there is none. Whoever takes it must write it down before anything else. */
-export function takeSlot(): number {
+/**
+ * Takes a free slot; throws when there is none. Whoever takes it must write it down before anything else. `claim`: where
+ * networks alone do not tell, false when it is somebody's.
+ */
+export function takeSlot(claim: (slot: number) => boolean = () => true): number {
   const why: string[] = [];
   for (let slot = 0; slot < slotCount; slot++) {
+    if (!claim(slot)) {
+      why.push(`lab ${slot} is there already`);
+      continue;
+    }
     const subnet = subnetOf(slot);
     const routes = ["root", "match"]
       .map((how) => runTool("ip", ["-4", "route", "show", how, subnet]))

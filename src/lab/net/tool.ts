@@ -7,12 +7,20 @@ import { join } from "node:path";
 const withinMs = 10_000;
 
 /** Debian keeps these in folders that a user's PATH lacks, and `sudo` may not add them. */
-const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+const folders = [
+  ...(process.env.PATH ?? "").split(":").filter((folder) => folder !== ""),
+  "/usr/sbin",
+  "/sbin",
+  "/usr/bin",
+  "/bin",
+];
+
+/** As PATH, for those that other tools start. */
+export const pathOfTools = folders.join(":");
 
 /** null: it is not installed. */
 export function findTool(name: string): string | null {
   for (const folder of folders) {
-    if (folder === "") continue;
     const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);
@@ -26,30 +34,35 @@ export function findTool(name: string): string | null {
 
 export interface ToolRun {
   readonly input?: string;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** What it printed; throws when it did not succeed. */
-export function runTool(name: string, args: readonly string[], { input }: ToolRun = {}): string {
-  const told = tryTool(name, args, input === undefined ? {} : { input });
+export function runTool(name: string, args: readonly string[], run: ToolRun = {}): string {
+  const told = tryTool(name, args, run);
   if (told.kind === "failed") throw new Error(told.because);
   return told.output;
 }
 
 export type ToolOutcome =
   | { readonly kind: "done"; readonly output: string }
-  | { readonly kind: "failed"; readonly because: string };
+  /** `because`: what was tried, and `why` it failed. */
+  | { readonly kind: "failed"; readonly because: string; readonly why: string };
 
-export function tryTool(name: string, args: readonly string[], { input }: ToolRun = {}): ToolOutcome {
+export function tryTool(name: string, args: readonly string[], run: ToolRun = {}): ToolOutcome {
   const path = findTool(name);
-  const line = [name, ...args].join(" ");
-  if (path === null) return { kind: "failed", because: `${line}: ${name} is not installed` };
+  const failed = (why: string): ToolOutcome => ({
+    kind: "failed",
+    because: `${[name, ...args].join(" ")}: ${why}`,
+    why,
+  });
+  if (path === null) return failed(`${name} is not installed`);
   const { status, signal, stdout, stderr, error } = spawnSync(path, args, {
     encoding: "utf8",
     timeout: withinMs,
     killSignal: "SIGKILL",
-    ...(input === undefined ? {} : { input }),
+    ...run,
   });
   if (status === 0) return { kind: "done", output: stdout };
-  const why = error?.message ?? (stderr.trim() || `ended with ${status ?? signal}`);
-  return { kind: "failed", because: `${line}: ${why}` };
+  return failed(error?.message ?? (stderr.trim() || `ended with ${status ?? signal}`));
 }

@@ -10,6 +10,8 @@ export interface Played {
   readonly verdict: Verdict | null;
   /** Why not; null: it was. */
   readonly because: string | null;
+  /** It was not even tried: this machine lacks what it needs. */
+  readonly isLeftOut?: boolean;
 }
 
 export function describeVerdict(verdict: Verdict, paint: Paint): string {
@@ -45,9 +47,10 @@ function firstLine(text: string): string {
 }
 
 export function tableOf(played: readonly Played[]): string {
-  const rows = played.map(({ name, verdict, because }) => {
+  const rows = played.map(({ name, verdict, because, isLeftOut }) => {
     // Why has been told in full when it happened; with a log behind it, it would tear the table apart.
-    if (verdict === null) return [name, "not played", "", "", "", "", firstLine(because ?? "")];
+    if (verdict === null)
+      return [name, isLeftOut ? "left out" : "not played", "", "", "", "", firstLine(because ?? "")];
     const { figures, checks } = verdict;
     const of = (id: string) =>
       String(Math.round(checks.find((check) => check.id === id)?.measured ?? Number.NaN));

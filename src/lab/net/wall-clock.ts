@@ -49,10 +49,15 @@ export function wrapPostgres(folder: string, binDir: string, prefix: readonly st
   return folder;
 }
 
-/** What libfaketime keeps for a process, and leaves behind when it is killed. */
+/** What libfaketime keeps for a process, and leaves behind when it is killed. Other people's stays. */
 export function dropClocksOfTheDead(): void {
   for (const name of existsSync(sharedMemory) ? readdirSync(sharedMemory) : []) {
     const pid = /^(?:sem\.faketime_sem|faketime_shm)_(\d+)$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(sharedMemory, name), { force: true });
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    try {
+      rmSync(join(sharedMemory, name), { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
+    }
   }
 }

@@ -1,17 +1,17 @@
 /** The lab as a user starts it: what it plays, what it leaves behind when it is killed, and what it refuses. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { labsFolder } from "../../../src/lab/net/lab.ts";
+import { labsFolder } from "../../../src/lab/net/labs.ts";
 import { processesIn } from "../../../src/lab/net/network.ts";
-import type { LabState } from "../../../src/lab/state-file.ts";
 import { holdfast } from "../../cli/run.ts";
 import { eventually } from "../demo-process.ts";
+import { isAlive, reaperOf, running } from "./lab-process.ts";
 import { isLeftOut } from "./place-probe.ts";
 
 const cli = fileURLToPath(new URL("../../../src/cli/cli.ts", import.meta.url));
@@ -49,7 +49,7 @@ for (const [who, isReaperKilled] of [
     const lab = spawn(process.execPath, [cli, "lab", "up"], { stdio: ["ignore", "ignore", "inherit"] });
     const exited = once(lab, "exit");
     try {
-      const { file, state } = await running(lab);
+      const { file, state } = await running(lab, labsFolder);
       assert.ok(state.network);
       const root = dirname(state.topologyFile);
       if (isReaperKilled) process.kill(reaperOf(lab), "SIGKILL");
@@ -69,46 +69,3 @@ for (const [who, isReaperKilled] of [
       lab.kill("SIGKILL");
     }
   });
-
-/** As soon as an agent and a fencer run: the worst moment, in the middle of the start. */
-async function running(lab: ChildProcess): Promise<{ readonly file: string; readonly state: LabState }> {
-  let found: { file: string; state: LabState } | null = null;
-  await eventually("the lab has written down what it runs", 240_000, () => {
-    assert.equal(lab.exitCode, null, "the lab has ended");
-    for (const name of existsSync(labsFolder) ? readdirSync(labsFolder) : []) {
-      if (!/^\d\.json$/.test(name)) continue;
-      const file = join(labsFolder, name);
-      const state = JSON.parse(readFileSync(file, "utf8")) as LabState;
-      const roles = new Set(state.processes.map(({ role }) => role));
-      if (state.pid === lab.pid && roles.has("agent") && roles.has("fencer")) found = { file, state };
-    }
-    return found !== null;
-  });
-  assert.ok(found);
-  return found;
-}
-
-function reaperOf(lab: ChildProcess): number {
-  const pid = readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .find((entry) => {
-      try {
-        const parent = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${entry}/status`, "utf8"))?.[1];
-        return (
-          Number(parent) === lab.pid && readFileSync(`/proc/${entry}/cmdline`, "utf8").includes("reaper.ts")
-        );
-      } catch {
-        return false;
-      }
-    });
-  assert.ok(pid, "the lab has no reaper");
-  return Number(pid);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}

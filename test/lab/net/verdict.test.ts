@@ -266,3 +266,9 @@ test("a scenario that could not be played keeps its row on one line, whatever lo
   assert.ok((row ?? "").length < 200);
   assert.deepEqual(more, []);
 });
+
+test("a scenario that was left out is told apart from one that could not be played", () => {
+  const because = "only root may mount disks that can break";
+  const [, row = ""] = tableOf([{ name: "disk-full", verdict: null, because, isLeftOut: true }]).split("\n");
+  assert.match(row, /^disk-full +left out +only root/);
+});
