@@ -42,6 +42,7 @@ export const memberReport = z.object({
   seal: z.object({ basis: whole, position: whole }).nullable(),
   streaming: z.boolean(),
   full: z.literal(true).optional(),
+  damaged: z.object({ failures: whole, since: z.number() }).optional(),
 });
 
 const agentRecord = z.object({
@@ -61,7 +62,7 @@ const agentRecord = z.object({
 const requestRecord = z.object({
   schema: z.literal(1),
   id: z.string().min(1),
-  kind: z.enum(["switchover", "failback", "approve", "allow-data-loss", "mode"]),
+  kind: z.enum(["switchover", "failback", "approve", "allow-data-loss", "mode", "reseed"]),
   dataStore: z.string().nullable(),
   toRegion: z.string().nullable(),
   ifEpoch: whole,

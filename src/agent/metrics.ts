@@ -80,6 +80,16 @@ export function agentMetrics(
       ),
     },
     {
+      name: "holdfast_member_damaged",
+      help: "1 when pages of the copy have failed their checksum, until it is made anew.",
+      type: "gauge",
+      rows: stores.flatMap((store) =>
+        store.members.map(
+          (member) => [{ data_store: store.name, member: member.name }, member.damaged ? 1 : 0] as const,
+        ),
+      ),
+    },
+    {
       name: "holdfast_region_agent_alive",
       help: "1 when the region's agent is heard of.",
       type: "gauge",

@@ -330,7 +330,9 @@ async function runOp(
       };
     }
     case "rejoin": {
-      const outcome = await database.rejoin({ upstream: op.upstream, onProgress: progress }, signal);
+      const { upstream, reseed } = op;
+      const request = { upstream, anew: reseed !== undefined, onProgress: progress };
+      const outcome = await database.rejoin(request, signal);
       if (outcome.kind !== "succeeded") return { ...outcome, op: op.kind };
       const lost = outcome.divergence;
       const detail = lost

@@ -2,9 +2,10 @@
 import { expiresAt } from "../core/lease/lease.ts";
 import type { AgentState, Keeper } from "../core/machine/state.ts";
 import type { MemberName, RegionName } from "../core/model/id.ts";
-import type { MemberReport } from "../core/model/record.ts";
+import type { Damage, LeaseRecord, MemberReport } from "../core/model/record.ts";
 import type { DataStoreView, MemberView, RegionView, StatusView } from "../core/model/status.ts";
 import type { InstantMs } from "../core/model/time.ts";
+import type { DataStore, Member } from "../core/model/topology.ts";
 
 export function viewStatus(state: AgentState, now: InstantMs): StatusView {
   const { topology, routing, self } = state;
@@ -88,10 +89,24 @@ function viewStore(state: AgentState, keeper: Keeper, now: InstantMs): DataStore
         epoch: report?.epoch ?? 0,
         streaming: report?.streaming ?? false,
         sealed: report?.seal !== null && report?.seal !== undefined,
+        ...(report?.damaged && { damaged: damageText(dataStore, member, report.damaged, record) }),
       };
     }),
     holding: keeper.holding || keeper.local.problem,
   };
+}
+
+function damageText(
+  store: DataStore,
+  { name, region }: Member,
+  { failures, since }: Damage,
+  lease: LeaseRecord | undefined,
+): string {
+  const what = `copy damaged: at least ${failures} checksums of pages failed on ${name} since ${new Date(since).toISOString()}`;
+  if (lease?.phase === "committed" && lease.holder === name)
+    return `${what}; it goes on leading, and who reads them is refused: "holdfast switchover ${store.name}" to a whole copy`;
+  const isPublished = lease?.durable.standbys.some((copy) => copy.member === name);
+  return `${what}; ${isPublished ? "commits wait for it, since whole copies are too few" : "no commit waits for it"}, and it does not take over: "holdfast reseed ${store.name} --region ${region}" when its disk is sound`;
 }
 
 function viewRegion(state: AgentState, name: RegionName, now: InstantMs): RegionView {
@@ -130,8 +145,10 @@ function sentence(state: AgentState, store: DataStoreView): string {
       ? "nobody can take over without a person: no standby is known to hold every acknowledged write"
       : standbys.length < needed
         ? `nobody can take over without a person: ${standbys.length} of ${store.durable.standbys.length} published standbys stream, ${needed} are needed`
-        : votes < quorum
-          ? `nobody can take over: ${votes} of the other regions ${votes === 1 ? "is" : "are"} left to vote, ${quorum} are needed`
-          : `${standbys[0]?.region} takes over (${standbys.map((standby) => standby.name).join(" and ")} hold every acknowledged write together)`;
+        : standbys.every((standby) => standby.damaged)
+          ? "nobody can take over without a person: the copies that hold every acknowledged write are damaged"
+          : votes < quorum
+            ? `nobody can take over: ${votes} of the other regions ${votes === 1 ? "is" : "are"} left to vote, ${quorum} are needed`
+            : `${standbys.find((standby) => !standby.damaged)?.region} takes over (${standbys.map((standby) => standby.name).join(" and ")} hold every acknowledged write together)`;
   return `writes to ${store.name} are ${flow} by ${region} (${member}, epoch ${store.epoch}); if it dies now, ${next}`;
 }

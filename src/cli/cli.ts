@@ -16,6 +16,7 @@ import * as fencer from "./commands/fencer.ts";
 import * as incidents from "./commands/incidents.ts";
 import * as lab from "./commands/lab.ts";
 import * as replay from "./commands/replay.ts";
+import * as reseed from "./commands/reseed.ts";
 import * as routers from "./commands/routers.ts";
 import * as schema from "./commands/schema.ts";
 import * as sim from "./commands/sim.ts";
@@ -33,6 +34,7 @@ const commands = [
   switchover,
   failback,
   failover,
+  reseed,
   degrade,
   approve,
   drill,

@@ -78,7 +78,7 @@ export async function askAndFollow(
 }
 
 /** The one data store there is, where none is named; null: after telling which there are. */
-async function onlyStore(named: string | undefined, connection: Connection): Promise<string | null> {
+export async function onlyStore(named: string | undefined, connection: Connection): Promise<string | null> {
   if (named !== undefined) return named;
   const view = await connection.ask((client) => client.status());
   const names = view.dataStores.map((store) => store.name);

@@ -1,7 +1,7 @@
 /** What we ask of one member of a data store, from the host that it runs on. */
 import type { Epoch, Incarnation, MemberName } from "../core/model/id.ts";
 import type { Lsn } from "../core/model/lsn.ts";
-import type { MemberState, TimelineFork } from "../core/model/record.ts";
+import type { Damage, MemberState, TimelineFork } from "../core/model/record.ts";
 import type { SpanMs } from "../core/model/time.ts";
 import type { Address } from "../core/model/topology.ts";
 
@@ -31,6 +31,8 @@ export interface MemberInspection {
   readonly waitsFor: { readonly acknowledgements: number; readonly standbys: readonly MemberName[] } | null;
   /** Its disk takes not a page more: what needs room fails, and PostgreSQL may run on. */
   readonly full: boolean;
+  /** Pages of its copy failed their checksum: known until the copy is made anew. */
+  readonly damaged?: Damage | undefined;
   /** What is wrong, for people; empty when nothing is. */
   readonly problem: string;
 }
@@ -87,10 +89,15 @@ export interface Database {
   ): Promise<Outcome<{ readonly incarnation: Incarnation }>>;
   /**
    * Makes this member a standby of `upstream`, whatever it is now: ended if it runs as something else, seeded if empty,
-   * rewound or seeded anew if its history has diverged (the tail is kept first). Resolves when it streams.
+   * rewound or seeded anew if its history has diverged (the tail is kept first). Resolves when it streams. `anew`: it
+   * streams from the upstream already, and its copy is replaced by one of the upstream's once that is there, whole.
    */
   rejoin(
-    request: { readonly upstream: Upstream; readonly onProgress: (text: string) => void },
+    request: {
+      readonly upstream: Upstream;
+      readonly anew?: boolean;
+      readonly onProgress: (text: string) => void;
+    },
     signal: AbortSignal,
   ): Promise<
     Outcome<{

@@ -1,4 +1,5 @@
 /** What lies on a member's disk: PostgreSQL's data folder, and Holdfast's own file beside it. */
+import type { Damage } from "../core/model/record.ts";
 import type { Timeline } from "./timeline.ts";
 
 export interface Disk {
@@ -17,6 +18,7 @@ export interface Disk {
   frozen: boolean;
   acknowledgements: number;
   standbys: readonly string[];
+  damage: Damage | null;
 }
 
 export function emptyDisk(): Disk {
@@ -34,5 +36,6 @@ export function emptyDisk(): Disk {
     frozen: false,
     acknowledgements: 0,
     standbys: [],
+    damage: null,
   };
 }

@@ -57,11 +57,13 @@ export const faultKinds = {
   rollback: "the primary's disk is as it was before the published position, and it is ended",
   restore:
     "a member's disk is restored from an old backup, so that it is another incarnation, and it is ended",
+  damage: "pages of a member's copy fail their checksum, until it is made anew",
   "lose-lease": "somebody deletes the record of the lease",
   "clock-jump": "a wall clock jumps by `size` milliseconds",
   "restart-all": "everything is ended, and started again in random order",
   switchover: "a person asks for a switchover to a region",
   failback: "a person asks for a failback",
+  reseed: "a person asks for a damaged copy to be made anew",
 } as const;
 
 export type FaultKind = keyof typeof faultKinds;

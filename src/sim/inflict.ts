@@ -273,6 +273,9 @@ export class Inflictor {
         member.rollBack(lease.durable.position - 1 - kernel.chance("rollback").below(5000));
         return;
       }
+      case "damage":
+        if (postgres) postgres.disk.damage = { failures: 1, since: 0 };
+        return;
       case "lose-lease":
         if (store.records.get(recordKeys.lease(storeName))?.record)
           store.put(recordKeys.lease(storeName), null);
@@ -298,7 +301,8 @@ export class Inflictor {
         return;
       case "switchover":
       case "failback":
-        return this.ask(fault.kind, fault.kind === "switchover" ? site.region : null);
+      case "reseed":
+        return this.ask(fault.kind, fault.kind === "failback" ? null : site.region);
       default:
         return fault.kind satisfies never;
     }

@@ -53,7 +53,7 @@ export class Operations {
       case "initialize":
         return this.#initialize(op.epoch, takes, succeed, fail);
       case "rejoin":
-        return this.#rejoin(op.upstream.member, op.upstream.epoch, isWanted, succeed, fail);
+        return this.#rejoin(op, isWanted, succeed, fail);
       case "start-sealed":
         if (this.#member.process.alive || this.#member.disk.incarnation === null)
           return fail(this.#member.process.alive ? "it is running" : "there is no data");
@@ -228,7 +228,13 @@ export class Operations {
     succeed();
   }
 
-  #rejoin(upstream: string, epoch: number, isWanted: () => boolean, succeed: Succeed, fail: Fail): void {
+  #rejoin(
+    op: Extract<MemberOp, { kind: "rejoin" }>,
+    isWanted: () => boolean,
+    succeed: Succeed,
+    fail: Fail,
+  ): void {
+    const { member: upstream, epoch } = op.upstream;
     const { disk } = this.#member;
     const { kernel, network } = this.#cluster;
     const primary = this.#cluster.members.get(upstream);
@@ -267,19 +273,20 @@ export class Operations {
       if (!stillOn()) return end(() => fail("it was ended"));
       this.#cluster.onFollowed(this.#member, upstream, epoch);
       if (!reachable()) return end(() => fail(`${upstream} cannot be reached`));
-      const whole = disk.incarnation !== null && disk.timeline !== null;
+      const whole = op.reseed === undefined && disk.incarnation !== null && disk.timeline !== null;
       const from = primary.disk.timeline as Timeline;
       if (whole && canFollow(disk.timeline as Timeline, disk.position, from, primary.disk.position))
         return finish();
       const rewinds = whole && this.#chance.chance(0.7);
       kernel.hit(rewinds ? "rewind" : whole ? "seeded anew" : "seeded");
       // Half-made data is no data: a copy that is interrupted now begins again from nothing.
-      const kept = disk.incarnation;
+      const { incarnation: kept, damage } = disk;
       this.#member.eraseData();
       this.#later(500, 4000, () => {
         if (!stillOn()) return end(() => fail("it was ended"));
         if (!reachable()) return end(() => fail(`${upstream} was lost on the way`));
         disk.incarnation = rewinds ? kept : this.#member.newIncarnation();
+        disk.damage = rewinds ? damage : null;
         disk.timeline = primary.disk.timeline;
         disk.position = primary.disk.position;
         finish();

@@ -176,6 +176,7 @@ export class Postgres {
     if (this.disk.incarnation === null) return;
     this.rollBack(position);
     this.disk.incarnation = this.newIncarnation();
+    this.disk.damage = null;
     this.disk.sealedBasis = 0;
     this.disk.sealedPosition = 0;
   }
@@ -404,6 +405,7 @@ export class Postgres {
       replicas,
       waitsFor: primary ? { acknowledgements: disk.acknowledgements, standbys: disk.standbys } : null,
       problem: "",
+      ...(disk.damage && { damaged: disk.damage }),
     };
   }
 

@@ -153,7 +153,7 @@ function mayLead(world: World, lost: ReadonlySet<Site>): string {
       store.jurisdictions.length === 0 || store.jurisdictions.includes(region?.jurisdiction ?? "");
     if (!allowed || disk.position < lease.durable.position) continue;
     if (lease.primary?.member === name && lease.primary.incarnation === disk.incarnation) return name;
-    if (!published.includes(member)) continue;
+    if (!published.includes(member) || disk.damage) continue;
     if (lease.durable.final || store.replication === "asynchronous") return name;
     const behind = published.filter((other) => other.disk.position <= disk.position);
     if (lease.durable.acknowledgements > 0 && behind.length >= needed) return name;

@@ -9,6 +9,8 @@ import { Random } from "./random.ts";
 import { plainShape, type Shape } from "./shapes.ts";
 import { type Ablation, nothingAblated, type WorldOptions } from "./world.ts";
 
+/** What is drawn elsewhere: in plans of its own, or by `withDamage`. */
+const leftOut: ReadonlySet<FaultKind> = new Set(["store-restored", "damage", "reseed"]);
 const lastsLong: ReadonlySet<FaultKind> = new Set(["kill-region", "isolate", "cut", "store-down"]);
 
 export function planFor(seed: number, tellStory = false): Plan {
@@ -27,6 +29,28 @@ export function planFor(seed: number, tellStory = false): Plan {
     drift: chance.chance(0.5) ? 0.0049 : 0,
     asText: seed % 10 === 0,
   };
+  const plan = drawPlan(chance, world);
+  return seed % 25 === 8 && plan.resumesWithin === null ? withDamage(plan) : plan;
+}
+
+/** Beside what was drawn without it, from a stream of its own: what every other seed draws stays as it was. */
+function withDamage(plan: Plan): Plan {
+  const { seed, shape } = plan.world;
+  const chance = new Random(seed, "damage");
+  const from = seconds(5);
+  const faults = [...plan.faults];
+  for (let copy = chance.between(1, 2); copy > 0; copy--) {
+    const fault = { a: chance.below(shape.members), b: 0, lasts: 0, size: 0 };
+    const at = from + chance.below(plan.healAt - from);
+    faults.push({ kind: "damage", at, ...fault });
+    for (let wish = chance.below(3); wish > 0; wish--)
+      faults.push({ kind: "reseed", at: at + seconds(chance.between(1, 10)), ...fault });
+  }
+  return { ...plan, faults };
+}
+
+function drawPlan(chance: Random, world: WorldOptions): Plan {
+  const { ablation, shape } = world;
   // A third of the seeds aims at what pure chance seldom meets.
   let style = chance.fraction();
   for (const { share, plan } of focusedPlans) {
@@ -39,7 +63,7 @@ export function planFor(seed: number, tellStory = false): Plan {
   const from = chance.chance(0.15) ? seconds(0.3) : seconds(8);
   const faults: Fault[] = [];
   const kinds = (Object.keys(faultKinds) as FaultKind[]).filter(
-    (kind) => kind !== "store-restored" && chance.chance(0.3) && isFair(kind, ablation, chance.fraction()),
+    (kind) => !leftOut.has(kind) && chance.chance(0.3) && isFair(kind, ablation, chance.fraction()),
   );
   if (kinds.length === 0) kinds.push("kill-region");
   const count = chance.skewed(1, 25);

@@ -159,4 +159,25 @@ export const stories: readonly Story[] = [
     never: [/epoch 2 is committed/],
     gapMaxMs: 25000,
   },
+  {
+    name: "damaged-standby",
+    moral:
+      "Pages of a standby's copy fail their checksum: it is no published copy any more, and when the primary's region is lost the other standby leads without it. It is made anew when a person asks (C1).",
+    plan: plan(
+      [
+        { kind: "damage", a: 1 },
+        { kind: "kill-region", at: at + seconds(5), lasts: seconds(15) },
+        { kind: "reseed", a: 2, at: at + seconds(25) },
+        { kind: "reseed", a: 1, at: at + seconds(26) },
+      ],
+      { untilS: 40 },
+    ),
+    says: [
+      /the copy of pg-central is damaged/,
+      /epoch 2 is committed: pg-east/,
+      /pg-central joins pg-east \(epoch 2\) as a standby, its copy made anew/,
+    ],
+    never: [/claimed for pg-central/, /pg-east joins .* anew/, /epoch 3/],
+    gapMaxMs: 9500,
+  },
 ];

@@ -53,8 +53,7 @@ export async function takeBaseBackup(request: BackupRequest, signal: AbortSignal
     signal.throwIfAborted();
     if (error instanceof DatabaseError) throw error;
     const text = error instanceof Error ? error.message : String(error);
-    const full = (error as NodeJS.ErrnoException).code === "ENOSPC";
-    const advice = full ? "; make room on that disk" : "";
+    const advice = adviceFor((error as NodeJS.ErrnoException).code);
     throw new DatabaseError("HOLDFAST_PG_SEED", `the base backup into ${folder} failed: ${text}${advice}`, {
       retryable: true,
       cause: error,
@@ -62,6 +61,14 @@ export async function takeBaseBackup(request: BackupRequest, signal: AbortSignal
   } finally {
     connection.close();
   }
+}
+
+function adviceFor(code: string | undefined): string {
+  if (code === "ENOSPC") return "; make room on that disk";
+  // PostgreSQL verifies every page that it sends, and says so at the end: data_corrupted.
+  if (code === "XX001")
+    return "; pages of the upstream are damaged: hand over to a whole copy, or restore a backup";
+  return "";
 }
 
 class FolderSink {

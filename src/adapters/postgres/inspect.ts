@@ -1,8 +1,10 @@
 /** What a member is right now: one query on a connection of its own, and what /proc tells when there is no answer. */
 import { statfs } from "node:fs/promises";
 import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
+import type { WallMs } from "../../core/model/time.ts";
 import type { MemberInspection, ReplicaInspection } from "../../ports/database.ts";
 import { readControlFile } from "./control-file.ts";
+import { DamageWatch } from "./damage.ts";
 import type { MemberFile } from "./member-file.ts";
 import { OwnTimeline } from "./own-history.ts";
 import { boundLog, treePlace } from "./postmaster.ts";
@@ -16,6 +18,7 @@ interface Row {
   position: string;
   inserted: string | null;
   names: string;
+  checksum_failures: string | null;
   receiver_status: string | null;
   replicas:
     | readonly { name: string; state: string; flushed: string | null; replayed: string | null }[]
@@ -31,6 +34,7 @@ const query = `
       else pg_current_wal_flush_lsn() end::text as position,
     case when not r.standby then pg_current_wal_insert_lsn() end::text as inserted,
     current_setting('synchronous_standby_names') as names,
+    (select sum(checksum_failures) from pg_stat_database)::text as checksum_failures,
     (select status from pg_stat_wal_receiver) as receiver_status,
     (select json_agg(json_build_object('name', application_name, 'state', state, 'flushed', flush_lsn, 'replayed', replay_lsn))
        from pg_stat_replication where not r.standby) as replicas
@@ -44,6 +48,7 @@ export class Inspector {
   readonly #server: Server;
   readonly #file: MemberFile;
   readonly #timeline: OwnTimeline;
+  readonly #damage: DamageWatch;
   #postmaster: TreeProcess | null = null;
   #lastPosition: Lsn = 0;
   #lastTimeline = 0;
@@ -56,9 +61,10 @@ export class Inspector {
    */
   #boundaries: Lsn[] = [];
 
-  constructor(server: Server, file: MemberFile) {
+  constructor(server: Server, file: MemberFile, wall: () => WallMs) {
     this.#server = server;
     this.#file = file;
+    this.#damage = new DamageWatch(file, wall);
     this.#timeline = new OwnTimeline(server.dataDir);
   }
 
@@ -106,9 +112,10 @@ export class Inspector {
     if (isStopped(this.#postmaster.pid))
       return { ...this.#blank(), state: "hung", problem: "its postmaster is stopped (SIGSTOP or traced)" };
     try {
-      const rows = await this.#server.watch<Row>(query, timeoutMs);
+      const [row] = (await this.#server.watch<Row>(query, timeoutMs)) as [Row];
       this.#lookForRoom();
-      return this.#running(rows[0] as Row, activity);
+      this.#damage.take(memory.incarnation, Number(row.checksum_failures ?? 0));
+      return this.#running(row, activity);
     } catch (error) {
       return this.#silent(error, timeoutMs, activity);
     }
@@ -246,6 +253,7 @@ export class Inspector {
       replicas: [],
       waitsFor: null,
       full: false,
+      damaged: this.#damage.known,
       problem: "",
     };
   }

@@ -4,6 +4,7 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Epoch, Incarnation, MemberName, StoreName } from "../../core/model/id.ts";
 import type { Lsn } from "../../core/model/lsn.ts";
+import type { Damage } from "../../core/model/record.ts";
 import type { Account } from "./account.ts";
 import { DatabaseError } from "./database-error.ts";
 import { makePrivateFolder, writeDurable } from "./durable-file.ts";
@@ -12,6 +13,11 @@ export interface Quorum {
   readonly epoch: Epoch;
   readonly acknowledgements: number;
   readonly standbys: readonly MemberName[];
+}
+
+/** Of one copy: void when the incarnation is another. */
+export interface DamageMark extends Damage {
+  readonly incarnation: Incarnation;
 }
 
 export interface MemberMemory {
@@ -31,7 +37,11 @@ export interface MemberMemory {
   readonly quorum: Quorum;
   /** An act on the data folder that was begun and not completed: its data are not to be trusted. */
   readonly unfinished: "" | "initialize" | "seed" | "rewind";
+  /** Absent: none was ever noticed, or an older version wrote this. */
+  readonly damage?: DamageMark;
 }
+
+type MemberChange = Partial<Omit<MemberMemory, "schema" | "topology" | "store" | "member">>;
 
 /** Ties a data folder to its member and to its life; a base backup never brings one along. */
 export const markerFile = "holdfast.member.json";
@@ -41,6 +51,7 @@ export class MemberFile {
   #memory: MemberMemory;
   readonly #dataDir: string;
   readonly #account: Account;
+  #lastUpdate: Promise<void> = Promise.resolve();
 
   private constructor(stateDir: string, dataDir: string, memory: MemberMemory, account: Account) {
     this.stateDir = stateDir;
@@ -91,10 +102,14 @@ export class MemberFile {
     return this.#memory;
   }
 
-  /** Resolves when it is on disk for good. */
-  async update(
-    change: Partial<Omit<MemberMemory, "schema" | "topology" | "store" | "member">>,
-  ): Promise<void> {
+  /** Resolves when it is on disk for good. One after the other: each changes what the one before has left. */
+  update(change: MemberChange): Promise<void> {
+    const done = this.#lastUpdate.catch(() => undefined).then(() => this.#update(change));
+    this.#lastUpdate = done;
+    return done;
+  }
+
+  async #update(change: MemberChange): Promise<void> {
     if (change.floor !== undefined && change.floor < this.#memory.floor)
       throw new DatabaseError(
         "HOLDFAST_PG_EPOCH",

@@ -104,7 +104,7 @@ class PostgresMember implements Database {
     this.#file = file;
     this.#request = request;
     this.#commits = new Commits(server, file);
-    this.#inspector = new Inspector(server, file);
+    this.#inspector = new Inspector(server, file, () => request.clock.wall());
     this.#forerunners = new Forerunners(server);
     // Its agent comes back to a standby that has been streaming all the time.
     if (file.memory.role === "standby" && file.memory.epoch > 0)
@@ -141,7 +141,8 @@ class PostgresMember implements Database {
         const { clock, store } = this.#request;
         const maxBytesPerSecond = (store.seedMegabytesPerSecondMax ?? 0) * 1e6;
         const deps = { server: this.#server, file: this.#file, wall: () => clock.wall() };
-        const rejoined = await rejoinMember(deps, { upstream, maxBytesPerSecond, onProgress }, both);
+        const { anew = false } = request;
+        const rejoined = await rejoinMember(deps, { upstream, anew, maxBytesPerSecond, onProgress }, both);
         this.#forerunners.keep(upstream.epoch, upstream.member);
         return rejoined;
       } finally {

@@ -32,6 +32,8 @@ export interface RejoinDeps {
 
 export interface RejoinRequest {
   readonly upstream: Upstream;
+  /** Seeded, whatever it could be otherwise. */
+  readonly anew: boolean;
   readonly maxBytesPerSecond: number;
   readonly onProgress: (text: string) => void;
 }
@@ -112,7 +114,8 @@ export async function rejoinMember(
   const ledEpoch = Math.max(file.memory.epoch, file.memory.floor);
   const connection = await openUpstream(server, upstream, signal);
   try {
-    if (!server.hasData() || file.memory.unfinished !== "") return await seed(deps, request, null, signal);
+    const isWorthless = request.anew || !server.hasData() || file.memory.unfinished !== "";
+    if (isWorthless) return await seed(deps, request, null, signal);
     const start = await startForLooking(deps, onProgress, signal);
     if (start.kind === "unreadable") {
       onProgress(`its data cannot be started (${start.because}): they are kept aside, and it is seeded anew`);

@@ -62,7 +62,7 @@ export const routes = {
   submit: {
     method: "post",
     path: "/v1/requests",
-    summary: "Ask for a switchover, a failback, an approval, a mode",
+    summary: "Ask for a switchover, a failback, an approval, a mode, a copy made anew",
     guarded: true,
     takes: requestBodySchema,
     contentType: json,

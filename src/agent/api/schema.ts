@@ -8,7 +8,7 @@ const name = z
 
 export const requestBodySchema = z
   .strictObject({
-    kind: z.enum(["switchover", "failback", "approve", "allow-data-loss", "mode"]),
+    kind: z.enum(["switchover", "failback", "approve", "allow-data-loss", "mode", "reseed"]),
     dataStore: name.nullable().default(null),
     toRegion: name.nullable().default(null),
     ifEpoch: z
@@ -24,6 +24,8 @@ export const requestBodySchema = z
       context.addIssue({ code: "custom", path: [path], message });
     if (body.kind !== "mode" && body.dataStore === null)
       missing("dataStore", `a ${body.kind} names its data store`);
+    if (body.kind === "reseed" && body.toRegion === null)
+      missing("toRegion", "say in which region the copy is that is to be made anew");
     // An audited act: it says which epoch it is about, and why.
     if (body.kind === "allow-data-loss" && body.why === "") missing("why", "say why data may be lost");
     if (body.kind === "allow-data-loss" && body.ifEpoch === 0)

@@ -4,6 +4,10 @@
  * A claim needs all of: a lease that is over (vacant, or expired for a majority of regions at this very revision),
  * a sealed copy of our own, the proof that it misses no acknowledged write (see `proof.ts`), permission (jurisdiction,
  * policy mode, promotable), and nobody better placed who is about to claim.
+ *
+ * C1. A damaged copy counts for the proof of others, and does not lead itself, unless a person accepts the loss and no whole
+ *     copy is sealed. The last primary's led with its damage before: it comes last, as ever, and leads again where nobody
+ *     else can be proven.
  */
 import type { Epoch, MemberName, RegionName, Revision } from "../model/id.ts";
 import type { LeaseRecord, MemberReport } from "../model/record.ts";
@@ -99,6 +103,21 @@ export function decideClaim(facts: ClaimFacts): ClaimDecision {
 
 /** Why `member` may not lead at all; empty when it may. */
 function whyNotEligible(facts: ClaimFacts, name: MemberName): string {
+  return whyNotPermitted(facts, name) || whyDamaged(facts, name);
+}
+
+/** C1. */
+function whyDamaged(facts: ClaimFacts, name: MemberName): string {
+  const { lease, reports } = facts;
+  if (!reports.get(name)?.damaged || lease.primary?.member === name) return "";
+  const isWhole = ({ member }: SealedCopy) =>
+    !reports.get(member)?.damaged && whyNotPermitted(facts, member) === "";
+  const hasWhole = trustedCopies(lease, facts.basis, reports).some(isWhole);
+  if (facts.approval?.allowDataLoss === true && !hasWhole) return "";
+  return `the copy of ${name} is damaged; a whole one may lead, and where there is none a person may accept the loss: holdfast failover ${facts.dataStore.name} --allow-data-loss`;
+}
+
+function whyNotPermitted(facts: ClaimFacts, name: MemberName): string {
   const member = facts.dataStore.members.find((candidate) => candidate.name === name);
   const region = facts.regions.find((candidate) => candidate.name === member?.region);
   if (!member || !region) return `${name} is not in the topology`;

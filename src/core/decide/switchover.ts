@@ -46,6 +46,7 @@ export function decideSwitchover(facts: SwitchoverFacts): SwitchoverDecision {
     if (!member.promotable) whyNot.push(`${member.name} is not promotable`);
     else if (region && allowed.length > 0 && !allowed.includes(region.jurisdiction))
       whyNot.push(`${member.name} is in jurisdiction ${region.jurisdiction}, allowed: ${allowed.join(", ")}`);
+    else if (report?.damaged) whyNot.push(`the copy of ${member.name} is damaged; have it made anew first`);
     else if (!report?.streaming || report.epoch !== lease.epoch)
       whyNot.push(
         `${member.name} does not stream from epoch ${lease.epoch}${report ? ` (it is ${report.state})` : ""}`,

@@ -94,7 +94,8 @@ export type Command =
 
 export type MemberOp =
   | { readonly kind: "initialize"; readonly epoch: Epoch }
-  | { readonly kind: "rejoin"; readonly upstream: Upstream }
+  /** `reseed`: the request by which a person wants its copy made anew, whatever it is worth. */
+  | { readonly kind: "rejoin"; readonly upstream: Upstream; readonly reseed?: string }
   | { readonly kind: "start-sealed"; readonly basis: Revision }
   | { readonly kind: "seal"; readonly basis: Revision }
   /**

@@ -4,6 +4,7 @@ import type { Epoch, MemberName, RegionName, Revision, ServiceName, StoreName } 
 import type { Lsn } from "../model/lsn.ts";
 import type {
   AgentRecord,
+  Damage,
   LeaseRecord,
   MemberState,
   RequestRecord,
@@ -105,6 +106,7 @@ export interface MemberSight {
   readonly sealedPosition: Lsn;
   /** Absent: not known to be. */
   readonly full?: boolean;
+  readonly damaged?: Damage | undefined;
   readonly replicas: readonly {
     readonly member: MemberName;
     readonly streaming: boolean;

@@ -18,6 +18,7 @@ import type { Upstream } from "./command.ts";
 import type { MemberSight } from "./event.ts";
 import { writeLease } from "./lease-write.ts";
 import { ownReport, reportOf, reportsOf } from "./reports.ts";
+import { takeUpReseed } from "./reseed.ts";
 import { isAlive, type KeeperDraft, note, patchLocal, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 export function advanceFollower(turn: Turn, keeper: KeeperDraft): void {
@@ -134,13 +135,15 @@ function followPrimary(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void 
     keeper.holding = `${member} has been claimed for epoch ${sight.floor}, and the store knows epoch ${record.epoch}: restore a newer copy of the store`;
     return;
   }
+  const reseed = takeUpReseed(turn, keeper, record);
   // Nearly always, ten times a second: it streams from whom it should.
   const streams = sight.state === "standby" && sight.streaming && sight.sealedBasis === 0;
-  if (streams && sight.epoch === record.epoch && !local.mustRejoin && local.notStreamingSince === null)
-    return;
+  const stays = streams && sight.epoch === record.epoch && !local.mustRejoin;
+  if (stays && local.notStreamingSince === null && reseed === null) return;
   const upstream = upstreamOf(keeper, record);
   if (!upstream) return;
   if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
+  if (reseed !== null) return rejoin(turn, keeper, upstream, reseed);
   const { timing } = turn.state;
 
   switch (sight.state) {
@@ -201,16 +204,17 @@ function knownPrefix(keeper: KeeperDraft, lease: SeenLease, sight: MemberSight):
   return published ? lease.record.durable.position : null;
 }
 
-function rejoin(turn: Turn, keeper: KeeperDraft, upstream: Upstream): void {
+function rejoin(turn: Turn, keeper: KeeperDraft, upstream: Upstream, reseed?: string): void {
   disarm(turn, keeper, upstream.epoch);
   patchLocal(keeper, { mustRejoin: false, notStreamingSince: null });
   note(
     turn,
     "info",
     keeper.dataStore.name,
-    `${keeper.member} joins ${upstream.member} (epoch ${upstream.epoch}) as a standby`,
+    `${keeper.member} joins ${upstream.member} (epoch ${upstream.epoch}) as a standby${reseed === undefined ? "" : ", its copy made anew"}`,
   );
-  runOp(turn, keeper, { kind: "rejoin", upstream }, turn.state.timing.seedWithinMs);
+  const op = { kind: "rejoin", upstream, ...(reseed !== undefined && { reseed }) } as const;
+  runOp(turn, keeper, op, turn.state.timing.seedWithinMs);
 }
 
 /** The fencer guards primaries: it must let a member live that comes back as a standby. */
@@ -336,7 +340,8 @@ export function companions(turn: Turn, keeper: KeeperDraft, before: LeaseRecord 
 /**
  * Only copies that are known to be a part of ours: what has a history of its own would later count by a position that means
  * something else there. So: sealed against the same basis and no further than we are (after an orderly end nobody can be
- * further), and not promoted itself since. `before`: the lease that was claimed; its holder may have been promoted in vain.
+ * further), and not promoted itself since. Damaged ones only where whole ones are too few. `before`: the lease that was
+ * claimed; its holder may have been promoted in vain.
  */
 function companionsOf(turn: Turn, keeper: KeeperDraft, before: LeaseRecord | null): CopyRef[] {
   const { lease, member, dataStore, local } = keeper;
@@ -344,11 +349,12 @@ function companionsOf(turn: Turn, keeper: KeeperDraft, before: LeaseRecord | nul
   const { durable, primary } = lease.record;
   const basis = basisOf(lease.record, lease.revision);
   const end = durable.final ? durable.position : (local.sight?.sealedPosition ?? 0);
-  const found: CopyRef[] = [];
+  const whole: CopyRef[] = [];
+  const damaged: CopyRef[] = [];
   for (const { member: name, incarnation } of [...durable.standbys, ...(durable.final ? [primary] : [])]) {
     const region = dataStore.members.find((candidate) => candidate.name === name)?.region;
-    if (name === member || !region || !isAlive(turn, region) || found.some((copy) => copy.member === name))
-      continue;
+    const isFound = [...whole, ...damaged].some((copy) => copy.member === name);
+    if (name === member || !region || !isAlive(turn, region) || isFound) continue;
     const report = reportOf(turn, region, name);
     if (report?.incarnation !== incarnation || report.floor > primary.epoch) continue;
     const ended = durable.final && name === primary.member;
@@ -356,9 +362,9 @@ function companionsOf(turn: Turn, keeper: KeeperDraft, before: LeaseRecord | nul
     const isPart = durable.final
       ? report.position <= end
       : report.seal?.basis === basis && report.seal.position <= end;
-    if (isPart) found.push({ member: name, incarnation });
+    if (isPart) (report.damaged ? damaged : whole).push({ member: name, incarnation });
   }
-  return found;
+  return dataStore.acknowledgements <= whole.length ? whole : [...whole, ...damaged];
 }
 
 /** There has never been a primary, and whoever was to make the first one gave up: it is begun again, by the same one. */

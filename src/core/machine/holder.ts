@@ -21,6 +21,7 @@ import { confirmedAt, freeze, gateModeOf, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { advanceQuorum, followTrack, isBeyondRpo, publishedPosition } from "./redundancy.ts";
 import { reportsOf } from "./reports.ts";
+import { takeUpReseed } from "./reseed.ts";
 import { touchRouting } from "./routing.ts";
 import {
   isAlive,
@@ -140,7 +141,7 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
 
 /**
  * H7. A primary whose disk is full lives, renews, and fails writes. It gives up when each of the copies that a proof may need
- * has room; where one has none, or is not heard, nothing would be gained and reads be lost.
+ * has room and is whole; where one is not, or is not heard, nothing would be gained and reads be lost.
  */
 function watchRoom(turn: Turn, keeper: KeeperDraft, { durable }: LeaseRecord): void {
   const { tenure, local } = keeper;
@@ -158,7 +159,7 @@ function watchRoom(turn: Turn, keeper: KeeperDraft, { durable }: LeaseRecord): v
     const region = keeper.dataStore.members.find((member) => member.name === copy.member)?.region;
     const report = reports.get(copy.member);
     const isSame = report?.incarnation === copy.incarnation && report.streaming;
-    return region !== undefined && isAlive(turn, region) && isSame && !report.full;
+    return region !== undefined && isAlive(turn, region) && isSame && !report.full && !report.damaged;
   });
   if (haveRoom && durable.standbys.length > 0 && durable.acknowledgements > 0)
     patchTenure(keeper, {
@@ -308,6 +309,8 @@ function advanceLeading(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): v
   if (fresh && !tenure.gateOpen && gateModeOf(tenure) !== "closed") orderGate(turn, keeper);
   advanceQuorum(turn, keeper, record);
   advanceChange(turn, keeper, record);
+  // Never of its own copy: it only answers.
+  takeUpReseed(turn, keeper, record);
 }
 
 function renewIfDue(turn: Turn, keeper: KeeperDraft): void {

@@ -25,6 +25,7 @@ import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
 import { reportOf, takeTold, tellSeal } from "./reports.ts";
+import { endReseed } from "./reseed.ts";
 import {
   advanceRouting,
   takeApplied,
@@ -34,7 +35,7 @@ import {
   touchRouting,
 } from "./routing.ts";
 import type { AgentState, Keeper, LeaseWrite, SeenClaim } from "./state.ts";
-import { type KeeperDraft, patchLocal, patchTenure, resetWake, type Tools, type Turn } from "./turn.ts";
+import { type KeeperDraft, note, patchLocal, patchTenure, resetWake, type Tools, type Turn } from "./turn.ts";
 
 export interface Step {
   readonly state: AgentState;
@@ -276,6 +277,13 @@ function takeSight(turn: Turn, keeper: KeeperDraft, seen: MemberSight, startedAt
   const { local } = keeper;
   if (startedAt < local.changedAt || startedAt < local.sightAt) return;
   if (isTelling(local.sight, seen)) turn.state.own = { ...turn.state.own, dirty: true };
+  if (seen.damaged && !local.sight?.damaged)
+    note(
+      turn,
+      "alarm",
+      keeper.dataStore.name,
+      `the copy of ${keeper.member} is damaged: pages fail their checksum`,
+    );
   patchLocal(keeper, { sight: seen, sightAt: startedAt });
 }
 
@@ -361,6 +369,7 @@ function takeOpEffect(
           streaming: true,
           ...(outcome.incarnation ? { incarnation: outcome.incarnation } : {}),
         });
+      if (op.reseed !== undefined) endReseed(turn, keeper, op.reseed, outcome);
       return;
     case "initialize":
     case "promote":

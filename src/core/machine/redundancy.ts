@@ -10,6 +10,7 @@ import { NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore } from "../model/topology.ts";
 import { freeze, gateModeOf, orderGate } from "./guards.ts";
 import { isDoubtful, writeLease } from "./lease-write.ts";
+import { isReseedWished } from "./reseed.ts";
 import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): void {
@@ -88,32 +89,42 @@ function configure(turn: Turn, keeper: KeeperDraft, set: QuorumSet): void {
   patchTenure(keeper, { configured: set, configuredAt: NEVER });
 }
 
-/** Who streams counts at once; who stopped streaming is left out only after a while, unless another one can stand in. */
+/**
+ * Who streams counts at once; who stopped streaming is left out only after a while, unless another one can stand in.
+ * A damaged copy is left out at once where as many whole ones stream as are to acknowledge: while it is published, the others
+ * prove nothing without it. Where they are too few it stays, until it is to be made anew: what it flushes is kept as well as
+ * anywhere.
+ */
 function wantedSet(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): QuorumSet {
   const { dataStore, local, tenure } = keeper;
   const detachedSince: Record<string, number> = {};
-  const standbys: CopyRef[] = [];
-  let attached = 0;
+  const whole = { standbys: [] as CopyRef[], attached: 0 };
+  const damaged = { standbys: [] as CopyRef[], attached: 0 };
   for (const member of dataStore.members) {
     if (member.name === keeper.member) continue;
     const streaming =
       local.sight?.replicas.some((replica) => replica.member === member.name && replica.streaming) ?? false;
     const report = turn.state.agents[member.region]?.record.members[member.name];
+    if (report?.damaged && isReseedWished(turn, keeper, member.region)) continue;
+    const side = report?.damaged ? damaged : whole;
     const counted = record.durable.standbys.find((copy) => copy.member === member.name);
     if (streaming && report?.incarnation && report.epoch === tenure?.epoch && report.seal === null) {
-      attached++;
-      standbys.push({ member: member.name, incarnation: report.incarnation });
+      side.attached++;
+      side.standbys.push({ member: member.name, incarnation: report.incarnation });
     } else if (counted) {
       const since = tenure?.detachedSince[member.name] ?? turn.at;
       detachedSince[member.name] = since;
       const until = since + turn.state.timing.redundancyWaitMs;
       if (turn.at < until) {
-        standbys.push(counted);
+        side.standbys.push(counted);
         wakeKeeperAt(keeper, until);
       }
     }
   }
   patchTenure(keeper, { detachedSince });
+  const sides = dataStore.acknowledgements <= whole.attached ? [whole] : [whole, damaged];
+  const standbys = sides.flatMap((side) => side.standbys);
+  const attached = sides.reduce((sum, side) => sum + side.attached, 0);
   const acknowledgements = Math.min(dataStore.acknowledgements, standbys.length);
   if (dataStore.strict && attached < dataStore.acknowledgements)
     return { acknowledgements: record.durable.acknowledgements, standbys: record.durable.standbys };
@@ -133,22 +144,26 @@ export function publishedPosition(keeper: KeeperDraft): Lsn {
   return flushed[count - 1] ?? 0;
 }
 
-/** Asynchronous: who streams, and who did. */
+/** Asynchronous: who streams, and who did. A damaged copy only where no whole one streams: the RPO is kept against it then. */
 function copiesOf(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): readonly CopyRef[] {
   const { dataStore, local, tenure } = keeper;
-  const standbys: CopyRef[] = [];
+  const whole: CopyRef[] = [];
+  const damaged: CopyRef[] = [];
+  let wholeStreams = false;
   for (const member of dataStore.members) {
     if (member.name === keeper.member) continue;
     const report = turn.state.agents[member.region]?.record.members[member.name];
+    const standbys = report?.damaged ? damaged : whole;
     const streaming = local.sight?.replicas.some(
       (replica) => replica.member === member.name && replica.streaming,
     );
     const counted = record.durable.standbys.find((copy) => copy.member === member.name);
-    if (streaming && report?.incarnation && report.epoch === tenure?.epoch)
+    if (streaming && report?.incarnation && report.epoch === tenure?.epoch) {
       standbys.push({ member: member.name, incarnation: report.incarnation });
-    else if (counted) standbys.push(counted);
+      wholeStreams ||= !report.damaged;
+    } else if (counted) standbys.push(counted);
   }
-  return standbys;
+  return wholeStreams ? whole : [...whole, ...damaged];
 }
 
 /** Asynchronous: since when what is on no copy may have been acknowledged. Before anything goes by it. */

@@ -61,5 +61,6 @@ export function ownReport(keeper: KeeperDraft): MemberReport | null {
     seal: sight.sealedBasis === 0 ? null : { basis: sight.sealedBasis, position: sight.sealedPosition },
     streaming: sight.streaming,
     ...(sight.full && { full: true }),
+    ...(sight.damaged && { damaged: sight.damaged }),
   };
 }

@@ -132,6 +132,16 @@ export interface MemberReport {
   readonly streaming: boolean;
   /** Its disk takes not a page more. */
   readonly full?: true | undefined;
+  /** Absent: not known to be. */
+  readonly damaged?: Damage | undefined;
+}
+
+/** Pages of a copy that are not what was written to disk. Remembered until the copy is made anew. */
+export interface Damage {
+  /** How often PostgreSQL read a page whose checksum is wrong; at least. */
+  readonly failures: number;
+  /** When it was first noticed. */
+  readonly since: WallMs;
 }
 
 /**
@@ -153,9 +163,9 @@ export interface Seal {
 export interface RequestRecord {
   readonly schema: 1;
   readonly id: string;
-  readonly kind: "switchover" | "failback" | "approve" | "allow-data-loss" | "mode";
+  readonly kind: "switchover" | "failback" | "approve" | "allow-data-loss" | "mode" | "reseed";
   readonly dataStore: StoreName | null;
-  /** Region that should lead, where one is named. */
+  /** Region that should lead, where one is named; `reseed`: whose copy is to be made anew. */
   readonly toRegion: RegionName | null;
   /** Refused unless this is the epoch when it is taken up; 0: any. */
   readonly ifEpoch: Epoch;

@@ -61,6 +61,8 @@ export interface MemberView {
   readonly epoch: Epoch;
   readonly streaming: boolean;
   readonly sealed: boolean;
+  /** Pages of its copy failed their checksum, since when, and what to do: a sentence. Absent: none is known to have. */
+  readonly damaged?: string;
 }
 
 export interface RegionView {

@@ -32,7 +32,7 @@ export async function ask(
   to: string | null,
   withinMs: SpanMs,
 ): Promise<Answer> {
-  const target = to === null ? [] : ["--to", to];
+  const target = to === null ? [] : [kind === "reseed" ? "--region" : "--to", to];
   const how = ["--why", "a scenario asks for it", "--state", stateFile, "--json"];
   const told = await runFile(process.execPath, [cli, kind, dataStoreName, ...target, ...how], {
     timeout: withinMs,

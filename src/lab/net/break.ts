@@ -9,6 +9,7 @@ import { signalTo } from "../signal.ts";
 import type { World } from "../world.ts";
 import { type Asked, ask } from "./ask.ts";
 import { cut } from "./cut.ts";
+import { damagePage } from "./damage.ts";
 import { empty, fill, hang, thaw } from "./disk.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
 import { hostsFileOf, knowNames } from "./names.ts";
@@ -135,6 +136,8 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       rmSync(member.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
       return byItself(`the data folder of ${member.name} is gone`);
     }
+    case "pages-damaged":
+      return byItself(await damagePage(parts.world, region, parts.primaryRegion()));
     case "store-kill": {
       const members = parts.world.processes().filter((one) => one.spec.role === "etcd");
       for (const one of members) one.kill("SIGKILL");

@@ -93,15 +93,17 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("primary-crash"), at: place, ...timing }),
   /** PostgreSQL is killed and its data folder is gone; its agent lives. */
   z.strictObject({ fault: z.literal("member-wiped"), at: place, ...timing }),
+  /** A page of orders is not what was written, on the disk of the region's member, until the copy is made anew; it is read. */
+  z.strictObject({ fault: z.literal("pages-damaged"), at: place, ...timing }),
   /** Every member of etcd is killed, and started again at the end. */
   z.strictObject({ fault: z.literal("store-kill"), ...timing }),
   /** The leadership of etcd is moved to another member. */
   z.strictObject({ fault: z.literal("etcd-leader-moved"), ...timing }),
-  /** Nothing breaks: a person asks for another primary by the command of this name, and has an answer in time. */
+  /** Nothing breaks: a person asks by the command of this name, and has an answer in time. */
   z.strictObject({
     fault: z.literal("request"),
-    kind: z.enum(["switchover", "failback"]),
-    /** null: where the command takes it by itself. */
+    kind: z.enum(["switchover", "failback", "reseed"]),
+    /** The region that it names; null: where the command takes it by itself. */
     to: place.nullable().default(null),
     ends: z.enum(["succeeded", "refused"]),
     /** What the answer must say: a regular expression. */

@@ -136,3 +136,53 @@ test("S3: the next epoch is above every floor, also when the store was restored 
   assert.equal(decision.epoch, 10);
   assert.match(decision.because, /loss accepted by r1/);
 });
+
+const damaged = { failures: 2, since: 0 };
+
+test("C1: a damaged copy does not lead, and still counts for the proof of a whole one", () => {
+  const reports = (central: number) =>
+    new Map([
+      ["pg-central", { ...sealed(central, "c#1"), damaged }],
+      ["pg-east", sealed(150, "e#1")],
+    ]);
+  check({ reports: reports(150) }, /the copy of pg-central is damaged/);
+  // At once: whoever may not lead is not waited for.
+  check({ reports: reports(150), member: "pg-east" }, "claim");
+  check({ reports: reports(200), member: "pg-east" }, /1 of 2 published copies are sealed/);
+});
+
+test("C1: a handover is not waited for once the copy that it names is damaged", () => {
+  const reports = new Map([
+    ["pg-central", { ...sealed(150, "c#1"), damaged }],
+    ["pg-east", sealed(150, "e#1")],
+  ]);
+  const handover = { to: "pg-central", request: "r1" };
+  check({ reports, member: "pg-east", lease: { ...lease, handover } }, "claim");
+});
+
+test("C1: where a person accepts the loss, a damaged copy leads if no whole one is sealed", () => {
+  const approval = { request: "r1", allowDataLoss: true };
+  const central = { ...sealed(200, "c#1"), damaged };
+  check({ reports: new Map([["pg-central", central]]), approval }, "claim");
+  check(
+    { reports: new Map([["pg-central", central]]), approval: { ...approval, allowDataLoss: false } },
+    /is damaged.*--allow-data-loss/,
+  );
+  const reports = new Map([
+    ["pg-central", central],
+    ["pg-east", sealed(150, "e#1")],
+  ]);
+  check({ reports, approval }, /the copy of pg-central is damaged/);
+});
+
+test("C1: the last primary's copy, damaged, comes last, and leads again where nobody else can be proven", () => {
+  const west = { ...sealed(200, "w#1"), damaged };
+  const alone = { ...lease, durable: { ...lease.durable, acknowledgements: 0, standbys: [] } };
+  check({ reports: new Map([["pg-west", west]]), member: "pg-west", lease: alone }, "claim");
+  const reports = new Map([
+    ["pg-west", west],
+    ["pg-central", sealed(150, "c#1")],
+    ["pg-east", sealed(150, "e#1")],
+  ]);
+  check({ reports, member: "pg-west" }, /pg-central is better placed/);
+});

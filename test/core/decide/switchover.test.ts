@@ -82,13 +82,14 @@ test("where it leads already, or has no member, it is not handed over", () => {
   refuses(decide({}, { toRegion: "mars" }), /has no member in mars/);
 });
 
-test("a target that does not stream, lags, is rebuilt or may not have the rows is refused, with the reason", () => {
+test("a target that does not stream, lags, is rebuilt, damaged or may not have the rows is refused, with the reason", () => {
   const east = (report: MemberReport) => decide({ reports: new Map([["pg-east", report]]) });
   refuses(east(following("e#1", { streaming: false })), /does not stream from epoch 3/);
   refuses(east(following("e#1", { epoch: 2 })), /does not stream from epoch 3/);
   refuses(east(following("e#1", { position: 499 })), /501 bytes behind, at most 500/);
   assert.equal(east(following("e#1", { position: 500 })).kind, "hand-over");
   refuses(east(following("e#2")), /not among the published copies/);
+  refuses(east(following("e#1", { damaged: { failures: 1, since: 0 } })), /the copy of pg-east is damaged/);
   refuses(decide({ dataStore: { ...store, jurisdictions: ["there"] } }), /jurisdiction here, allowed: there/);
   refuses(
     decide({

@@ -63,8 +63,9 @@ test("one that has room, or has it again, is left alone", () => {
   );
 });
 
-test("one is left alone, too, when a copy that is needed has no room, does not stream, or is another", () => {
-  for (const east of [{ full: true }, { streaming: false }, { incarnation: "e#2" }] as const)
+test("one is left alone, too, when a copy that is needed has no room, does not stream, is another, or damaged", () => {
+  const damaged = { failures: 1, since: 0 };
+  for (const east of [{ full: true }, { streaming: false }, { incarnation: "e#2" }, { damaged }] as const)
     assert.equal(
       endedAfter(() => true, east),
       null,

@@ -1,11 +1,11 @@
-/** One agent of the plain shape, told one thing after the other, ten milliseconds apart. */
+/** One agent, of the plain shape if nothing else is said, told one thing after the other, ten milliseconds apart. */
 import type { Command } from "../../../src/core/machine/command.ts";
 import type { AgentEventBody } from "../../../src/core/machine/event.ts";
 import { transition } from "../../../src/core/machine/machine.ts";
 import { initialState } from "../../../src/core/machine/state.ts";
 import type { RegionName } from "../../../src/core/model/id.ts";
 import type { InstantMs } from "../../../src/core/model/time.ts";
-import { plainShape, topologyOf } from "../../../src/sim/shapes.ts";
+import { plainShape, type Shape, topologyOf } from "../../../src/sim/shapes.ts";
 
 export interface ToldAgent {
   /** When it was last told something. */
@@ -14,8 +14,8 @@ export interface ToldAgent {
   tell(body: AgentEventBody): readonly Command[];
 }
 
-export function startAgent(self: RegionName): ToldAgent {
-  let state = initialState({ self, boot: `${self}-2`, topology: topologyOf(plainShape), at: 1000 });
+export function startAgent(self: RegionName, shape: Shape = plainShape): ToldAgent {
+  let state = initialState({ self, boot: `${self}-2`, topology: topologyOf(shape), at: 1000 });
   let at = 1000;
   return {
     get at() {
