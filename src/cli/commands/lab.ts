@@ -8,9 +8,17 @@ import { chanceFrom } from "../../lab/chance.ts";
 import { regionNames } from "../../lab/layout.ts";
 import { drawRound } from "../../lab/net/chaos.ts";
 import { cut, cutNames } from "../../lab/net/cut.ts";
+import {
+  breakDisk,
+  type DiskFault,
+  diskFaults,
+  endDiskFaultsBelow,
+  isDisk,
+  isDiskFault,
+} from "../../lab/net/disk.ts";
 import { heal as healPlaces } from "../../lab/net/filter.ts";
 import { keepLogs } from "../../lab/net/keep-logs.ts";
-import { findLabs, type Lab, startLab, takeDown } from "../../lab/net/lab.ts";
+import { type FoundLab, findLabs, type Lab, type LabOptions, startLab, takeDown } from "../../lab/net/lab.ts";
 import { describeNetwork } from "../../lab/net/network.ts";
 import { play } from "../../lab/net/play.ts";
 import { whatIsMissing } from "../../lab/net/requirements.ts";
@@ -30,6 +38,7 @@ const heal = "heal";
 interface UpOptions {
   readonly profile: Scenario["topology"]["profile"];
   readonly witness?: boolean;
+  readonly disks?: boolean;
 }
 
 interface RunOptions {
@@ -55,6 +64,7 @@ export function register(program: Command): void {
         .default("fast"),
     )
     .option("--witness", "the third region has no copy and only votes")
+    .option("--disks", "each member has a disk of its own, for faults of disks")
     .action(up);
   lab
     .command("run")
@@ -106,11 +116,18 @@ be played. Exits with 0 when every round passed, 7 when one did not, 1 when one 
     .action(list);
   lab
     .command("fault")
-    .description("cut something in the network of a running lab; the kernel ends it when its time is over")
-    .addArgument(new Argument("<fault>", "what happens").choices([...cutNames, heal]))
+    .description(
+      "break the network or a disk of a running lab; it ends when its time is over, whoever lives then",
+    )
+    .addArgument(new Argument("<fault>", "what happens").choices([...cutNames, ...diskFaults, heal]))
     .option("--region <name>", "where; needed for all but heal")
     .option("--to <name>", "with link: the other region")
     .option("--percent <n>", "with loss: how much; default: 5", parsePercent)
+    .option(
+      "--up-to <span>",
+      "with disk-slow: how long it takes for what it is asked; default: 2s",
+      parseSpan,
+    )
     .option("--for <span>", "how long, such as 30s; default: 30s", parseSpan)
     .option("--slot <n>", "which lab; may be left out where there is one", parseSlot)
     .action(fault);
@@ -125,7 +142,8 @@ be played. Exits with 0 when every round passed, 7 when one did not, 1 when one 
 async function up(options: UpOptions): Promise<void> {
   if (!isPossible()) return;
   const topology = { ...plain, profile: options.profile, witness: options.witness ?? false };
-  const because = await inLab({ topology, links: noLinks, faults: [] }, async (lab, signal) => {
+  const disks = options.disks ? ({ of: "members", canBeSlow: true } as const) : null;
+  const because = await inLab({ topology, links: noLinks, faults: [], disks }, async (lab, signal) => {
     process.stdout.write(
       [
         ...lab.world.layout.regions.map(
@@ -269,11 +287,14 @@ interface FaultOptions {
   readonly region?: string;
   readonly to?: string;
   readonly percent?: number;
+  readonly upTo?: number;
   readonly for?: number;
   readonly slot?: number;
 }
 
-function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOptions): void {
+type FaultByHand = (typeof cutNames)[number] | DiskFault["kind"] | typeof heal;
+
+function fault(name: FaultByHand, options: FaultOptions): void {
   if (!isPossible()) return;
   const labs = findLabs().filter(
     ({ slot, isRunning }) => isRunning && (options.slot === undefined || slot === options.slot),
@@ -290,11 +311,18 @@ function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOpti
   const { region, to, percent = 5, for: forMs = 30_000 } = options;
   if (name === heal) {
     healPlaces([...network.regions, network.clients]);
-    return void process.stdout.write("everything passes again\n");
+    if (lab.state) endDiskFaultsBelow(dirname(lab.state.topologyFile));
+    return void process.stdout.write("everything passes again, and disks are well\n");
   }
   if (region === undefined) return complain(`${name} needs --region`, exit.usage);
   if (name === "link" && to === undefined) return complain("link needs --to, the other region", exit.usage);
   try {
+    if (isDiskFault(name)) {
+      const disk = diskIn(lab, region);
+      const asked = name === "disk-slow" ? { kind: name, upTo: options.upTo ?? 2000 } : { kind: name };
+      const { text } = breakDisk(disk, asked, forMs);
+      return void process.stdout.write(`the disk of ${region} ${text}, for ${forMs / 1000} s\n`);
+    }
     const text =
       name === "link"
         ? cut(network, { kind: name, region, to: to ?? "" }, forMs)
@@ -305,6 +333,18 @@ function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOpti
   } catch (error) {
     complain((error as Error).message, exit.invalid);
   }
+}
+
+/** Of the member of `region`. */
+function diskIn({ state }: FoundLab, region: string): string {
+  const member = state?.members.find((one) => one.region === region);
+  if (!member)
+    throw new Error(
+      `no member in ${region}; there is one in: ${state?.members.map((one) => one.region).join(", ")}`,
+    );
+  const disk = dirname(member.dataDir);
+  if (!isDisk(disk)) throw new Error('members of this lab have no disks: start one with "lab up --disks"');
+  return disk;
 }
 
 async function down(slot: number | undefined, options: { readonly all?: boolean }): Promise<void> {
@@ -345,7 +385,7 @@ type Say = (text: string) => void;
 
 /** A lab around what is done in it, removed whatever happens; null, or why it could not be done. */
 async function inLab(
-  wanted: Pick<Scenario, "topology" | "links" | "faults">,
+  wanted: Pick<Scenario, "topology" | "links" | "faults"> & { readonly disks?: LabOptions["disks"] },
   act: (lab: Lab, signal: AbortSignal, say: Say) => Promise<void>,
 ): Promise<string | null> {
   const stop = new AbortController();
@@ -358,11 +398,11 @@ async function inLab(
   let lab: Lab | null = null;
   try {
     const { topology, links, faults } = wanted;
-    const withDisks = faults.some((one) => one.fault === "disk-full" || one.fault === "disk-hang");
+    const disks = wanted.disks ?? disksFor(faults);
     const withClocks = faults.some((one) => one.fault === "clock-wrong");
     const withNames = faults.some((one) => one.fault === "names-lost");
     const { signal } = stop;
-    const parts = { withDisks, withClocks, withNames };
+    const parts = { disks, withClocks, withNames };
     lab = await startLab({ topology, links, ...parts, rtoMs: 60_000, say, signal, compile });
     await act(lab, stop.signal, say);
     return null;
@@ -373,6 +413,14 @@ async function inLab(
     await lab?.close();
     for (const signal of signals) process.off(signal, interrupt);
   }
+}
+
+/** Power is cut of a region, not of a disk: then everything that it keeps lies on one. */
+function disksFor(faults: Scenario["faults"]): LabOptions["disks"] {
+  const kinds = faults.map(({ fault }) => fault);
+  const isPowerCut = kinds.includes("power-cut");
+  if (!isPowerCut && !kinds.some(isDiskFault)) return null;
+  return { of: isPowerCut ? "regions" : "members", canBeSlow: kinds.includes("disk-slow") };
 }
 
 function compile(text: string, file: string) {

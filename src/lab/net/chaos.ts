@@ -1,9 +1,16 @@
 /** Rounds of faults drawn from a seed: which, where, when and for how long; one or two at a time, each with an end. */
+import type { DiskFault } from "./disk.ts";
 import type { Scenario, ScenarioFault } from "./scenario.ts";
 
 type Kind = Exclude<
   ScenarioFault["fault"],
-  "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong" | "names-lost" | "topology-broken" | "request"
+  | DiskFault["kind"]
+  | "power-cut"
+  | "member-wiped"
+  | "clock-wrong"
+  | "names-lost"
+  | "topology-broken"
+  | "request"
 >;
 
 const kinds: readonly Kind[] = [
