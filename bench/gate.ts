@@ -38,7 +38,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => st
 const lab = await startLab({
   topology: { profile: "balanced", witness: false, replication: "synchronous", rpo: 1000 },
   links: { delay, jitter: 0, lossPercent: 0, rateMbit: 0 },
-  withDisks: false,
+  disks: null,
   withClocks: false,
   withNames: false,
   rtoMs: 60_000,

@@ -39,7 +39,7 @@ async function start(
   const lab = await startLab({
     topology: { profile, witness: false, replication, rpo: asynchronousRpoMs },
     links: { delay: 0, jitter: 0, lossPercent: 0, rateMbit: 0 },
-    withDisks: false,
+    disks: null,
     withClocks: false,
     withNames: false,
     rtoMs: 60_000,

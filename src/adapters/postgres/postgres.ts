@@ -9,6 +9,7 @@ import { findAccount, findBarrier } from "./account.ts";
 import { findBinaries } from "./binaries.ts";
 import { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
+import { DiskTrouble } from "./disk-trouble.ts";
 import { Forerunners } from "./forerunners.ts";
 import { initializeMember } from "./initialize.ts";
 import { Inspector } from "./inspect.ts";
@@ -95,6 +96,7 @@ class PostgresMember implements Database {
   readonly #inspector: Inspector;
   readonly #forerunners: Forerunners;
   readonly #request: OpenRequest;
+  readonly #disk: DiskTrouble;
   #queue: Promise<unknown> = Promise.resolve();
   #running: { readonly what: string; readonly control: AbortController } | null = null;
   #activity = "";
@@ -106,6 +108,12 @@ class PostgresMember implements Database {
     this.#commits = new Commits(server, file);
     this.#inspector = new Inspector(server, file, () => request.clock.wall());
     this.#forerunners = new Forerunners(server);
+    this.#disk = new DiskTrouble({
+      member: request.member.name,
+      stateDir: file.stateDir,
+      account: server.place.account,
+      now: () => request.clock.now(),
+    });
     // Its agent comes back to a standby that has been streaming all the time.
     if (file.memory.role === "standby" && file.memory.epoch > 0)
       this.#forerunners.keep(file.memory.epoch, "");
@@ -142,7 +150,9 @@ class PostgresMember implements Database {
         const maxBytesPerSecond = (store.seedMegabytesPerSecondMax ?? 0) * 1e6;
         const deps = { server: this.#server, file: this.#file, wall: () => clock.wall() };
         const { anew = false } = request;
-        const rejoined = await rejoinMember(deps, { upstream, anew, maxBytesPerSecond, onProgress }, both);
+        const rejoined = await this.#disk.guard(() =>
+          rejoinMember(deps, { upstream, anew, maxBytesPerSecond, onProgress }, both),
+        );
         this.#forerunners.keep(upstream.epoch, upstream.member);
         return rejoined;
       } finally {
@@ -158,7 +168,7 @@ class PostgresMember implements Database {
       if (this.#server.hasOrphans()) await this.#server.end(both);
       const position = this.#server.hasProcesses()
         ? await sealStandby(this.#server, this.#file, request.basis, both)
-        : await startSealedStandby(this.#server, this.#file, request.basis, both);
+        : await this.#disk.guard(() => startSealedStandby(this.#server, this.#file, request.basis, both));
       return { position };
     });
   }

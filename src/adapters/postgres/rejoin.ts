@@ -7,6 +7,7 @@ import type { TimelineFork } from "../../core/model/record.ts";
 import type { WallMs } from "../../core/model/time.ts";
 import type { Divergence, Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
+import { isIoError } from "./disk-trouble.ts";
 import { keepTail } from "./divergence.ts";
 import { makePrivateFolder } from "./durable-file.ts";
 import type { Forerunner } from "./forerunner.ts";
@@ -163,7 +164,9 @@ async function startForLooking(
     if (
       !(error instanceof DatabaseError) ||
       error.code !== "HOLDFAST_PG_START" ||
-      /port \d+ is taken/.test(error.message)
+      /port \d+ is taken/.test(error.message) ||
+      // Its data may be whole, and a copy of the primary's on the same disk is no better off.
+      isIoError(error)
     )
       throw error;
     return { kind: "unreadable", because: error.message };

@@ -1,6 +1,6 @@
 /** One member's PostgreSQL server: its files, its start and stop, its configuration, the agent's sessions with it. */
 import type { ChildProcess } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { QueryResultRow } from "pg";
@@ -84,8 +84,13 @@ export class Server {
     return this.#watch.query<R>(text, [], timeoutMs);
   }
 
+  /** What cannot be looked at is not absent: who took it for that would write over it. */
   hasData(): boolean {
-    return existsSync(join(this.dataDir, "PG_VERSION"));
+    try {
+      return statSync(join(this.dataDir, "PG_VERSION"), { throwIfNoEntry: false }) !== undefined;
+    } catch {
+      return true;
+    }
   }
 
   hasProcesses(): boolean {

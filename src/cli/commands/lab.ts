@@ -8,14 +8,24 @@ import { chanceFrom } from "../../lab/chance.ts";
 import { regionNames } from "../../lab/layout.ts";
 import { drawRound } from "../../lab/net/chaos.ts";
 import { cut, cutNames } from "../../lab/net/cut.ts";
+import {
+  breakDisk,
+  type DiskFault,
+  diskFaults,
+  disksFor,
+  endDiskFaultsBelow,
+  isDisk,
+  isDiskFault,
+  type LabDisks,
+} from "../../lab/net/disk.ts";
 import { enclose, enter, ownEnclosure, wayInto, whyNoEnclosure } from "../../lab/net/enclosure.ts";
 import { heal as healPlaces } from "../../lab/net/filter.ts";
 import { keepLogs } from "../../lab/net/keep-logs.ts";
 import { type Lab, startLab } from "../../lab/net/lab.ts";
-import { findLabs, takeDown } from "../../lab/net/labs.ts";
+import { type FoundLab, findLabs, takeDown } from "../../lab/net/labs.ts";
 import { describeNetwork } from "../../lab/net/network.ts";
 import { play } from "../../lab/net/play.ts";
-import { whatLabsMiss, whatScenarioMisses } from "../../lab/net/requirements.ts";
+import { whatLabsMiss, whatScenarioMisses, whyNoDisks } from "../../lab/net/requirements.ts";
 import { readScenario, type Scenario } from "../../lab/net/scenario.ts";
 import type { Verdict } from "../../lab/net/verdict.ts";
 import { describeVerdict, type Played, tableOf } from "../../lab/net/verdict-text.ts";
@@ -32,6 +42,7 @@ const heal = "heal";
 interface UpOptions {
   readonly profile: Scenario["topology"]["profile"];
   readonly witness?: boolean;
+  readonly disks?: boolean;
 }
 
 interface RunOptions {
@@ -61,6 +72,7 @@ of its own, which nobody outside can reach; disks cannot break there. How to get
         .default("fast"),
     )
     .option("--witness", "the third region has no copy and only votes")
+    .option("--disks", "each member has a disk of its own, for faults of disks")
     .action(up);
   lab
     .command("run")
@@ -113,11 +125,18 @@ be played. Exits with 0 when every round passed, 7 when one did not, 1 when one 
     .action(list);
   lab
     .command("fault")
-    .description("cut something in the network of a running lab; the kernel ends it when its time is over")
-    .addArgument(new Argument("<fault>", "what happens").choices([...cutNames, heal]))
+    .description(
+      "break the network or a disk of a running lab; it ends when its time is over, whoever lives then",
+    )
+    .addArgument(new Argument("<fault>", "what happens").choices([...cutNames, ...diskFaults, heal]))
     .option("--region <name>", "where; needed for all but heal")
     .option("--to <name>", "with link: the other region")
     .option("--percent <n>", "with loss: how much; default: 5", parsePercent)
+    .option(
+      "--up-to <span>",
+      "with disk-slow: how long it takes for what it is asked; default: 2s",
+      parseSpan,
+    )
     .option("--for <span>", "how long, such as 30s; default: 30s", parseSpan)
     .option("--slot <n>", "which lab; may be left out where there is one", parseSlot)
     .action(fault);
@@ -132,7 +151,10 @@ be played. Exits with 0 when every round passed, 7 when one did not, 1 when one 
 async function up(options: UpOptions): Promise<void> {
   if (!isPossible() || !mayMakeNetworks()) return;
   const topology = { ...plain, profile: options.profile, witness: options.witness ?? false };
-  const because = await inLab({ topology, links: noLinks, faults: [] }, async (lab, signal) => {
+  const disks = options.disks ? ({ of: "members", canBeSlow: true } as const) : null;
+  const noDisks = disks ? whyNoDisks() : null;
+  if (noDisks !== null) return complain(`disks cannot be made here: ${noDisks}`, exit.unreachable);
+  const because = await inLab({ topology, links: noLinks, faults: [], disks }, async (lab, signal) => {
     const own = ownEnclosure();
     const way = own ? wayInto(own.pid) : [];
     process.stdout.write(
@@ -290,11 +312,14 @@ interface FaultOptions {
   readonly region?: string;
   readonly to?: string;
   readonly percent?: number;
+  readonly upTo?: number;
   readonly for?: number;
   readonly slot?: number;
 }
 
-function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOptions): void {
+type FaultByHand = (typeof cutNames)[number] | DiskFault["kind"] | typeof heal;
+
+function fault(name: FaultByHand, options: FaultOptions): void {
   if (!isPossible()) return;
   const labs = findLabs().filter(
     ({ slot, isRunning }) => isRunning && (options.slot === undefined || slot === options.slot),
@@ -312,11 +337,18 @@ function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOpti
   const { region, to, percent = 5, for: forMs = 30_000 } = options;
   if (name === heal) {
     healPlaces([...network.regions, network.clients]);
-    return void process.stdout.write("everything passes again\n");
+    if (lab.state) endDiskFaultsBelow(dirname(lab.state.topologyFile));
+    return void process.stdout.write("everything passes again, and disks are well\n");
   }
   if (region === undefined) return complain(`${name} needs --region`, exit.usage);
   if (name === "link" && to === undefined) return complain("link needs --to, the other region", exit.usage);
   try {
+    if (isDiskFault(name)) {
+      const disk = diskIn(lab, region);
+      const asked = name === "disk-slow" ? { kind: name, upTo: options.upTo ?? 2000 } : { kind: name };
+      const { text } = breakDisk(disk, asked, forMs);
+      return void process.stdout.write(`the disk of ${region} ${text}, for ${forMs / 1000} s\n`);
+    }
     const text =
       name === "link"
         ? cut(network, { kind: name, region, to: to ?? "" }, forMs)
@@ -327,6 +359,18 @@ function fault(name: (typeof cutNames)[number] | typeof heal, options: FaultOpti
   } catch (error) {
     complain((error as Error).message, exit.invalid);
   }
+}
+
+/** Of the member of `region`. */
+function diskIn({ state }: FoundLab, region: string): string {
+  const member = state?.members.find((one) => one.region === region);
+  if (!member)
+    throw new Error(
+      `no member in ${region}; there is one in: ${state?.members.map((one) => one.region).join(", ")}`,
+    );
+  const disk = dirname(member.dataDir);
+  if (!isDisk(disk)) throw new Error('members of this lab have no disks: start one with "lab up --disks"');
+  return disk;
 }
 
 async function down(slot: number | undefined, options: { readonly all?: boolean }): Promise<void> {
@@ -367,7 +411,7 @@ type Say = (text: string) => void;
 
 /** A lab around what is done in it, removed whatever happens; null, or why it could not be done. */
 async function inLab(
-  wanted: Pick<Scenario, "topology" | "links" | "faults">,
+  wanted: Pick<Scenario, "topology" | "links" | "faults"> & { readonly disks?: LabDisks | null },
   act: (lab: Lab, signal: AbortSignal, say: Say) => Promise<void>,
 ): Promise<string | null> {
   const stop = new AbortController();
@@ -380,11 +424,11 @@ async function inLab(
   let lab: Lab | null = null;
   try {
     const { topology, links, faults } = wanted;
-    const withDisks = faults.some((one) => one.fault === "disk-full" || one.fault === "disk-hang");
+    const disks = wanted.disks ?? disksFor(faults);
     const withClocks = faults.some((one) => one.fault === "clock-wrong");
     const withNames = faults.some((one) => one.fault === "names-lost");
     const { signal } = stop;
-    const parts = { withDisks, withClocks, withNames };
+    const parts = { disks, withClocks, withNames };
     lab = await startLab({ topology, links, ...parts, rtoMs: 60_000, say, signal, compile });
     await act(lab, stop.signal, say);
     return null;

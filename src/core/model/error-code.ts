@@ -207,6 +207,13 @@ export const errorCodes = {
     retryable: true,
     advice: "Check the link between the two regions.",
   },
+  HOLDFAST_PG_DISK: {
+    means:
+      "The member's disk answered with I/O errors, and nothing is started on it, or copied to it, for now.",
+    retryable: true,
+    advice:
+      "Look at the disk, mend or replace it: it is tried again by itself as soon as it takes what is written, later each time that it fails all the same; at once when the agent is started anew.",
+  },
   HOLDFAST_PG_DIVERGED: {
     means: "The member's history and its new primary's have parted.",
     retryable: true,

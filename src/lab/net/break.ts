@@ -10,7 +10,7 @@ import type { World } from "../world.ts";
 import { type Asked, ask } from "./ask.ts";
 import { cut } from "./cut.ts";
 import { damagePage } from "./damage.ts";
-import { empty, fill, hang, thaw } from "./disk.ts";
+import { breakDisk, bringBack, isDisk, loseUnsynced } from "./disk.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
 import { hostsFileOf, knowNames } from "./names.ts";
 import type { Network } from "./network.ts";
@@ -80,15 +80,27 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
         end: async (signal) => void (await killed.ready(signal)),
       };
     }
-    case "disk-full": {
-      const disk = diskOf(parts.world, region);
-      fill(disk);
-      return { at, text: `the disk of ${region} is full`, end: async () => empty(disk) };
+    case "disk-full":
+    case "disk-hang":
+    case "disk-slow":
+    case "disk-fails": {
+      const { fault: kind } = fault;
+      const asked = kind === "disk-slow" ? { kind, upTo: fault.upTo } : { kind };
+      const { text, end } = breakDisk(diskOf(parts.world, region), asked, forMs);
+      return { at, text: `the disk of ${region} ${text}`, end };
     }
-    case "disk-hang": {
+    case "power-cut": {
       const disk = diskOf(parts.world, region);
-      hang(disk, forMs);
-      return { at, text: `the disk of ${region} hangs`, end: async () => thaw(disk) };
+      const injection = await inject(parts.world, "region-kill", region, forMs);
+      loseUnsynced(disk);
+      return {
+        at: injection.at,
+        text: `${region} has no power: every process was killed, and what they had not synced is gone`,
+        end: async (signal) => {
+          await bringBack(disk, signal);
+          await injection.end(signal);
+        },
+      };
     }
     case "clock-wrong": {
       const file = clockFileOf(parts.world.layout, region);
@@ -194,9 +206,10 @@ export function clockFileOf({ root }: Pick<LabLayout, "root">, region: string): 
   return join(root, `${region}.clock`);
 }
 
-/** Where the disk of its member is mounted. */
+/** Where its disk is mounted: the region's, or that of its member alone. */
 function diskOf(world: World, region: string): string {
-  const { member } = world.region(region);
+  const { dir, member } = world.region(region);
+  if (isDisk(dir)) return dir;
   if (!member) throw new Error(`${region} has no member whose disk could break`);
   return dirname(member.dataDir);
 }

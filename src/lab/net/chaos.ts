@@ -1,10 +1,11 @@
 /** Rounds of faults drawn from a seed: which, where, when and for how long; one or two at a time, each with an end. */
+import type { DiskFault } from "./disk.ts";
 import type { Scenario, ScenarioFault } from "./scenario.ts";
 
 type Kind = Exclude<
   ScenarioFault["fault"],
-  | "disk-full"
-  | "disk-hang"
+  | DiskFault["kind"]
+  | "power-cut"
   | "member-wiped"
   | "pages-damaged"
   | "clock-wrong"

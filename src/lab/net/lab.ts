@@ -14,7 +14,7 @@ import { untilRedundant } from "../rehearsal.ts";
 import { type LabState, writeState } from "../state-file.ts";
 import { prepareFolders, World } from "../world.ts";
 import { clockFileOf } from "./break.ts";
-import { makeDisk, removeDisksBelow } from "./disk.ts";
+import { type LabDisks, makeDisk, removeDisksBelow, settle } from "./disk.ts";
 import { asPlainUser, ownEnclosure, ownUserId } from "./enclosure.ts";
 import { areLinksPlain, makeDistantNetwork } from "./hub.ts";
 import { claim, folderPrefix, makeLabsFolder, stateFileOf } from "./labs.ts";
@@ -40,8 +40,8 @@ const seedThroughHubMegabytesPerSecond = 2;
 export interface LabOptions {
   readonly topology: Scenario["topology"];
   readonly links: Scenario["links"];
-  /** Whether members have disks of their own, to be filled or hung. */
-  readonly withDisks: boolean;
+  /** What has a disk of its own, to be broken; null: nothing. */
+  readonly disks: LabDisks | null;
   /** Whether the wall clocks of regions can be set wrong. */
   readonly withClocks: boolean;
   /** Whether the topology has names of regions for their addresses, which can be lost. */
@@ -110,9 +110,12 @@ export async function startLab(options: LabOptions): Promise<Lab> {
         : {}),
     });
     prepareFolders(layout);
-    if (options.withDisks)
-      for (const { member, dir, name } of layout.regions)
-        if (member) makeDisk(dirname(member.dataDir), join(dir, `${name}.img`));
+    const { disks: wanted } = options;
+    const disks = layout.regions.flatMap(({ member, dir }) => {
+      if (wanted?.of === "regions") return dir;
+      return wanted && member ? dirname(member.dataDir) : [];
+    });
+    for (const disk of disks) makeDisk(disk, wanted?.canBeSlow);
     const topology = options.compile(layout.topologyText, layout.topologyFile);
     const secrets = loadOrMakeSecrets(layout.secretsDir);
     world = new World({
@@ -127,6 +130,8 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       removeFolder: true,
       ...known,
     });
+    // What the lab itself wrote to a disk: a region that comes back would write it anew.
+    for (const disk of disks) settle(disk);
     say(`three regions: ${network.regions.map(({ name, address }) => `${name} ${address}`).join(", ")}`);
     await world.start(signal);
     observer = new Observer(await openStorePatiently(byAddress(topology, layout), layout.secretsDir, signal));

@@ -1,5 +1,6 @@
 /** What this machine lacks to hold a lab of network regions, and how to mend it. */
 import { closeSync, existsSync, openSync } from "node:fs";
+import { disksFor } from "./disk.ts";
 import { ownEnclosure } from "./enclosure.ts";
 import { areLinksPlain } from "./hub.ts";
 import type { Scenario } from "./scenario.ts";
@@ -37,8 +38,8 @@ export function whatLabsMiss(): readonly string[] {
 /** What this scenario needs beside a lab. */
 export function whatScenarioMisses({ faults, links }: Pick<Scenario, "faults" | "links">): readonly string[] {
   const missing: string[] = [];
-  if (!isRootOfMachine() && faults.some(({ fault }) => fault.startsWith("disk-")))
-    missing.push('only root may mount disks that can break: try "sudo"');
+  const noDisks = disksFor(faults) === null ? null : whyNoDisks();
+  if (noDisks !== null) missing.push(noDisks);
   if (areLinksPlain(links)) return missing;
   missing.push(...withoutTools({ perl: "perl" }));
   try {
@@ -50,6 +51,11 @@ export function whatScenarioMisses({ faults, links }: Pick<Scenario, "faults" | 
     missing.push(`distance between regions needs /dev/net/tun, which cannot be opened (${code}): ${way}`);
   }
   return missing;
+}
+
+/** null: disks that can break may be mounted. */
+export function whyNoDisks(): string | null {
+  return isRootOfMachine() ? null : 'only root may mount disks that can break: try "sudo"';
 }
 
 /** Of the machine, or of an enclosure. */

@@ -81,6 +81,12 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("disk-full"), at: place, ...timing }),
   /** Whoever writes to the disk of the region's member waits. */
   z.strictObject({ fault: z.literal("disk-hang"), at: place, ...timing }),
+  /** The disk of the region's member takes up to so long for what it is asked. */
+  z.strictObject({ fault: z.literal("disk-slow"), at: place, upTo: span, ...timing }),
+  /** Whoever reads or writes the disk of the region's member is told of an I/O error; what was not synced is gone. */
+  z.strictObject({ fault: z.literal("disk-fails"), at: place, ...timing }),
+  /** Every process of the region is killed, and what it had not synced is gone; started again at the end. */
+  z.strictObject({ fault: z.literal("power-cut"), at: place, ...timing }),
   /** The wall clocks of everything in the region but etcd's are wrong, all by the same. */
   z.strictObject({ fault: z.literal("clock-wrong"), at: place, by: difference, ...timing }),
   /** Whoever is in the region finds no region by its name any more; the topology has names for addresses then. */

@@ -41,6 +41,12 @@ for (const [what, from, to, says] of [
     "fault: clock-wrong, at: primary, by: 1h,",
     /faults\.0\.by: a difference such as \+1h/,
   ],
+  [
+    "a slow disk that does not say how slow",
+    "fault: blackhole, at: primary,",
+    "fault: disk-slow, at: primary,",
+    /faults\.0\.upTo/,
+  ],
   ["a span of another kind", "for: 8s", "for: soon", /500ms, 8s or 2m/],
   ["a name that is not the file's", "name: a", "name: b", /but the file is a\.yaml/],
   [
