@@ -361,8 +361,9 @@ async function inLab(
     const withDisks = faults.some((one) => one.fault === "disk-full" || one.fault === "disk-hang");
     const withClocks = faults.some((one) => one.fault === "clock-wrong");
     const withNames = faults.some((one) => one.fault === "names-lost");
+    const withBackups = faults.some((one) => one.fault === "backup");
     const { signal } = stop;
-    const parts = { withDisks, withClocks, withNames };
+    const parts = { withDisks, withClocks, withNames, withBackups };
     lab = await startLab({ topology, links, ...parts, rtoMs: 60_000, say, signal, compile });
     await act(lab, stop.signal, say);
     return null;

@@ -3,7 +3,14 @@ import type { Scenario, ScenarioFault } from "./scenario.ts";
 
 type Kind = Exclude<
   ScenarioFault["fault"],
-  "disk-full" | "disk-hang" | "member-wiped" | "clock-wrong" | "names-lost" | "topology-broken" | "request"
+  | "disk-full"
+  | "disk-hang"
+  | "member-wiped"
+  | "clock-wrong"
+  | "names-lost"
+  | "topology-broken"
+  | "request"
+  | "backup"
 >;
 
 const kinds: readonly Kind[] = [
