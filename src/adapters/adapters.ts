@@ -31,6 +31,9 @@ export { PeersClient } from "./http/peers-client.ts";
 export { HttpProber } from "./http/prober.ts";
 export { migrate, undo } from "./migration/migrate.ts";
 export { findAccount } from "./postgres/account.ts";
+export { testBackup } from "./postgres/backup/restore-test.ts";
+export { findBackup, listBackups } from "./postgres/backup/shelf.ts";
+export { pruneBackups, takeBackup } from "./postgres/backup/take.ts";
 export { discover } from "./postgres/binaries.ts";
 export { openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";
@@ -67,6 +70,12 @@ export function loadOrMakeSecrets(folder: string): Secrets {
     publicKeys: { [signingKey.keyId]: spki },
     postgres: loadOrMakePasswords(join(folder, "postgres.json")),
   };
+}
+
+/** For who copies from members: only agents make secrets. */
+export function readReplicatorPassword(folder: string): string {
+  const text = readFileSync(join(folder, "postgres.json"), "utf8");
+  return (JSON.parse(text) as Secrets["postgres"]).replicator;
 }
 
 export function signerOf(key: SigningKey): (table: RoutingTable) => SignedTable {

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import * as agent from "./commands/agent.ts";
 import * as approve from "./commands/approve.ts";
+import * as backup from "./commands/backup.ts";
 import * as check from "./commands/check.ts";
 import * as degrade from "./commands/degrade.ts";
 import * as demo from "./commands/demo.ts";
@@ -49,6 +50,7 @@ const commands = [
   agent,
   edge,
   fencer,
+  backup,
   store,
 ];
 

@@ -16,6 +16,8 @@ export const exit = {
   unknown: 6,
   /** It worked, or would, and an objective (RTO, RPO, capacity, ...) is not met. */
   objectivesNotMet: 7,
+  /** A backup cannot be restored, or what was restored of it is not whole. */
+  damaged: 8,
   /** Ended by SIGINT, as shells count it (128 + 2). */
   interrupted: 130,
 } as const;
@@ -27,8 +29,8 @@ export const exitHelp = `Exit codes:
   0  done                     5  refused
   1  failed                   6  outcome unknown
   2  wrong usage              7  objectives not met
-  3  invalid input          130  interrupted
-  4  unreachable`;
+  3  invalid input            8  backup damaged
+  4  unreachable            130  interrupted`;
 
 /** Set, not called: the process ends by itself when its output is written. */
 export function exitWith(code: ExitCode): void {

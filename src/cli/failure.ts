@@ -10,6 +10,8 @@ export interface Failure {
 
 const exitCodes: Partial<Record<ErrorCode, ExitCode>> = {
   HOLDFAST_AGENT_UNREACHABLE: exit.unreachable,
+  HOLDFAST_BACKUP_NO_SOURCE: exit.unreachable,
+  HOLDFAST_BACKUP_NOT_FOUND: exit.invalid,
   HOLDFAST_STORE_UNREACHABLE: exit.unreachable,
   HOLDFAST_STORE_TIMEOUT: exit.unreachable,
   HOLDFAST_STORE_MOVED: exit.refused,

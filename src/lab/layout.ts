@@ -71,6 +71,8 @@ export async function layOut(options: {
   readonly networks?: Readonly<Record<string, RegionNetwork>>;
   readonly replication?: Composition["replication"];
   readonly seedMegabytesPerSecondMax?: number;
+  /** Whether the topology asks for backups. */
+  readonly withBackups?: boolean;
 }): Promise<LabLayout> {
   const { root, profile } = options;
   const ports = await findFreePorts(regionNames.length * portsEach);
@@ -108,6 +110,14 @@ export async function layOut(options: {
     objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
     ...(options.seedMegabytesPerSecondMax !== undefined && {
       seedMegabytesPerSecondMax: options.seedMegabytesPerSecondMax,
+    }),
+    ...(options.withBackups && {
+      backups: {
+        region: regionNames[0],
+        folder: join(root, "backups"),
+        maxAgeMs: 3_600_000,
+        testMaxAgeMs: 3_600_000,
+      },
     }),
     // 300 requests a second for the 15 s that each may wait, at one edge if need be.
     rules: { holdMaxMs: 15_000, holdMaxCount: 5000, tryTimeoutMs: 1000 },

@@ -8,6 +8,8 @@ import { markerFile } from "./member-file.ts";
 import { ReplicationConnection, type ReplicationTarget } from "./replication.ts";
 import { TarReader } from "./tar-reader.ts";
 
+export const manifestFile = "backup_manifest";
+
 export interface BackupRequest {
   readonly from: ReplicationTarget;
   /** Must not exist. Only when this resolves, it holds a whole backup. */
@@ -15,18 +17,23 @@ export interface BackupRequest {
   readonly account: Account;
   /** 0: as fast as it goes. PostgreSQL takes 32 kB/s to 1 GB/s. */
   readonly maxBytesPerSecond: number;
+  /** Whether PostgreSQL's own list of its files, with their checksums, is to lie in it as `backup_manifest`. */
+  readonly withManifest: boolean;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 
 export async function takeBaseBackup(request: BackupRequest, signal: AbortSignal): Promise<void> {
   const { folder, maxBytesPerSecond } = request;
   const connection = await ReplicationConnection.open(request.from, "physical", signal);
-  const sink = new FolderSink(folder, request.account);
+  const sink = new FolderSink(folder, request.account, request.withManifest);
   let totalBytes = 0;
   let tablespaces = 0;
   try {
     await sink.begin();
-    const options = ["LABEL 'holdfast'", "CHECKPOINT 'fast'", "WAL true", "PROGRESS true", "MANIFEST 'no'"];
+    const options = ["LABEL 'holdfast'", "CHECKPOINT 'fast'", "WAL true", "PROGRESS true"];
+    options.push(
+      ...(request.withManifest ? ["MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'SHA256'"] : ["MANIFEST 'no'"]),
+    );
     if (0 < maxBytesPerSecond)
       options.push(`MAX_RATE ${Math.min(1024 * 1024, Math.max(32, Math.floor(maxBytesPerSecond / 1024)))}`);
     await connection.copy(`BASE_BACKUP (${options.join(", ")})`, {
@@ -43,6 +50,7 @@ export async function takeBaseBackup(request: BackupRequest, signal: AbortSignal
           );
         // PostgreSQL 15 and later: n = new archive, m = manifest, d = data, p = progress.
         const kind = String.fromCharCode(message[0] as number);
+        if (kind === "m") await sink.beginManifest();
         if (kind === "d") await sink.write(message.subarray(1));
         if (kind === "p") request.onProgress(Number(message.readBigInt64BE(1)), totalBytes);
       },
@@ -75,20 +83,40 @@ class FolderSink {
   readonly #root: string;
   readonly #account: Account;
   readonly #tar = new TarReader();
+  readonly #withManifest: boolean;
   #file: FileHandle | null = null;
+  #inManifest = false;
+  #work: Promise<void> = Promise.resolve();
+  #abandoned = false;
   #skipping = false;
   #sawControl = false;
 
-  constructor(root: string, account: Account) {
+  constructor(root: string, account: Account, withManifest: boolean) {
     this.#root = root;
     this.#account = account;
+    this.#withManifest = withManifest;
   }
 
   async begin(): Promise<void> {
     await this.#makeFolder(this.#root);
   }
 
+  /** It comes after everything else, and in no archive. */
+  async beginManifest(): Promise<void> {
+    await this.#closeFile();
+    this.#inManifest = true;
+    this.#file = await open(join(this.#root, manifestFile), "wx", 0o600);
+  }
+
+  /** One at a time. What still arrives once it is abandoned is dropped. */
   async write(bytes: Buffer): Promise<void> {
+    if (this.#abandoned) return;
+    this.#work = this.#store(bytes);
+    await this.#work;
+  }
+
+  async #store(bytes: Buffer): Promise<void> {
+    if (this.#inManifest) return writeAll(this.#file as FileHandle, bytes);
     for (const event of this.#tar.read(bytes)) {
       if (event.kind === "content") {
         if (!this.#skipping) await writeAll(this.#file as FileHandle, event.bytes);
@@ -99,7 +127,8 @@ class FolderSink {
         continue;
       }
       const { entry } = event;
-      this.#skipping = entry.name === markerFile || entry.name === "postmaster.pid";
+      // A member's marker never belongs to another one; a backup is whole only with all that its manifest names.
+      this.#skipping = (entry.name === markerFile && !this.#withManifest) || entry.name === "postmaster.pid";
       if (this.#skipping) continue;
       const path = this.#inside(entry.name);
       if (entry.kind === "folder") await this.#makeFolder(path);
@@ -119,7 +148,8 @@ class FolderSink {
   }
 
   async finish(signal: AbortSignal): Promise<void> {
-    if (!this.#tar.isWhole || !this.#sawControl)
+    await this.#closeFile();
+    if (!this.#tar.isWhole || !this.#sawControl || this.#inManifest !== this.#withManifest)
       throw new DatabaseError("HOLDFAST_PG_SEED", "the base backup ended before it was whole", {
         retryable: true,
       });
@@ -128,6 +158,8 @@ class FolderSink {
   }
 
   async abandon(): Promise<void> {
+    this.#abandoned = true;
+    await this.#work.catch(() => undefined);
     await this.#file?.close().catch(() => undefined);
     await rm(this.#root, { recursive: true, force: true });
   }

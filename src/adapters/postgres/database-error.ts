@@ -1,6 +1,11 @@
 /** What the PostgreSQL adapter could not do, said so that a person knows what to do next. */
 
 export type DatabaseErrorCode =
+  | "HOLDFAST_BACKUP_NOT_FOUND"
+  | "HOLDFAST_BACKUP_NOT_TAKEN"
+  | "HOLDFAST_BACKUP_NO_ROOM"
+  | "HOLDFAST_BACKUP_NO_SOURCE"
+  | "HOLDFAST_BACKUP_UNTESTED"
   | "HOLDFAST_PG_NOT_FOUND"
   | "HOLDFAST_PG_USER"
   | "HOLDFAST_PG_FOLDER"

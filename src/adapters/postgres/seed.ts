@@ -35,6 +35,7 @@ export async function seedMember(
       folder: making,
       account,
       maxBytesPerSecond: request.maxBytesPerSecond,
+      withManifest: false,
       onProgress: (doneBytes, totalBytes) => {
         const percent = totalBytes === 0 ? 0 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
         if (percent < toldPercent + 5) return;

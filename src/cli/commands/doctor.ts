@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { makeId } from "../../adapters/adapters.ts";
 import { complain } from "../connect.ts";
+import { backupLines } from "../doctor/backup-lines.ts";
 import { agentLines, diskLines, partLines, watchLoop } from "../doctor/host-lines.ts";
 import type { DoctorLine } from "../doctor/line.ts";
 import { storeLines } from "../doctor/store-lines.ts";
@@ -82,7 +83,14 @@ async function run(file: string, options: Options): Promise<void> {
   const host = loop();
   // fsync, and programs that are asked for their version, hold this process up: everything else first.
   const disks = await diskLines(topology, region, id);
-  const lines = [...store, ...agents.flat(), host, ...disks, ...(await partLines(topology, region))];
+  const lines = [
+    ...store,
+    ...agents.flat(),
+    host,
+    ...disks,
+    ...(await backupLines(topology, region, Date.now())),
+    ...(await partLines(topology, region)),
+  ];
   const fit = lines.some((line) => line.fit === "problem")
     ? "problem"
     : lines.some((line) => line.fit === "warning")

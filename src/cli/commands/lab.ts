@@ -427,8 +427,9 @@ async function inLab(
     const disks = wanted.disks ?? disksFor(faults);
     const withClocks = faults.some((one) => one.fault === "clock-wrong");
     const withNames = faults.some((one) => one.fault === "names-lost");
+    const withBackups = faults.some((one) => one.fault === "backup");
     const { signal } = stop;
-    const parts = { disks, withClocks, withNames };
+    const parts = { disks, withClocks, withNames, withBackups };
     lab = await startLab({ topology, links, ...parts, rtoMs: 60_000, say, signal, compile });
     await act(lab, stop.signal, say);
     return null;

@@ -27,6 +27,32 @@ export const errorCodes = {
     advice:
       "Check that the agent runs and that its address can be reached from here; ask the agent of another region.",
   },
+  HOLDFAST_BACKUP_NOT_FOUND: {
+    means: "There is no backup of that name, or none at all.",
+    retryable: false,
+    advice: 'See what there is with "holdfast backup list", and the folder that it looks into.',
+  },
+  HOLDFAST_BACKUP_NOT_TAKEN: {
+    means: "The backup was not taken; what had arrived of it is removed.",
+    retryable: true,
+    advice: "See what the message says of the link, the disk or the member, and take it again.",
+  },
+  HOLDFAST_BACKUP_NO_ROOM: {
+    means: "The disk has no room for what is to be written; nothing is left there of it.",
+    retryable: false,
+    advice: "Make room, keep fewer backups with --keep, or name a folder on another disk.",
+  },
+  HOLDFAST_BACKUP_NO_SOURCE: {
+    means: "No member could be copied from: none answered that leads, or streams from who leads.",
+    retryable: true,
+    advice:
+      "Run it on the host of a member, see whether members run, and whether the secrets are those of the agents.",
+  },
+  HOLDFAST_BACKUP_UNTESTED: {
+    means: "The restore test could not be made; it says nothing of the backup.",
+    retryable: false,
+    advice: "Correct what the message names, and test again.",
+  },
   HOLDFAST_BAD_REQUEST: {
     means: "The edge cannot read the request as HTTP.",
     retryable: false,

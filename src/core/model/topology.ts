@@ -75,8 +75,22 @@ export interface DataStore {
   readonly jurisdictions: readonly string[];
   /** What seeding a standby may take, 10^6 bytes a second, more than 0; absent: all there is. */
   readonly seedMegabytesPerSecondMax?: number;
+  /** Absent: none are asked for. */
+  readonly backups?: BackupPolicy;
   /** In the order of preference; the first is made the first primary. */
   readonly members: readonly Member[];
+}
+
+/** Which base backups of a data store there must be. */
+export interface BackupPolicy {
+  /** A region of one of its members: on that host they are taken, kept and tested. */
+  readonly region: RegionName;
+  /** Absolute path; each data store has a folder of its name in it. */
+  readonly folder: string;
+  /** How old the newest may be. */
+  readonly maxAgeMs: SpanMs;
+  /** How long ago one may have passed a restore test for the last time. */
+  readonly testMaxAgeMs: SpanMs;
 }
 
 export interface Member {

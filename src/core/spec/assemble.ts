@@ -48,7 +48,7 @@ function region(draft: Draft<"Region">): Region {
 }
 
 function dataStore(draft: Draft<"DataStore">, baseDir: string): DataStore {
-  const { engine, replication, sovereignty, seeding, members } = whole(draft);
+  const { engine, replication, sovereignty, seeding, backups, members } = whole(draft);
   const promise =
     replication.kind === "synchronous"
       ? { acknowledgements: replication.acknowledgements, strict: replication.strict, rpoMs: 0 }
@@ -60,6 +60,14 @@ function dataStore(draft: Draft<"DataStore">, baseDir: string): DataStore {
     ...promise,
     jurisdictions: sovereignty.jurisdictions,
     ...(seeding.megabytesPerSecondMax > 0 && { seedMegabytesPerSecondMax: seeding.megabytesPerSecondMax }),
+    ...(backups && {
+      backups: {
+        region: backups.region,
+        folder: absolutePath(baseDir, backups.folder),
+        maxAgeMs: backups.maxAge,
+        testMaxAgeMs: backups.testMaxAge,
+      },
+    }),
     members: members.map((member) => ({ ...member, dataDir: absolutePath(baseDir, member.dataDir) })),
   };
 }
@@ -129,6 +137,7 @@ const cameLater: ReadonlySet<string> = new Set([
   ...Object.keys(trafficFields),
   ...Object.keys(servingFields),
   "requests",
+  "backups",
 ]);
 
 /** A file that does not use words which came later has the digest that it had before: agents of two versions agree. */

@@ -3,6 +3,7 @@ import { leaseProfiles, type ProfileName } from "../model/profile.ts";
 import type { ServiceRules } from "../model/rules.ts";
 import type {
   ControlStore,
+  DataStore,
   JourneyStep,
   Objectives,
   PolicyMode,
@@ -27,6 +28,7 @@ export interface Composition {
   readonly jurisdictions?: readonly string[];
   /** What seeding a standby may take; none: all there is. */
   readonly seedMegabytesPerSecondMax?: number;
+  readonly backups?: DataStore["backups"];
   readonly rules?: Partial<ServiceRules>;
   /** Steps of the one journey; none: no journey. */
   readonly journey?: readonly JourneyStep[];
@@ -109,6 +111,7 @@ export function composeTopology(composition: Composition): string {
         ...(composition.seedMegabytesPerSecondMax !== undefined && {
           seedMegabytesPerSecondMax: composition.seedMegabytesPerSecondMax,
         }),
+        ...(composition.backups && { backups: composition.backups }),
         members: regions.flatMap((region) => {
           if (region.member === undefined) return [];
           const { name, port, gatePort, dataDir, promotable = true } = region.member;

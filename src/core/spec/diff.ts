@@ -105,6 +105,8 @@ function beware(kind: Change["kind"], steps: Steps, before: string | null, after
   if (room === "dataStores" && part === "acknowledgements" && Number(after) < Number(before)) {
     return "fewer copies of an acknowledged write";
   }
+  if (room === "dataStores" && part === "backups" && (member === "folder" || member === "region"))
+    return "backups that are there stay there: nobody looks at them any more";
   if (room === "dataStores" && part === "members" && member !== undefined) {
     if (below === 4 && kind === "removed") return "one copy less; switch over first if it is the primary";
     if (field === "dataDir") return "the folder is not moved: an empty one is seeded anew";

@@ -41,6 +41,7 @@ export const findingCodes = {
   "acknowledgements-impossible": "Commits wait for more standbys than there are.",
   "acknowledgements-all": "Commits wait for every standby: the loss of one stops writes or redundancy.",
   "copy-single": "A data store has one member.",
+  "backup-none": "No backups of a data store are asked for.",
   "members-together": "A region holds several members of one data store.",
   "store-fast-but-far": "The store is too far away for the fast profile.",
   "store-sites": "An etcd cluster of fewer than three sites, or of an even number.",

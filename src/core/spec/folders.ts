@@ -31,6 +31,11 @@ export function folders(drafts: Drafts, baseDir: string): readonly Breach[] {
         folder,
       });
     }
+    const { region, folder: below } = draft.spec.backups ?? {};
+    const host = draft.spec.members?.find((member) => member?.region === region)?.address?.host;
+    if (below === undefined || region === undefined || host === undefined) continue;
+    const folder = absolutePath(baseDir, `${below}/${draft.name}`);
+    all.push({ draft, path: ["spec", "backups", "folder"], host: hostKey(host), folder });
   }
   for (const draft of drafts.Edge) {
     const { stateDir, admin } = draft.spec;
@@ -51,7 +56,8 @@ export function folders(drafts: Drafts, baseDir: string): readonly Breach[] {
     const message = same
       ? `the folder ${later.folder} on ${later.host} is taken twice`
       : `the folders ${later.folder} and ${first.folder} on ${later.host} lie in one another`;
-    const hint = "each member and each edge needs a folder of its own: seeding a member empties its folder";
+    const hint =
+      "each member, each edge and each data store's backups needs a folder of its own: seeding a member empties its folder";
     return [{ draft: later.draft, path: later.path, message, hint, first: { ...first, label: "the first" } }];
   });
 }

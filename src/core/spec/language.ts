@@ -179,6 +179,25 @@ const dataStoreKind = object({
     "{}",
     "How a new standby gets its copy.",
   ),
+  backups: optional(
+    object({
+      region: required(
+        region,
+        "Where they are taken, kept and tested: on the host of its member, since PostgreSQL lets others copy nothing.",
+      ),
+      folder: required(
+        path("backups"),
+        "Folder on that host, best on a disk of its own; each data store has one of its name in it.",
+      ),
+      maxAge: byDefault(duration("26h"), "26h", "How old the newest may be. Beyond it readiness is red."),
+      testMaxAge: byDefault(
+        duration("8d"),
+        "8d",
+        "How long ago one may have passed a restore test for the last time. Beyond it readiness is red.",
+      ),
+    }),
+    "Base backups that there must be, made by `holdfast backup`. Standbys are none: they replay a DROP TABLE too.",
+  ),
   members: required(
     list(
       object({

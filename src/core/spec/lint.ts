@@ -155,6 +155,10 @@ function redundancy(store: DataStore): readonly Finding[] {
     const sentence = `its ${store.members.length} members are in ${regions.size} regions: one loss takes several`;
     add("members-together", "warning", sentence, "spread members over regions");
   }
+  if (store.backups === undefined) {
+    const sentence = "no backups are asked for: its standbys replay a DROP TABLE too";
+    add("backup-none", "info", sentence, "write spec.backups, unless others back it up");
+  }
   return found;
 }
 

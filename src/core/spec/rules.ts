@@ -43,8 +43,20 @@ function placements(drafts: Drafts): readonly Breach[] {
         found.push({ draft, path, message, hint, first });
       }
     }
+    found.push(...backupPlace(draft));
   }
   return found;
+}
+
+/** Only hosts of members may copy from members; and where a member may be, its rows may be. */
+function backupPlace(draft: Draft<"DataStore">): readonly Breach[] {
+  const region = draft.spec.backups?.region;
+  const regions = (draft.spec.members ?? []).map((member) => member?.region);
+  if (region === undefined || regions.includes(region) || regions.includes(undefined)) return [];
+  const path = ["spec", "backups", "region"];
+  const message = `backups are kept in ${quote(region)}, where the data store has no member`;
+  const hint = `PostgreSQL lets only hosts of members copy its data: take one of ${[...new Set(regions)].join(", ")}`;
+  return [{ draft, path, message, hint }];
 }
 
 function services(drafts: Drafts): readonly Breach[] {

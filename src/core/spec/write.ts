@@ -63,6 +63,14 @@ function dataStore(store: DataStore): string {
     ...(store.seedMegabytesPerSecondMax !== undefined && {
       seeding: { megabytesPerSecondMax: store.seedMegabytesPerSecondMax },
     }),
+    ...(store.backups && {
+      backups: {
+        region: store.backups.region,
+        folder: store.backups.folder,
+        maxAge: formatDuration(store.backups.maxAgeMs),
+        testMaxAge: formatDuration(store.backups.testMaxAgeMs),
+      },
+    }),
     members: store.members.map((member) => ({
       name: member.name,
       region: member.region,

@@ -8,12 +8,16 @@ import type { SpanMs } from "../../core/model/time.ts";
 import { dataStoreName } from "../layout.ts";
 import type { ScenarioFault } from "./scenario.ts";
 
-export type Wish = Extract<ScenarioFault, { fault: "request" }>;
+export type Wish = Extract<ScenarioFault, { fault: "request" | "backup" }>;
 
 export interface Answer {
-  readonly status: RequestRecord["status"] | "unanswered";
-  /** As the agents say it. */
+  readonly status: RequestRecord["status"] | "unanswered" | "passed" | "failed without naming it";
+  /** As the agents, or the command, say it. */
   readonly detail: string;
+}
+
+export function nameOf(wish: Wish): string {
+  return wish.fault === "request" ? wish.kind : `backup (${wish.damage})`;
 }
 
 export interface Asked {
@@ -22,13 +26,13 @@ export interface Asked {
 }
 
 const source = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const cli = join(source, "cli", "cli.ts");
+export const cli = join(source, "cli", "cli.ts");
 const runFile = promisify(execFile);
 
 /** `to`: null: where the command takes it by itself. Rejects when no agent took the request. */
 export async function ask(
   stateFile: string,
-  kind: Wish["kind"],
+  kind: Extract<Wish, { fault: "request" }>["kind"],
   to: string | null,
   withinMs: SpanMs,
 ): Promise<Answer> {

@@ -15,6 +15,7 @@ import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
 import { hostsFileOf, knowNames } from "./names.ts";
 import type { Network } from "./network.ts";
 import type { ScenarioFault } from "./scenario.ts";
+import { tryBackup } from "./try-backup.ts";
 import { setClock } from "./wall-clock.ts";
 
 export interface BreakParts {
@@ -172,6 +173,11 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       const to = fault.to === null ? null : await regionOf(parts, fault.to);
       const answer = await ask(parts.world.ownStateFile, fault.kind, to, forMs);
       const text = `${fault.kind} was asked for and ${answer.status}: ${answer.detail}`;
+      return { ...byItself(text), asked: { wish: fault, answer } };
+    }
+    case "backup": {
+      const answer = await tryBackup(parts.world.layout, fault.damage, forMs);
+      const text = `a backup was taken (damage: ${fault.damage}), and its restore test ${answer.status}: ${answer.detail}`;
       return { ...byItself(text), asked: { wish: fault, answer } };
     }
     default:

@@ -12,6 +12,7 @@ type Kind = Exclude<
   | "names-lost"
   | "topology-broken"
   | "request"
+  | "backup"
 >;
 
 const kinds: readonly Kind[] = [

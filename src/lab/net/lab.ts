@@ -46,6 +46,8 @@ export interface LabOptions {
   readonly withClocks: boolean;
   /** Whether the topology has names of regions for their addresses, which can be lost. */
   readonly withNames: boolean;
+  /** Whether the topology asks for backups, to be taken and tested. */
+  readonly withBackups?: boolean;
   /** What the service of the topology is to be judged by. */
   readonly rtoMs: number;
   readonly say: (text: string) => void;
@@ -103,6 +105,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       witness: options.topology.witness,
       store: "etcd",
       rtoMs: options.rtoMs,
+      withBackups: options.withBackups ?? false,
       ...(hub ? { seedMegabytesPerSecondMax: seedThroughHubMegabytesPerSecond } : {}),
       networks: Object.fromEntries(places.map((place) => [place.name, place])),
       ...(options.topology.replication === "asynchronous"

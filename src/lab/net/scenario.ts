@@ -116,6 +116,16 @@ const fault = z.discriminatedUnion("fault", [
     because: pattern.default(""),
     ...timing,
   }),
+  /** Nothing of the service breaks: a backup is taken, damaged, and put to the restore test; all of it in time. */
+  z.strictObject({
+    fault: z.literal("backup"),
+    damage: z.enum(["none", "byte-flipped", "file-truncated", "wal-missing"]),
+    /** A test that fails must name the file that was damaged. */
+    ends: z.enum(["passed", "failed"]),
+    /** What must be told of readiness afterwards: a regular expression. */
+    because: pattern.default(""),
+    ...timing,
+  }),
 ]);
 
 const scenario = z.strictObject({

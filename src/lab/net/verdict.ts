@@ -15,7 +15,7 @@ import { type Findings, judgeRun } from "../oracle.ts";
 import type { StoredOrders } from "../oracle-evidence.ts";
 import { checkWriters, type WriterTerm } from "../oracle-writers.ts";
 import type { Objective } from "../report.ts";
-import type { Asked } from "./ask.ts";
+import { type Asked, nameOf } from "./ask.ts";
 import type { Scenario } from "./scenario.ts";
 
 export interface ClientGroup {
@@ -220,7 +220,7 @@ export function judge(evidence: Evidence): Verdict {
         groups.filter(({ inside }) => inside === null).flatMap(({ history }) => history.requests),
       ),
       wholeAfterMs,
-      requested: asked.map(({ wish, answer }) => `${wish.kind} ${answer.status}: ${answer.detail}`),
+      requested: asked.map(({ wish, answer }) => `${nameOf(wish)} ${answer.status}: ${answer.detail}`),
       epoch,
       loadAverage: evidence.loadAverage,
     },
@@ -230,7 +230,7 @@ export function judge(evidence: Evidence): Verdict {
       ...writers.violations,
       ...(history?.findings ?? []),
       ...unexpected.map(({ wish, answer }) => ({
-        kind: `${wish.kind} ${answer.status}`,
+        kind: `${nameOf(wish)} ${answer.status}`,
         because: `${answer.detail}; expected: ${wish.ends}${wish.because && `, saying "${wish.because}"`}`,
       })),
     ]

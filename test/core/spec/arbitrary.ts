@@ -155,6 +155,14 @@ export const topologyArb: fc.Arbitrary<Omit<Topology, "digest">> = fc
         ...(gen(() => fc.boolean()) && {
           seedMegabytesPerSecondMax: gen(() => fc.constantFrom(0.04, 20, 1000)),
         }),
+        ...(gen(() => fc.boolean()) && {
+          backups: {
+            region: places.at(-1)!,
+            folder: "/backups",
+            maxAgeMs: gen(() => fc.constantFrom(1, 26 * 3_600_000)),
+            testMaxAgeMs: gen(() => fc.constantFrom(90_000, 8 * 86_400_000)),
+          },
+        }),
         members: places.map((region, position) => ({
           name: memberNames[index * 4 + position]!,
           region,

@@ -359,6 +359,15 @@ check(
     sentence: /3 members are in 2 regions/,
   },
 );
+check("a data store without backups is told that standbys are none", three, {
+  code: "backup-none",
+  severity: "info",
+  sentence: /no backups.*DROP TABLE/,
+});
+test("a data store whose backups are asked for is told nothing of them", () => {
+  const asking = "  backups: { region: eu-north, folder: /srv/backups }\n  members: # the first";
+  without(edit(three, "  members: # the first", asking), "backup-none");
+});
 check(
   "the fast profile over a far store is a warning",
   edit(two, "leaseProfile: balanced", "leaseProfile: fast"),

@@ -69,6 +69,12 @@ for (const [what, from, to, says] of [
     'fault: request, kind: failback, ends: refused, because: "(",',
     /faults\.0\.because/,
   ],
+  [
+    "a backup that is damaged in a way that nobody knows",
+    "fault: blackhole, at: primary,",
+    "fault: backup, damage: burnt, ends: failed,",
+    /faults\.0\.damage/,
+  ],
   ["a fault that never ends", ", for: 8s", "", /for/],
 ] as const)
   test(`${what} is refused with its place`, () => {

@@ -126,6 +126,17 @@ function failback(ends: "succeeded" | "refused", answer: Asked["answer"]): Pick<
   return { asked: [{ wish: { ...wish, ends }, answer }] };
 }
 
+function backup(answer: Asked["answer"]): Pick<Evidence, "asked"> {
+  const wish = {
+    damage: "byte-flipped",
+    ends: "failed",
+    because: "readiness problem",
+    after: 0,
+    for: 5000,
+  } as const;
+  return { asked: [{ wish: { fault: "backup", ...wish }, answer }] };
+}
+
 test("a run in which everything went as it must is accepted, and measured", () => {
   const verdict = judge(evidence(requests));
   assert.deepEqual(missedIn(verdict), []);
@@ -228,6 +239,21 @@ for (const [what, changed, missed] of [
     "requests",
   ],
   [
+    "a damaged backup that passed its test",
+    () => evidence(requests, [], backup({ status: "passed", detail: "readiness problem" })),
+    "requests",
+  ],
+  [
+    "a damaged backup whose test named another file",
+    () => evidence(requests, [], backup({ status: "failed without naming it", detail: "readiness problem" })),
+    "requests",
+  ],
+  [
+    "a damaged backup after which readiness was green",
+    () => evidence(requests, [], backup({ status: "failed", detail: "readiness ok" })),
+    "requests",
+  ],
+  [
     "a failback that nobody answered",
     () => evidence(requests, [], failback("succeeded", { status: "unanswered", detail: "behind" })),
     "requests",
@@ -243,6 +269,12 @@ test("a failback that ended as it must is accepted, and told", () => {
   );
   assert.deepEqual(missedIn(verdict), []);
   assert.deepEqual(verdict.figures.requested, ["failback refused: pg-west is 20 MB Behind"]);
+});
+
+test("a damaged backup that was found is accepted, and told by its damage", () => {
+  const verdict = judge(evidence(requests, [], backup({ status: "failed", detail: "readiness problem: x" })));
+  assert.deepEqual(missedIn(verdict), []);
+  assert.deepEqual(verdict.figures.requested, ["backup (byte-flipped) failed: readiness problem: x"]);
 });
 
 test("an answer that the network kept and delivered late is no second writer", () => {
