@@ -168,7 +168,10 @@ export function quorumNames(quorum: {
 export interface WaysToUpstream {
   /** Tried first, and does not last. */
   readonly first: Address | null;
-  /** The address of its name, tried before the name: libpq asks a name server at each connection, and waits for it. */
+  /**
+   * The address of its name: libpq would ask a name server at each connection, and who waits for one cannot be stopped, which
+   * holds up a seal. One that has moved is found when the member is told anew to follow.
+   */
   readonly found: string | null;
 }
 
@@ -179,11 +182,7 @@ export function conninfo(
   { first, found }: WaysToUpstream = { first: null, found: null },
 ): string {
   const { host, port } = upstream.address;
-  const ways = [
-    ...(first ? [{ ...first, known: "" }] : []),
-    ...(found === null ? [] : [{ host, port, known: found }]),
-    { host, port, known: "" },
-  ];
+  const ways = [...(first ? [{ ...first, known: "" }] : []), { host, port, known: found ?? "" }];
   return conninfoText({
     host: ways.map((way) => way.host).join(","),
     port: ways.map((way) => way.port).join(","),
