@@ -2,7 +2,7 @@
 import dns from "node:dns";
 import { isIP } from "node:net";
 
-/** Whoever keeps names answers within a tenth of a second; PostgreSQL must start and follow without them as well. */
+/** Names that are kept are given at once; PostgreSQL must start and follow without them as well. */
 const withinMs = 300;
 
 /** null: it is an address itself, or none was found in time. */

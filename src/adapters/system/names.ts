@@ -1,7 +1,8 @@
 /**
  * Addresses of names, kept: who was found once is found again while name servers are silent.
  *
- * - N1. What the resolver says in time holds; where it is late or finds nothing, what it said last does.
+ * - N1. Who is known is given at once, and asked for behind it: no connection of a failover waits for a name server. A name
+ *   that moved costs the connections until it is asked for again, a minute at most.
  * - N2. A name is asked for once at a time, and two in all: a question that hangs holds one of libuv's four threads, and
  *   the same threads write files.
  * - N3. What is known is on disk, for whoever is started while names are lost.
@@ -24,22 +25,19 @@ type Callback = (error: Error | null, address: string | LookupAddress[], family?
 /** In the folder of what a process keeps between starts. */
 export const namesFile = "names.json";
 
-/** A resolver of its own network answers within some milliseconds; a connection that waits so long is still in time. */
-const patienceMs: SpanMs = 100;
+/** N1. Seldom enough for any name server. */
+const learnedEveryMs: SpanMs = 60_000;
 /** N2 */
 const questionsMax = 2;
 
-interface Question {
-  /** It has had its time: who asks now does not wait for it. */
-  isLate: boolean;
-  readonly waiting: ((error: Error | null) => void)[];
-}
+type Waiting = (error: Error | null) => void;
 
 export class KeptNames {
   readonly #resolve: Resolve;
   readonly #file: string | null;
   readonly #known: Map<string, readonly LookupAddress[]>;
-  readonly #questions = new Map<string, Question>();
+  /** Name that is asked for -> who waits for the answer. */
+  readonly #questions = new Map<string, Waiting[]>();
   readonly #next: (() => void)[] = [];
   #asking = 0;
 
@@ -63,45 +61,35 @@ export class KeptNames {
     const isAll = options.all === true;
     if (isIP(host) !== 0) return give(answer, [{ address: host, family: isIP(host) }], isAll);
 
-    let given = false;
-    let timer: NodeJS.Timeout | undefined;
-    const decide = (error: Error | null): void => {
-      if (given) return;
-      given = true;
-      clearTimeout(timer);
-      const addresses = (this.#known.get(host) ?? []).filter((one) => family === 0 || one.family === family);
-      if (addresses.length > 0) give(answer, addresses, isAll);
+    const known = this.#known.get(host);
+    const decide = (addresses: readonly LookupAddress[] = [], error: Error | null = null): void => {
+      const fitting = addresses.filter((one) => family === 0 || one.family === family);
+      if (fitting.length > 0) give(answer, fitting, isAll);
       else answer(error ?? notFound(host), isAll ? [] : "");
     };
-    const question = this.#ask(host, decide);
-    const giveUp = (): void => {
-      question.isLate = true;
-      if (this.#known.has(host)) decide(null);
-    };
-    if (!given) timer = setTimeout(giveUp, question.isLate ? 0 : patienceMs);
+    if (known) {
+      this.#ask(host, () => undefined);
+      setImmediate(decide, known);
+    } else this.#ask(host, (error) => decide(this.#known.get(host), error));
   };
 
-  #ask(host: string, then: (error: Error | null) => void): Question {
-    const running = this.#questions.get(host);
-    if (running) {
-      running.waiting.push(then);
-      return running;
-    }
-    const question: Question = { isLate: false, waiting: [then] };
-    this.#questions.set(host, question);
+  #ask(host: string, then: Waiting): void {
+    const asked = this.#questions.get(host);
+    if (asked) return void asked.push(then);
+    const waiting = [then];
+    this.#questions.set(host, waiting);
     const begin = (): void => {
       this.#asking++;
       this.#resolve(host, { all: true }, (error, addresses) => {
         this.#asking--;
         this.#questions.delete(host);
         if (!error && addresses.length > 0) this.#remember(host, addresses);
-        for (const one of question.waiting) one(error);
+        for (const one of waiting) one(error);
         this.#next.shift()?.();
       });
     };
     if (this.#asking < questionsMax) begin();
     else this.#next.push(begin);
-    return question;
   }
 
   #remember(host: string, addresses: readonly LookupAddress[]): void {
@@ -126,7 +114,9 @@ export class KeptNames {
 export function keepNames(file: string | null, hosts: Iterable<string>): void {
   const own = dns.lookup;
   const names = new KeptNames(file, (host, options, answer) => own(host, options, answer));
-  names.learn(hosts);
+  const all = new Set(hosts);
+  names.learn(all);
+  setInterval(() => names.learn(all), learnedEveryMs).unref();
   dns.lookup = names.lookup as typeof dns.lookup;
 }
 
