@@ -2,6 +2,7 @@
 import { parse } from "yaml";
 import { z } from "zod";
 import { parseDuration } from "../../core/spec/units.ts";
+import { isDiskFault } from "./disk.ts";
 
 /** `8s`, `500ms`, `2m`; in milliseconds from here on. */
 const span = z.string().transform((text, context) => {
@@ -208,8 +209,12 @@ export function readScenario(text: string, name: string): ReadScenario {
   return problems.length === 0 ? { kind: "valid", scenario: read.data } : { kind: "invalid", problems };
 }
 
-function whatContradicts({ topology, expect }: Scenario): string[] {
+function whatContradicts({ topology, faults, expect }: Scenario): string[] {
   const problems: string[] = [];
+  const kinds = faults.map(({ fault }) => fault);
+  // Logs of the lab lie on the disk of a region, too: it could start nothing again.
+  if (kinds.includes("power-cut") && kinds.some(isDiskFault))
+    problems.push("faults: no other fault of a disk beside power-cut, where everything lies on that disk");
   if (expect.promotion === "forbidden" && expect.leaderChangesMax !== 0)
     problems.push("expect.leaderChangesMax: 0, where no promotion may come");
   if (expect.promotion === "required" && expect.leaderChangesMax === 0)

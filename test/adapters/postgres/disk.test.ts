@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { endTree } from "../../../src/adapters/postgres/process-tree.ts";
 import { breakDisk, makeDisk, removeDisksBelow } from "../../../src/lab/net/disk.ts";
 import { wrapPostgres } from "../../../src/lab/net/wall-clock.ts";
 import type { Database } from "../../../src/ports/database.ts";
@@ -106,10 +107,10 @@ test("a standby whose disk fails is not copied to, and streams again when the di
   if (isLeftOut(context)) return;
   await using lab = await Lab.make(binDir, ["pg-a", "pg-b"]);
   const disk = join(lab.root, "pg-b");
-  makeDisk(disk);
-  const [, standby] = await lab.cluster(0);
-  assert.ok(standby);
   try {
+    makeDisk(disk);
+    const [, standby] = await lab.cluster(0);
+    assert.ok(standby);
     const broken = breakDisk(disk, { kind: "disk-fails" }, 600_000);
     await eventually(standby, (seen) => seen.state !== "standby");
     // Its keeper does the same to one that does not answer.
@@ -125,8 +126,7 @@ test("a standby whose disk fails is not copied to, and streams again when the di
       assert.ok(performance.now() < until, "it does not come back");
     assert.equal((await standby.inspect(1000)).streaming, true);
   } finally {
-    await standby.end(within(10_000));
-    await standby.close();
+    await endTree(lab.treePlace("pg-b"), within(10_000));
     removeDisksBelow(lab.root);
   }
 });

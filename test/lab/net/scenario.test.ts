@@ -75,6 +75,12 @@ for (const [what, from, to, says] of [
     "fault: backup, damage: burnt, ends: failed,",
     /faults\.0\.damage/,
   ],
+  [
+    "a power cut beside another fault of a disk",
+    "[{ fault: blackhole, at: primary, for: 8s }]",
+    "[{ fault: power-cut, at: primary, for: 8s }, { fault: disk-full, at: standby, for: 8s }]",
+    /no other fault of a disk/,
+  ],
   ["a fault that never ends", ", for: 8s", "", /for/],
 ] as const)
   test(`${what} is refused with its place`, () => {
