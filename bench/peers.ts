@@ -2,12 +2,12 @@
  * `npm run bench:peers`: Holdfast beside Patroni and pg_auto_failover, in the same lab, by the same clients and faults.
  *
  *     sudo npm run bench:peers -- --runs 5 [--systems a,b] [--faults a,b] [--json FILE] [--with FILE,...]
- *         [--evidence FOLDER] [--write-docs]
+ *         [--evidence FOLDER] [--write-docs PAGE]
  *
  * Every run starts its system anew, breaks the region of its primary once, and removes all of it. Rounds alternate between
  * systems, so that a busy minute of the machine does not fall on one of them. It needs what `holdfast lab` needs, and the
  * Debian packages of the peers. `--with` joins the runs of earlier files, `--runs 0` only joins; `--evidence` keeps all that
- * a run heard. `--write-docs` writes docs/benchmarks; its peers.json can be joined again. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
+ * a run heard. `--write-docs` writes docs/benchmarks/PAGE.md, its plot, and PAGE.json, which can be joined again. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -32,7 +32,7 @@ const { values } = parseArgs({
     with: { type: "string" },
     evidence: { type: "string" },
     list: { type: "boolean", default: false },
-    "write-docs": { type: "boolean", default: false },
+    "write-docs": { type: "string" },
   },
 });
 if (values.list) {
@@ -90,7 +90,8 @@ for (let round = 1; round <= runs; round++)
     }
 const report = keep();
 console.log(textOf(report));
-if (values["write-docs"] && all.length > 0) writeDocs(report);
+const page = values["write-docs"];
+if (page !== undefined && all.length > 0) writeDocs(report, page);
 const isMissed = judgeTargets(summarize(all)).some(({ met }) => !met);
 process.exitCode = stopping.signal.aborted ? 130 : isMissed || failed > 0 ? 1 : 0;
 // pg keeps sockets of servers that are gone for a while: nothing is left to wait for.
@@ -111,12 +112,12 @@ function keep(): Report {
   return report;
 }
 
-function writeDocs(report: Report): void {
+function writeDocs(report: Report, page: string): void {
   const folder = join(dirname(fileURLToPath(import.meta.url)), "../docs/benchmarks");
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "peers.md"), pageOf(report));
-  writeFileSync(join(folder, "peers.json"), dataOf(report));
-  writeFileSync(join(folder, "peers.svg"), plotOf(summarize(report.runs)));
+  writeFileSync(join(folder, `${page}.md`), pageOf(report, page));
+  writeFileSync(join(folder, `${page}.json`), dataOf(report));
+  writeFileSync(join(folder, `${page}.svg`), plotOf(summarize(report.runs)));
 }
 
 function lineOf(figures: Figures): string {

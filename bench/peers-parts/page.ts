@@ -42,7 +42,8 @@ export function dataOf({ runs, ...rest }: Report): string {
   return `${JSON.stringify(rest, null, 2).slice(0, -2)},\n  "runs": [\n${lines}\n  ]\n}\n`;
 }
 
-export function pageOf(report: Report): string {
+/** `page`: its file's name, without the ending. */
+export function pageOf(report: Report, page: string): string {
   const rows = summarize(report.runs);
   const names = [...new Set(rows.map(({ system }) => system))];
   const find = (system: string, fault: FaultName) =>
@@ -52,7 +53,7 @@ export function pageOf(report: Report): string {
   const loads = report.runs.map(({ loadAverage }) => loadAverage);
   return `# Beside Patroni and pg_auto_failover
 
-How long writes stand still, and what is lost, when the region of the primary has a fault: every system in the same three regions, with the same clients and the same faults. Written by \`npm run bench:peers\`; do not edit by hand. Each run by itself: [peers.json](peers.json).
+How long writes stand still, and what is lost, when the region of the primary has a fault: every system in the same three regions, with the same clients and the same faults. Written by \`npm run bench:peers\`; do not edit by hand. Each run by itself: [${page}.json](${page}.json).
 
 \`\`\`sh
 ${commandOf(rows)}
@@ -82,7 +83,7 @@ ${table(
   ]),
 )}
 
-![Write gaps by fault and system](peers.svg)
+![Write gaps by fault and system](${page}.svg)
 
 ## What else was seen
 
