@@ -16,6 +16,8 @@ import { findTool, runTool, tryTool } from "./tool.ts";
 const diskMb = 768;
 /** A copy of all of it takes a second; on a machine with a load of 30, half a minute. */
 const mendWithinMs = 60_000;
+/** A freeze waits for what is being written. */
+const killedWithinMs = 30_000;
 
 /**
  * `canBeSlow`: the file lies on another such disk, which can be frozen: then what is below the file system waits, and not who
@@ -197,10 +199,20 @@ export function endDiskFaultsBelow(folder: string): void {
 
 /** Let go and unmounted (D2). */
 export function removeDisksBelow(folder: string): void {
-  // Each leads a group: a shell and its sleep.
-  for (const pid of faultsBelow(folder)) signalTo(-pid, "SIGKILL");
   const mountPoints = mounted().filter((path) => path.startsWith(folder + sep));
-  for (const mountPoint of mountPoints) tryTool("fsfreeze", ["-u", mountPoint]);
+  const thawAll = (): void => {
+    for (const mountPoint of mountPoints) tryTool("fsfreeze", ["-u", mountPoint]);
+  };
+  const until = performance.now() + killedWithinMs;
+  for (;;) {
+    const faults = faultsBelow(folder);
+    // Whoever is killed in the middle of a freeze freezes all the same, and dies then: only what is thawed after that stays so.
+    thawAll();
+    if (faults.length === 0 || until < performance.now()) break;
+    // Each leads a group: a shell and its sleep.
+    for (const pid of faults) signalTo(-pid, "SIGKILL");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+  }
   for (const mountPoint of mountPoints.toReversed()) {
     const told = tryTool("umount", [mountPoint]);
     // Somebody may still be dying in it: out of sight now, gone with the last of them.
