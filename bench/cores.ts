@@ -12,8 +12,9 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startOrigin } from "./edge-parts/proxies.ts";
-import { type Measured, measure, measureBusyRatio, median } from "./edge-parts/wrk.ts";
+import { type Measured, measure, measureBusyRatio } from "./edge-parts/wrk.ts";
 import { benchTable, startEdge } from "./parts/edge.ts";
+import { median } from "./parts/median.ts";
 import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({

@@ -20,7 +20,8 @@ import {
   startNodeProxy,
   startOrigin,
 } from "./edge-parts/proxies.ts";
-import { type Measured, measure, measureBusyRatio, median } from "./edge-parts/wrk.ts";
+import { type Measured, measure, measureBusyRatio } from "./edge-parts/wrk.ts";
+import { median } from "./parts/median.ts";
 import { installPackages } from "./parts/packages.ts";
 import { writeResults } from "./parts/results.ts";
 

@@ -12,7 +12,7 @@ import { parseArgs, promisify } from "node:util";
 import { sha256 } from "../src/cli/topology-file.ts";
 import { compileTopology } from "../src/core/spec/spec.ts";
 import { startLab } from "../src/lab/net/lab.ts";
-import { median } from "./edge-parts/wrk.ts";
+import { median } from "./parts/median.ts";
 import { writeResults } from "./parts/results.ts";
 
 const { values } = parseArgs({

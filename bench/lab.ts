@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Played } from "../src/lab/net/verdict-text.ts";
 import { describeMachine } from "../src/lab/report.ts";
-import { median } from "./edge-parts/wrk.ts";
+import { median } from "./parts/median.ts";
 
 /** Of the issue: median of the time without an acknowledged write, profile `fast`. */
 const targetsMs: Readonly<Record<string, number>> = {

@@ -1,4 +1,5 @@
 /** Runs of one system and one fault taken together, and the targets that they are held against. Pure. */
+import { median } from "../parts/median.ts";
 import { type FaultName, faultTexts } from "./faults.ts";
 import type { Figures } from "./figures.ts";
 
@@ -50,9 +51,9 @@ function rowOf(system: string, fault: FaultName, own: readonly Figures[]): Row {
     fault,
     runs: own.length,
     recovered: gaps.filter((gap) => gap !== null).length,
-    gapMedianMs: median(gaps),
+    gapMedianMs: medianGap(gaps),
     gapMaxMs: gaps.includes(null) ? null : Math.max(...gaps.map(Number)),
-    newPrimaryMedianMs: median(own.map(({ newPrimaryMs }) => newPrimaryMs)),
+    newPrimaryMedianMs: medianGap(own.map(({ newPrimaryMs }) => newPrimaryMs)),
     oldPrimaryAcksMaxMs: old.length === 0 ? null : Math.max(...old),
     overlapMaxMs: largest(({ overlapMs }) => overlapMs),
     overlapWritesMax: largest(({ overlapWrites }) => overlapWrites),
@@ -69,10 +70,8 @@ function rowOf(system: string, fault: FaultName, own: readonly Figures[]): Row {
 }
 
 /** null counts as endless. */
-export function median(values: readonly (number | null)[]): number | null {
-  const sorted = values.map((value) => value ?? Number.POSITIVE_INFINITY).toSorted((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  const value = ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2;
+export function medianGap(values: readonly (number | null)[]): number | null {
+  const value = median(values.map((one) => one ?? Number.POSITIVE_INFINITY));
   return Number.isFinite(value) ? value : null;
 }
 

@@ -17,7 +17,7 @@ import { MemberFile } from "./member-file.ts";
 import { promoteMember } from "./promote.ts";
 import { followChecked, followKnown, rejoinMember } from "./rejoin.ts";
 import { type Secrets, Server } from "./server.ts";
-import { type Settings, staticConf } from "./settings.ts";
+import { defaultDatabase, type Settings, staticConf } from "./settings.ts";
 import { sealStandby, startSealedStandby } from "./standby.ts";
 import { stopInOrder } from "./stop.ts";
 
@@ -63,7 +63,7 @@ export async function openMember(request: OpenRequest): Promise<Database> {
     member,
     store,
     socketDir: socketFolder(file.stateDir, member),
-    database: request.database ?? "orders",
+    database: request.database ?? defaultDatabase,
     appRole: request.appRole ?? "app",
     replicationFrom: request.replicationFrom ?? [],
     overrides: request.settings ?? {},

@@ -5,6 +5,7 @@ import type { Upstream } from "../../ports/database.ts";
 import { takeBaseBackup } from "./base-backup.ts";
 import { syncFolder } from "./durable-file.ts";
 import { type MemberFile, newIncarnation } from "./member-file.ts";
+import { tellProgress } from "./progress.ts";
 import type { Server } from "./server.ts";
 
 export async function seedMember(
@@ -23,7 +24,6 @@ export async function seedMember(
   const making = `${dataDir}.seed`;
   const replaced = `${dataDir}.replaced`;
   await rm(making, { recursive: true, force: true });
-  let toldPercent = -1;
   await takeBaseBackup(
     {
       from: {
@@ -36,14 +36,9 @@ export async function seedMember(
       account,
       maxBytesPerSecond: request.maxBytesPerSecond,
       withManifest: false,
-      onProgress: (doneBytes, totalBytes) => {
-        const percent = totalBytes === 0 ? 0 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
-        if (percent < toldPercent + 5) return;
-        toldPercent = percent;
-        request.onProgress(
-          `seeded ${percent} % of ${Math.ceil(totalBytes / 1048576)} MiB from ${request.upstream.member}`,
-        );
-      },
+      onProgress: tellProgress(5, (text) =>
+        request.onProgress(`seeded ${text} from ${request.upstream.member}`),
+      ),
     },
     signal,
   );

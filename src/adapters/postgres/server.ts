@@ -8,7 +8,7 @@ import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { DatabaseError } from "./database-error.ts";
 import { makePrivateFolder, writeDurable, writeUnsynced } from "./durable-file.ts";
-import { foundAddresses } from "./found.ts";
+import { foundByHost } from "./found.ts";
 import { findPostmaster, launch, readLogTail, treePlace } from "./postmaster.ts";
 import { endTree, findTree, isLeft } from "./process-tree.ts";
 import { Session } from "./session.ts";
@@ -108,7 +108,7 @@ export class Server {
     const { account, conf, secrets } = this.place;
     const { dataDir } = this;
     await makePrivateFolder(conf.socketDir, account);
-    const found = await foundAddresses(conf.store.members.map(({ address }) => address.host));
+    const found = await foundByHost(conf.store.members.map(({ address }) => address.host));
     const escaped = (text: string) => text.replace(/[:\\]/g, "\\$&");
     await writeDurable(this.passFile, `*:*:*:replicator:${escaped(secrets.replicator)}\n`, account);
     await writeDurable(join(dataDir, roleFile), roleConf(request), account);

@@ -10,7 +10,7 @@ export type Settings = Readonly<Record<string, string>>;
 
 /** Settings that the promises rest on: they are not to be had otherwise. */
 const fixed = (place: ConfPlace, found: FoundAddresses): Settings => ({
-  listen_addresses: found.get(place.member.address.host) ?? place.member.address.host,
+  listen_addresses: (found.get(place.member.address.host) ?? [place.member.address.host]).join(","),
   port: String(place.member.address.port),
   unix_socket_directories: place.socketDir,
   unix_socket_permissions: "0700",
@@ -56,6 +56,9 @@ const defaults: Settings = {
   password_encryption: "scram-sha-256",
 };
 
+/** Where the rows are, if nothing else is said. */
+export const defaultDatabase = "orders";
+
 export interface ConfPlace {
   readonly member: Member;
   readonly store: DataStore;
@@ -67,8 +70,8 @@ export interface ConfPlace {
   readonly overrides: Settings;
 }
 
-/** Name of a member's host -> its address, where it was found. */
-export type FoundAddresses = ReadonlyMap<string, string>;
+/** Name of a member's host -> its addresses, where any were found. */
+export type FoundAddresses = ReadonlyMap<string, readonly string[]>;
 
 /** The file that changes with the role, included last. */
 export const roleFile = "holdfast.role.conf";
@@ -120,7 +123,7 @@ export function roleConf({ conninfo, syncNames, attaches }: RoleSettings): strin
 /** Addresses come first: for a name PostgreSQL asks a name server, twice. */
 export function hbaConf(place: ConfPlace, found: FoundAddresses): string {
   const members = place.store.members.map(({ address }) => address.host);
-  const known = [...found.values(), ...members].map(hbaAddress);
+  const known = [...[...found.values()].flat(), ...members].map(hbaAddress);
   const hosts = new Set(["samehost", ...known, ...place.replicationFrom]);
   const replicator = [...hosts].flatMap((host) => [
     `host replication replicator ${host} scram-sha-256`,
@@ -169,24 +172,28 @@ export interface WaysToUpstream {
   /** Tried first, and does not last. */
   readonly first: Address | null;
   /**
-   * The address of its name: libpq would ask a name server at each connection, and who waits for one cannot be stopped, which
+   * The addresses of its name: libpq would ask a name server at each connection, and who waits for one cannot be stopped, which
    * holds up a seal. One that has moved is found when the member is told anew to follow.
    */
-  readonly found: string | null;
+  readonly found: readonly string[];
 }
 
 export function conninfo(
   { member, overrides }: Pick<ConfPlace, "member" | "overrides">,
   upstream: Upstream,
   passFile: string,
-  { first, found }: WaysToUpstream = { first: null, found: null },
+  { first, found }: WaysToUpstream = { first: null, found: [] },
 ): string {
   const { host, port } = upstream.address;
-  const ways = [...(first ? [{ ...first, known: "" }] : []), { host, port, known: found ?? "" }];
+  const known = found.length === 0 ? [""] : found;
+  const ways = [
+    ...(first ? [{ ...first, known: "" }] : []),
+    ...known.map((one) => ({ host, port, known: one })),
+  ];
   return conninfoText({
     host: ways.map((way) => way.host).join(","),
     port: ways.map((way) => way.port).join(","),
-    ...(found === null ? {} : { hostaddr: ways.map(({ known }) => known).join(",") }),
+    ...(found.length === 0 ? {} : { hostaddr: ways.map((way) => way.known).join(",") }),
     user: "replicator",
     passfile: passFile,
     application_name: standbyName(member.name, upstream.epoch),

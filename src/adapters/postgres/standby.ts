@@ -9,7 +9,7 @@ import type { Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
 import { writeDurable } from "./durable-file.ts";
 import type { Forerunner } from "./forerunner.ts";
-import { foundAddress } from "./found.ts";
+import { foundAddresses } from "./found.ts";
 import type { MemberFile } from "./member-file.ts";
 import { forkText, historyFileName, readOwnHistory } from "./own-history.ts";
 import { readLog } from "./postmaster.ts";
@@ -206,7 +206,7 @@ export async function followUpstream(
   const { account, conf } = server.place;
   const [first = null, found] = await Promise.all([
     forerunner?.offer(conf.socketDir, account),
-    foundAddress(upstream.address.host),
+    foundAddresses(upstream.address.host),
   ]);
   const info = conninfo(conf, upstream, server.passFile, { first, found });
   await Promise.all([
@@ -232,7 +232,7 @@ export async function startFollowing(
   signal: AbortSignal,
 ): Promise<void> {
   await file.update(following(file, upstream));
-  const found = await foundAddress(upstream.address.host);
+  const found = await foundAddresses(upstream.address.host);
   const info = conninfo(server.place.conf, upstream, server.passFile, { first: null, found });
   await server.prepare({ role: "standby", conninfo: info, syncNames: frozenNames, attaches: true });
   await server.start(signal);

@@ -5,39 +5,26 @@ import { fileURLToPath } from "node:url";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { compileTopology } from "../../core/spec/spec.ts";
 import { chanceFrom } from "../../lab/chance.ts";
-import { regionNames } from "../../lab/layout.ts";
 import { drawRound } from "../../lab/net/chaos.ts";
-import { cut, cutNames } from "../../lab/net/cut.ts";
-import {
-  breakDisk,
-  type DiskFault,
-  diskFaults,
-  disksFor,
-  endDiskFaultsBelow,
-  isDisk,
-  isDiskFault,
-  type LabDisks,
-} from "../../lab/net/disk.ts";
-import { enclose, enter, ownEnclosure, wayInto, whyNoEnclosure } from "../../lab/net/enclosure.ts";
-import { heal as healPlaces } from "../../lab/net/filter.ts";
+import { cutNames } from "../../lab/net/cut.ts";
+import { diskFaults, disksFor, type LabDisks } from "../../lab/net/disk.ts";
+import { enclose, ownEnclosure, wayInto, whyNoEnclosure } from "../../lab/net/enclosure.ts";
 import { keepLogs } from "../../lab/net/keep-logs.ts";
 import { type Lab, startLab } from "../../lab/net/lab.ts";
-import { type FoundLab, findLabs, takeDown } from "../../lab/net/labs.ts";
-import { describeNetwork } from "../../lab/net/network.ts";
+import { findLabs } from "../../lab/net/labs.ts";
 import { play } from "../../lab/net/play.ts";
-import { whatLabsMiss, whatScenarioMisses, whyNoDisks } from "../../lab/net/requirements.ts";
+import { whatScenarioMisses, whyNoDisks } from "../../lab/net/requirements.ts";
 import { readScenario, type Scenario } from "../../lab/net/scenario.ts";
 import type { Verdict } from "../../lab/net/verdict.ts";
 import { describeVerdict, type Played, tableOf } from "../../lab/net/verdict-text.ts";
 import { complain } from "../connect.ts";
 import { type ExitCode, exit, exitWith } from "../exit.ts";
+import { breakByHand, endLabs, heal, isPossible } from "../lab-by-hand.ts";
 import { paintFor } from "../paint.ts";
 import { parseSpan } from "../span.ts";
 import { sha256 } from "../topology-file.ts";
 
 const defaultFolder = join(dirname(fileURLToPath(import.meta.url)), "../../../scenarios");
-
-const heal = "heal";
 
 interface UpOptions {
   readonly profile: Scenario["topology"]["profile"];
@@ -139,21 +126,22 @@ be played. Exits with 0 when every round passed, 7 when one did not, 1 when one 
     )
     .option("--for <span>", "how long, such as 30s; default: 30s", parseSpan)
     .option("--slot <n>", "which lab; may be left out where there is one", parseSlot)
-    .action(fault);
+    .action(breakByHand);
   lab
     .command("down")
     .description("end a lab and remove all of it, also what a killed one has left behind")
     .argument("[slot]", "which one, as `lab list` tells it; may be left out where there is one", parseSlot)
     .option("--all", "every lab on this machine")
-    .action(down);
+    .action(endLabs);
 }
 
 async function up(options: UpOptions): Promise<void> {
-  if (!isPossible() || !mayMakeNetworks()) return;
+  if (!isPossible()) return;
+  const noDisks = options.disks ? whyNoDisks() : null;
+  if (noDisks !== null) return complain(`disks cannot be made here: ${noDisks}`, exit.unreachable);
+  if (!mayMakeNetworks()) return;
   const topology = { ...plain, profile: options.profile, witness: options.witness ?? false };
   const disks = options.disks ? ({ of: "members", canBeSlow: true } as const) : null;
-  const noDisks = disks ? whyNoDisks() : null;
-  if (noDisks !== null) return complain(`disks cannot be made here: ${noDisks}`, exit.unreachable);
   const because = await inLab({ topology, links: noLinks, faults: [], disks }, async (lab, signal) => {
     const own = ownEnclosure();
     const way = own ? wayInto(own.pid) : [];
@@ -308,96 +296,6 @@ function list(options: { readonly scenarios?: string }): void {
   process.stdout.write(`${[...lines, "", ...(labs.length > 0 ? labs : ["no lab runs here"])].join("\n")}\n`);
 }
 
-interface FaultOptions {
-  readonly region?: string;
-  readonly to?: string;
-  readonly percent?: number;
-  readonly upTo?: number;
-  readonly for?: number;
-  readonly slot?: number;
-}
-
-type FaultByHand = (typeof cutNames)[number] | DiskFault["kind"] | typeof heal;
-
-function fault(name: FaultByHand, options: FaultOptions): void {
-  if (!isPossible()) return;
-  const labs = findLabs().filter(
-    ({ slot, isRunning }) => isRunning && (options.slot === undefined || slot === options.slot),
-  );
-  const [lab] = labs;
-  if (!lab || labs.length > 1)
-    return complain(
-      lab
-        ? `several labs run here: name one with --slot ${labs.map(({ slot }) => slot).join(" or ")}`
-        : 'no lab runs here; start one with "holdfast lab up"',
-      lab ? exit.refused : exit.unreachable,
-    );
-  if (lab.state) enter(lab.state);
-  const network = describeNetwork(lab.slot, regionNames);
-  const { region, to, percent = 5, for: forMs = 30_000 } = options;
-  if (name === heal) {
-    healPlaces([...network.regions, network.clients]);
-    if (lab.state) endDiskFaultsBelow(dirname(lab.state.topologyFile));
-    return void process.stdout.write("everything passes again, and disks are well\n");
-  }
-  if (region === undefined) return complain(`${name} needs --region`, exit.usage);
-  if (name === "link" && to === undefined) return complain("link needs --to, the other region", exit.usage);
-  try {
-    if (isDiskFault(name)) {
-      const disk = diskIn(lab, region);
-      const asked = name === "disk-slow" ? { kind: name, upTo: options.upTo ?? 2000 } : { kind: name };
-      const { text } = breakDisk(disk, asked, forMs);
-      return void process.stdout.write(`the disk of ${region} ${text}, for ${forMs / 1000} s\n`);
-    }
-    const text =
-      name === "link"
-        ? cut(network, { kind: name, region, to: to ?? "" }, forMs)
-        : name === "loss"
-          ? cut(network, { kind: name, region, percent }, forMs)
-          : cut(network, { kind: name, region }, forMs);
-    process.stdout.write(`${text}, for ${forMs / 1000} s\n`);
-  } catch (error) {
-    complain((error as Error).message, exit.invalid);
-  }
-}
-
-/** Of the member of `region`. */
-function diskIn({ state }: FoundLab, region: string): string {
-  const member = state?.members.find((one) => one.region === region);
-  if (!member)
-    throw new Error(
-      `no member in ${region}; there is one in: ${state?.members.map((one) => one.region).join(", ")}`,
-    );
-  const disk = dirname(member.dataDir);
-  if (!isDisk(disk)) throw new Error('members of this lab have no disks: start one with "lab up --disks"');
-  return disk;
-}
-
-async function down(slot: number | undefined, options: { readonly all?: boolean }): Promise<void> {
-  if (!isPossible()) return;
-  const labs = findLabs();
-  const chosen = options.all ? labs : slot === undefined ? labs : labs.filter((lab) => lab.slot === slot);
-  if (slot !== undefined && chosen.length === 0)
-    return complain(
-      `no lab ${slot}; there is: ${labs.map((lab) => lab.slot).join(", ") || "none"}`,
-      exit.invalid,
-    );
-  if (!options.all && chosen.length > 1)
-    return complain(
-      `several labs are here: ${chosen.map((lab) => lab.slot).join(", ")}; name one, or take --all`,
-      exit.refused,
-    );
-  for (const lab of chosen) {
-    try {
-      await takeDown(lab);
-      process.stdout.write(`lab ${lab.slot} is gone\n`);
-    } catch (error) {
-      complain(`lab ${lab.slot}: ${(error as Error).message}; run it again`, exit.failed);
-    }
-  }
-  if (chosen.length === 0) process.stdout.write("no lab is here\n");
-}
-
 const interrupted = "interrupted";
 const plain: Scenario["topology"] = {
   profile: "fast",
@@ -449,14 +347,6 @@ function compile(text: string, file: string) {
       `the lab's topology is not valid: ${compiled.problems.map(({ message }) => message).join("; ")}`,
     );
   return compiled.topology;
-}
-
-/** After telling what is missing, and setting the exit code. */
-function isPossible(): boolean {
-  const missing = whatLabsMiss();
-  if (missing.length === 0) return true;
-  complain(`the lab cannot run here: ${missing.join("; ")}`, exit.unreachable);
-  return false;
 }
 
 /** Whoever is not root begins anew where they are. False: after telling why that cannot be, and setting the exit code. */

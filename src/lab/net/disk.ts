@@ -10,7 +10,8 @@ import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, statfsSync } from "node:fs";
 import { join, sep } from "node:path";
 import type { SpanMs } from "../../core/model/time.ts";
-import { findTool, runTool, tryTool } from "./tool.ts";
+import { signalTo } from "../signal.ts";
+import { findTool, runTool, tryTool, waitHere } from "./tool.ts";
 
 /** What PostgreSQL and a journal of ext4 need to be at ease, and little enough to be filled in a moment. */
 const diskMb = 768;
@@ -211,7 +212,7 @@ export function removeDisksBelow(folder: string): void {
     if (faults.length === 0 || until < performance.now()) break;
     // Each leads a group: a shell and its sleep.
     for (const pid of faults) signalTo(-pid, "SIGKILL");
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    waitHere(20);
   }
   for (const mountPoint of mountPoints.toReversed()) {
     const told = tryTool("umount", [mountPoint]);
@@ -271,12 +272,4 @@ function faultsBelow(folder: string): number[] {
       return [];
     }
   });
-}
-
-function signalTo(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // Gone already.
-  }
 }

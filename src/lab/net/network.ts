@@ -15,7 +15,7 @@ import { readFileSync } from "node:fs";
 import { signalTo } from "../signal.ts";
 import { installFilter } from "./filter.ts";
 import type { NetworkPlace } from "./place.ts";
-import { runTool, tryTool } from "./tool.ts";
+import { runTool, tryTool, waitHere } from "./tool.ts";
 
 /** Enough to remove all of it, by whoever: it is written down before anything is made. */
 export interface NetworkRecord {
@@ -161,8 +161,7 @@ export function removeNetwork(record: NetworkRecord): void {
   for (const pid of processesIn(record)) signalTo(pid, "SIGKILL");
   // A namespace lives as long as a process in it: the kernel needs a moment to bury one.
   const until = performance.now() + 5000;
-  while (processesIn(record).some(isAlive) && performance.now() < until)
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+  while (processesIn(record).some(isAlive) && performance.now() < until) waitHere(20);
   const problems: string[] = [];
   const remove = (...args: string[]) => {
     const told = tryTool("ip", args);

@@ -18,6 +18,11 @@ const folders = [
 /** As PATH, for those that other tools start. */
 export const pathOfTools = folders.join(":");
 
+/** Nothing else of this process goes on meanwhile: for ends that must be whole before it is gone. */
+export function waitHere(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
 /** null: it is not installed. */
 export function findTool(name: string): string | null {
   for (const folder of folders) {

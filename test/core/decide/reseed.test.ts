@@ -6,25 +6,14 @@ import type { CopyRef, LeaseRecord, MemberReport, RequestRecord } from "../../..
 import { plainShape, topologyOf } from "../../../src/sim/shapes.ts";
 import { committedLease } from "../parts/lease.ts";
 import { reportOn } from "../parts/member.ts";
+import { requestFor } from "../parts/request.ts";
 
 const [dataStore] = topologyOf(plainShape).dataStores;
 assert.ok(dataStore);
 const store = dataStore;
 
 const damaged = { failures: 2, since: 0 };
-const request: RequestRecord = {
-  schema: 1,
-  id: "r1",
-  kind: "reseed",
-  dataStore: store.name,
-  toRegion: "east",
-  ifEpoch: 0,
-  by: "ann",
-  why: "",
-  at: 0,
-  status: "pending",
-  detail: "",
-};
+const request = requestFor("reseed", "east");
 
 /** pg-central alone is published, if nothing else is said. */
 const [central, east] = committedLease.durable.standbys;

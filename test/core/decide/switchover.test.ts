@@ -5,25 +5,14 @@ import { decideSwitchover, type SwitchoverFacts } from "../../../src/core/decide
 import type { MemberReport, RequestRecord } from "../../../src/core/model/record.ts";
 import { plainShape, topologyOf } from "../../../src/sim/shapes.ts";
 import { committedLease as lease } from "../parts/lease.ts";
+import { requestFor } from "../parts/request.ts";
 
 const topology = topologyOf(plainShape);
 const [dataStore] = topology.dataStores;
 assert.ok(dataStore);
 const store = dataStore;
 
-const request: RequestRecord = {
-  schema: 1,
-  id: "r1",
-  kind: "switchover",
-  dataStore: store.name,
-  toRegion: "east",
-  ifEpoch: 0,
-  by: "ann",
-  why: "maintenance",
-  at: 0,
-  status: "pending",
-  detail: "",
-};
+const request = requestFor("switchover", "east", { why: "maintenance" });
 
 const following = (incarnation: string, more: Partial<MemberReport> = {}): MemberReport => ({
   state: "standby",

@@ -14,23 +14,12 @@ import { plainShape, storeName } from "../../../src/sim/shapes.ts";
 import { startAgent, type ToldAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
 import { agentRecord, reportOn, sightOf } from "../parts/member.ts";
+import { requestFor } from "../parts/request.ts";
 
 const damaged = { failures: 2, since: 0 };
 const leaseKey = recordKeys.lease(storeName);
 
-const wish: RequestRecord = {
-  schema: 1,
-  id: "r1",
-  kind: "reseed",
-  dataStore: storeName,
-  toRegion: "central",
-  ifEpoch: 0,
-  by: "ann",
-  why: "",
-  at: 0,
-  status: "pending",
-  detail: "",
-};
+const wish = requestFor("reseed", "central");
 
 /** An agent whose writes all stand, and what it ordered so far. */
 function startWriter(

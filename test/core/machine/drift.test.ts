@@ -4,11 +4,11 @@ import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
 import type { MemberSight } from "../../../src/core/machine/event.ts";
 import { type AgentRecord, type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts";
-import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
+import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
+import { agentRecord } from "../parts/member.ts";
 
-const topology = topologyOf(plainShape);
 const key = recordKeys.lease(storeName);
 const { epoch } = committedLease;
 
@@ -32,18 +32,7 @@ const primary: MemberSight = {
 
 function told(region: string, member: string, incarnation: string): AgentRecord {
   const standby = { state: "standby", incarnation, timeline: 3, position: 200, epoch, floor: epoch } as const;
-  return {
-    schema: 1,
-    region,
-    boot: `${region}-1`,
-    beat: 1,
-    expired: {},
-    members: { [member]: { ...standby, seal: null, streaming: true } },
-    sees: {},
-    applied: 1,
-    topology: topology.digest,
-    holding: {},
-  };
+  return agentRecord(region, { members: { [member]: { ...standby, seal: null, streaming: true } } });
 }
 
 function restarted() {

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import type { ChecksumAlgorithm, Damage, ListedFile } from "../../../core/model/backup.ts";
 import type { Account } from "../account.ts";
 import { DatabaseError } from "../database-error.ts";
+import { describeMebibytes } from "../progress.ts";
 import { FileSum } from "./manifest.ts";
 
 const chunkBytes = 1024 * 1024;
 /** Who has lost a disk needs no list of a million files. */
-const damagesMax = 100;
+export const damagesMax = 100;
 
 export interface Tree {
   /** Parents before what is in them; the first is the root itself, "". */
@@ -141,9 +142,8 @@ export function requireRoom(folder: string, bytes: number): void {
   const { bavail, bsize } = statfsSync(folder);
   const free = bavail * bsize;
   if (bytes <= free) return;
-  const mib = (count: number) => `${Math.ceil(count / 1048576)} MiB`;
   throw new DatabaseError(
     "HOLDFAST_BACKUP_NO_ROOM",
-    `${mib(bytes)} are to be written to ${folder}, and its disk has ${mib(free)} left`,
+    `${describeMebibytes(bytes)} are to be written to ${folder}, and its disk has ${describeMebibytes(free)} left`,
   );
 }

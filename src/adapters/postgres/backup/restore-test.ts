@@ -18,11 +18,12 @@ import { DatabaseError } from "../database-error.ts";
 import { listCommits } from "../divergence.ts";
 import { makePrivateFolder, writeDurable } from "../durable-file.ts";
 import { walAlong } from "../own-history.ts";
-import { copyChecked, isForbidden, requireRoom } from "./files.ts";
+import { tellProgress } from "../progress.ts";
+import { copyChecked, damagesMax, isForbidden, requireRoom } from "./files.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { checkPages } from "./page-checksum.ts";
 import { ScratchServer } from "./scratch-server.ts";
-import { clearUnfinished, dataFolder, recordFile, testFile, unfinishedName } from "./shelf.ts";
+import { clearUnfinished, dataFolder, recordFile, shelfOwner, testFile, unfinishedName } from "./shelf.ts";
 
 export interface TestRequest {
   readonly backup: KeptBackup;
@@ -39,7 +40,6 @@ export interface TestRequest {
 /** Only the counting of a table is long; its length is not known before. */
 const statementTimeoutMs = 6 * 3_600_000;
 const tablesShownMax = 1000;
-const damagesMax = 100;
 /** For the segments of WAL that a recovery writes. */
 const recoveryBytes = 64 * 1024 * 1024;
 
@@ -72,8 +72,7 @@ export async function testBackup(request: TestRequest, signal: AbortSignal): Pro
     tookMs: Math.round(clock.now() - begin),
     ...found,
   };
-  const owner = { name: "", uid: -1, gid: -1, switches: false };
-  await writeDurable(join(backup.folder, testFile), `${JSON.stringify(test, null, 2)}\n`, owner);
+  await writeDurable(join(backup.folder, testFile), `${JSON.stringify(test, null, 2)}\n`, shelfOwner);
   return test;
 }
 
@@ -124,19 +123,14 @@ async function restore(parts: Parts, signal: AbortSignal): Promise<Findings> {
   const { backup, clock, say } = request;
   const begin = clock.now();
   const dataDir = join(place, dataFolder);
-  let toldPercent = 0;
+  const told = tellProgress(10, (text) => say(`checked and restored ${text}`));
   const { bytes, damages } = await copyChecked({
     from: join(backup.folder, dataFolder),
     to: dataDir,
     listed: [...manifest.files, ...record.unlisted],
     known: [manifestFile],
     account,
-    onProgress: (doneBytes) => {
-      const percent = Math.floor((100 * doneBytes) / Math.max(1, record.bytes));
-      if (percent < toldPercent + 10) return;
-      toldPercent = percent;
-      say(`checked and restored ${percent} % of ${Math.ceil(record.bytes / 1048576)} MiB`);
-    },
+    onProgress: (doneBytes) => told(doneBytes, record.bytes),
     signal,
   });
   if (damages.length > 0) return { ...nothing, bytes, damages: damages.map(below) };

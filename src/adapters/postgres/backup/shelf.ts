@@ -10,6 +10,7 @@
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { BackupRecord, BackupTest, KeptBackup } from "../../../core/model/backup.ts";
+import type { Account } from "../account.ts";
 import { DatabaseError } from "../database-error.ts";
 import { syncFolder } from "../durable-file.ts";
 import { treePlace } from "../postmaster.ts";
@@ -19,6 +20,9 @@ import { isForbidden } from "./files.ts";
 export const recordFile = "backup.json";
 export const testFile = "test.json";
 export const dataFolder = "data";
+
+/** What lies there is ours alone: the user that PostgreSQL runs as has no business with it. */
+export const shelfOwner: Account = { name: "", uid: -1, gid: -1, switches: false };
 
 const namePattern = /^\d{8}T\d{6}Z$/;
 const unfinishedPattern = /^\.(\d{8}T\d{6}Z\.)?(taking|testing|removing)-(\d+)$/;

@@ -4,11 +4,12 @@ import { dirname, join } from "node:path";
 import type { BackupRecord, KeptBackup, ListedFile } from "../../../core/model/backup.ts";
 import type { DataStore } from "../../../core/model/topology.ts";
 import type { Clock } from "../../../ports/clock.ts";
-import type { Account } from "../account.ts";
 import { manifestFile, takeBaseBackup } from "../base-backup.ts";
 import { DatabaseError } from "../database-error.ts";
 import { syncFolder, writeDurable } from "../durable-file.ts";
+import { tellProgress } from "../progress.ts";
 import type { ReplicationTarget } from "../replication.ts";
+import { defaultDatabase } from "../settings.ts";
 import { listFile, requireRoom, treeOf } from "./files.ts";
 import { readManifest } from "./manifest.ts";
 import {
@@ -20,6 +21,7 @@ import {
   makeShelf,
   recordFile,
   removeBackup,
+  shelfOwner,
   unfinishedName,
   whatGoes,
 } from "./shelf.ts";
@@ -40,14 +42,11 @@ export interface TakeRequest {
   readonly say: (text: string) => void;
 }
 
-/** Ours alone: the user that PostgreSQL runs as has no business with it. */
-const owner: Account = { name: "", uid: -1, gid: -1, switches: false };
-
 /** Resolves when it is on disk for good. */
 export async function takeBackup(request: TakeRequest, signal: AbortSignal): Promise<KeptBackup> {
   const { folder, store, clock } = request;
   const source = await findSource(
-    { members: store.members, region: request.region, password: request.password, database: "orders" },
+    { members: store.members, region: request.region, password: request.password, database: defaultDatabase },
     signal,
   );
   request.say(`copying from ${source.member.name}, ${source.role} of epoch ${source.epoch}`);
@@ -89,7 +88,7 @@ export async function takeBackup(request: TakeRequest, signal: AbortSignal): Pro
       by: request.by,
       unlisted,
     };
-    await writeDurable(join(making, recordFile), `${JSON.stringify(record, null, 2)}\n`, owner);
+    await writeDurable(join(making, recordFile), `${JSON.stringify(record, null, 2)}\n`, shelfOwner);
     await rename(making, join(folder, name));
     await syncFolder(folder);
   } catch (error) {
@@ -112,19 +111,18 @@ async function copyFrom(
   folder: string,
   signal: AbortSignal,
 ): Promise<void> {
-  let toldPercent = -1;
+  const told = tellProgress(10, (text) => say(`copied ${text}`));
+  let isFirst = true;
   const onProgress = (doneBytes: number, totalBytes: number) => {
     // Before the disk is full: others may write to it too.
-    if (toldPercent < 0) requireRoom(dirname(folder), totalBytes - doneBytes);
-    const percent = totalBytes === 0 ? 0 : Math.min(100, Math.floor((100 * doneBytes) / totalBytes));
-    if (percent < toldPercent + 10) return;
-    toldPercent = percent;
-    say(`copied ${percent} % of ${Math.ceil(totalBytes / 1048576)} MiB`);
+    if (isFirst) requireRoom(dirname(folder), totalBytes - doneBytes);
+    isFirst = false;
+    told(doneBytes, totalBytes);
   };
   const maxBytesPerSecond = (store.seedMegabytesPerSecondMax ?? 0) * 1e6;
   try {
     await takeBaseBackup(
-      { from, folder, account: owner, maxBytesPerSecond, withManifest: true, onProgress },
+      { from, folder, account: shelfOwner, maxBytesPerSecond, withManifest: true, onProgress },
       signal,
     );
   } catch (error) {
