@@ -1,4 +1,7 @@
-/** A TCP relay that can swallow: connections stay open or are accepted, and nothing passes in either direction. And one that is slow. */
+/**
+ * A TCP relay that can stall: connections stay open or are accepted, nothing passes in either direction, and what was
+ * on its way arrives afterwards, as TCP repeats it: no network delivers a stream with a hole. And one that is slow.
+ */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
@@ -10,26 +13,26 @@ export interface Relay extends AsyncDisposable {
   readonly connections: number;
   /** Ends those that are open. */
   cut(): void;
-  swallow(yes: boolean): void;
+  stall(yes: boolean): void;
 }
 
 /** `delayMs`: each way. */
 export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
   const sockets = new Set<Socket>();
-  let swallows = false;
+  let stalls = false;
   let bytes = 0;
   const join = (from: Socket, to: Socket) => {
     sockets.add(from);
+    if (stalls) from.pause();
     from.on("data", (data) => {
       bytes += data.length;
-      if (swallows) return;
       if (delayMs === 0) to.write(data);
       else setTimeout(() => to.write(data), delayMs);
     });
     from.on("error", () => {});
     from.on("close", () => {
       sockets.delete(from);
-      if (!swallows) to.destroy();
+      to.destroy();
     });
   };
   let connections = 0;
@@ -52,8 +55,9 @@ export async function startRelay(toPort: number, delayMs = 0): Promise<Relay> {
       return connections;
     },
     cut,
-    swallow: (yes) => {
-      swallows = yes;
+    stall: (yes) => {
+      stalls = yes;
+      for (const socket of sockets) socket[yes ? "pause" : "resume"]();
     },
     async [Symbol.asyncDispose]() {
       cut();
