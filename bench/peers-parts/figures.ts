@@ -21,6 +21,8 @@ export interface Evidence {
   readonly mayLose: number | null;
   /** Of the machine, the minute before the fault. */
   readonly loadAverage: number;
+  /** Other labs on the machine when the fault struck. */
+  readonly labsBeside: number;
   /** Who led when the fault struck. */
   readonly before: Term;
   readonly faultAt: number;
@@ -34,7 +36,7 @@ export interface Evidence {
 }
 
 export interface Figures
-  extends Pick<Evidence, "system" | "fault" | "round" | "at" | "mayLose" | "loadAverage"> {
+  extends Pick<Evidence, "system" | "fault" | "round" | "at" | "mayLose" | "loadAverage" | "labsBeside"> {
   /** B1; null: writes did not come back while the fault lasted. */
   readonly writeGapMs: number | null;
   /** First acknowledgement of another leader, from the fault; null: there was none. */
@@ -61,8 +63,8 @@ const stalledMaxMs = 1000;
 const backMs = 1000;
 
 export function figuresOf(evidence: Evidence): Figures {
-  const { system, fault, round, at, mayLose, loadAverage, before, faultAt, outside, inside, http, stored } =
-    evidence;
+  const { system, fault, round, at, mayLose, loadAverage, labsBeside } = evidence;
+  const { before, faultAt, outside, inside, http, stored } = evidence;
   const all = [...outside.acknowledgements, ...inside.acknowledgements];
   const later = outside.acknowledgements.filter((one) => one.doneAt > faultAt && !isOf(one, before));
   const failed = http.requests.filter(({ failure }) => failure !== "");
@@ -76,6 +78,7 @@ export function figuresOf(evidence: Evidence): Figures {
     at,
     mayLose,
     loadAverage,
+    labsBeside,
     writeGapMs: writeGap(evidence),
     newPrimaryMs: later.length === 0 ? null : least(later.map(({ doneAt }) => doneAt)) - faultAt,
     oldPrimaryAcksMs: positive(most(oldInside) - faultAt),

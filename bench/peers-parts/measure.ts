@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startLoad } from "../../src/lab/load.ts";
 import { monotonicMs } from "../../src/lab/monotonic.ts";
+import { findLabs } from "../../src/lab/net/labs.ts";
 import type { FaultName } from "./faults.ts";
 import { strike } from "./faults.ts";
 import { type Evidence, type Figures, figuresOf } from "./figures.ts";
@@ -59,6 +60,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
   await sleep(baselineMs, undefined, { signal });
 
   const [loadAverage = 0] = loadavg();
+  const labsBeside = findLabs().length - 1;
   const struck = await strike({
     name: fault,
     system: running,
@@ -84,6 +86,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     at: new Date().toISOString(),
     mayLose: system.rpoMs === null ? null : writesWithin(system.rpoMs, running.regions.length),
     loadAverage,
+    labsBeside,
     before,
     faultAt: struck.at,
     endedAt,

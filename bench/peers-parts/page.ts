@@ -51,6 +51,7 @@ export function pageOf(report: Report, page: string): string {
   const played = faults.filter((fault) => rows.some((row) => row.fault === fault));
   const doubtful = report.runs.filter(({ problems }) => problems.length > 0);
   const loads = report.runs.map(({ loadAverage }) => loadAverage);
+  const beside = Math.max(...report.runs.map(({ labsBeside }) => labsBeside));
   return `# Beside Patroni and pg_auto_failover
 
 How long writes stand still, and what is lost, when the region of the primary has a fault: every system in the same three regions, with the same clients and the same faults. Written by \`npm run bench:peers\`; do not edit by hand. Each run by itself: [${page}.json](${page}.json).
@@ -59,7 +60,7 @@ How long writes stand still, and what is lost, when the region of the primary ha
 ${commandOf(rows)}
 \`\`\`
 
-${daysOf(report.runs)}; ${report.machine}; load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} before the faults. ${Object.entries(
+${daysOf(report.runs)}; ${report.machine}; load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)} before the faults${beside === 0 ? "" : `, up to ${beside} other labs at the same time`}. ${Object.entries(
     report.versions,
   )
     .filter(([, version]) => version !== "")

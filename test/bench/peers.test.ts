@@ -101,6 +101,7 @@ function figures(told: {
     at: "2026-11-22T12:00:00.000Z",
     mayLose: 0,
     loadAverage: 0,
+    labsBeside: 0,
     before: old,
     faultAt: 1000,
     endedAt: 9000,
