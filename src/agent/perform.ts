@@ -57,8 +57,13 @@ export function createPerformer(options: PerformerOptions): Performer {
   const within = (timeoutMs: number, ...others: AbortSignal[]) =>
     AbortSignal.any([stopping.signal, AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs))), ...others]);
 
-  const write = async (id: number, key: string, expect: number, value: string, timeoutMs: number) => {
-    const outcome = await parts.store.compareAndSwap(key, expect, value, within(timeoutMs));
+  const write = async (
+    { id, expect, timeoutMs }: Extract<Command, { kind: "write" | "publish" }>,
+    key: string,
+    value: string,
+    orValue?: string,
+  ) => {
+    const outcome = await parts.store.compareAndSwap(key, expect, value, within(timeoutMs), orValue);
     if (outcome.kind === "conflict") {
       // What stands there is told first: the machine never has to ask why it was refused.
       const { current } = outcome;
@@ -190,18 +195,15 @@ export function createPerformer(options: PerformerOptions): Performer {
     switch (command.kind) {
       case "write":
         return go(
-          write(command.id, command.key, command.expect, JSON.stringify(command.record), command.timeoutMs),
-        );
-      case "publish":
-        return go(
           write(
-            command.id,
-            recordKeys.routing,
-            command.expect,
-            JSON.stringify(parts.sign(command.table)),
-            command.timeoutMs,
+            command,
+            command.key,
+            JSON.stringify(command.record),
+            command.over && JSON.stringify(command.over),
           ),
         );
+      case "publish":
+        return go(write(command, recordKeys.routing, JSON.stringify(parts.sign(command.table))));
       case "expect":
         return parts.members.get(command.member)?.database.expect(command.upstream);
       case "look":

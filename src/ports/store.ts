@@ -42,12 +42,16 @@ export interface Store {
    * Writes `value` (null: deletes) if the record's revision is `expect` (0: it does not exist). Each write raises the
    * store's one revision. To delete what does not exist succeeds, writes nothing, and yields the store's revision.
    * Never rejects: what is not known is `unknown`.
+   *
+   * `orValue`: writes as well if what stands is exactly this text, at whatever revision; for a write that follows another of
+   * the same writer without waiting for its outcome.
    */
   compareAndSwap(
     key: string,
     expect: Revision,
     value: string | null,
     signal: AbortSignal,
+    orValue?: string,
   ): Promise<CasOutcome>;
   /** Begins with everything after `from` (0: with a snapshot). Ends when the signal aborts; never rejects. */
   watch(prefix: string, from: Revision, signal: AbortSignal): AsyncIterable<WatchEvent>;

@@ -6,7 +6,13 @@
  * - `record-changed` with what stands there comes before the reply of a write that conflicts.
  */
 import type { Command } from "../core/machine/command.ts";
-import type { AgentEvent, AgentEventBody, MemberOutcome, WriteOutcome } from "../core/machine/event.ts";
+import type {
+  AgentEvent,
+  AgentEventBody,
+  MemberOutcome,
+  SharedRecord,
+  WriteOutcome,
+} from "../core/machine/event.ts";
 import { transition } from "../core/machine/machine.ts";
 import { type AgentState, initialState } from "../core/machine/state.ts";
 import type { Tools } from "../core/machine/turn.ts";
@@ -257,10 +263,10 @@ export class Agent {
     const { life } = this.process;
     switch (command.kind) {
       case "write":
-        return this.#write(life, command.id, command.key, command.expect, command.record, command.timeoutMs);
+        return this.#write(life, command, command.key, command.record, command.over);
       case "publish": {
         const signed: SignedTable = { table: command.table, keyId: "sim", signature: "" };
-        return this.#write(life, command.id, recordKeys.routing, command.expect, signed, command.timeoutMs);
+        return this.#write(life, command, recordKeys.routing, signed);
       }
       case "apply-table": {
         const { edge, gate } = this.#site;
@@ -353,11 +359,10 @@ export class Agent {
 
   #write(
     life: number,
-    id: number,
+    { id, expect, timeoutMs }: Extract<Command, { kind: "write" | "publish" }>,
     key: string,
-    expect: number,
-    record: Parameters<World["store"]["compareAndSwap"]>[3],
-    timeoutMs: number,
+    record: SharedRecord,
+    over?: SharedRecord,
   ): void {
     let done = false;
     const finish = (outcome: WriteOutcome, current: Stored | null) =>
@@ -367,7 +372,7 @@ export class Agent {
         if (current) this.#takeStored(current);
         this.#take({ kind: "write-replied", id, outcome });
       });
-    this.#world.store.compareAndSwap(this.region, key, expect, record, finish);
+    this.#world.store.compareAndSwap(this.region, { key, expect, record, over }, finish);
     this.#kernel.at(this.#host.whenMonotonic(this.#host.monotonicMs() + timeoutMs), () => {
       if (!done) finish({ kind: "unknown", because: `no answer within ${timeoutMs} ms` }, null);
     });

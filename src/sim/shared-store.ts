@@ -15,6 +15,14 @@ export interface Stored {
   readonly record: SharedRecord | null;
 }
 
+/** A compare-and-swap; `over`: what stands may be this as well. */
+export interface Swap {
+  readonly key: string;
+  readonly expect: number;
+  readonly record: SharedRecord | null;
+  readonly over?: SharedRecord | undefined;
+}
+
 export interface Watcher {
   readonly region: string;
   readonly process: Process;
@@ -91,27 +99,24 @@ export class SharedStore {
 
   compareAndSwap(
     region: string,
-    key: string,
-    expect: number,
-    record: SharedRecord | null,
+    swap: Swap,
     reply: (outcome: WriteOutcome, current: Stored | null) => void,
   ): void {
     if (this.mute.has(region)) return;
     const path = this.#path(region);
     if (path === null) {
       // A proposal that reached a voter without a leader may be applied when there is one again; mostly it is lost.
-      if (this.#chance.chance(0.1)) this.#applyLater(region, key, expect, record, millis(5000), false);
+      if (this.#chance.chance(0.1)) this.#applyLater(region, swap, millis(5000), false);
       return;
     }
     const late = this.slowness > 1 && this.#chance.chance(0.3) ? millis(this.#chance.skewed(10, 4000)) : 0;
     this.#kernel.after(path.there + late, () => {
       if (this.#path(region) === null && this.#chance.chance(0.7)) {
-        if (this.#chance.chance(0.3)) this.#applyLater(region, key, expect, record, millis(3000), true);
+        if (this.#chance.chance(0.3)) this.#applyLater(region, swap, millis(3000), true);
         return;
       }
-      const standing = this.records.get(key) ?? null;
-      const fits = (standing?.record ? standing.revision : 0) === expect;
-      const written = fits ? this.#apply(key, record) : null;
+      const standing = this.records.get(swap.key) ?? null;
+      const written = this.#fits(swap) ? this.#apply(swap.key, swap.record) : null;
       if (written && this.loseReplies > 0 && this.#chance.chance(this.loseReplies)) {
         this.#kernel.hit("a reply of a successful write was lost");
         return;
@@ -233,25 +238,30 @@ export class SharedStore {
 
   #applyLater(
     region: string,
-    key: string,
-    expect: number,
-    record: SharedRecord | null,
+    swap: Swap,
     within: Micros,
     /** It had reached a voter; else it must get there first. */
     arrived: boolean,
   ): void {
     this.#kernel.after(this.#chance.below(within), () => {
       if (!this.hasQuorum() || (!arrived && this.#path(region) === null)) return;
-      const standing = this.records.get(key);
-      if ((standing?.record ? standing.revision : 0) !== expect) return;
+      if (!this.#fits(swap)) return;
       this.#kernel.hit("an unknown write was applied later");
       this.#kernel.tell(
         "part",
         "store",
-        `applies a write of ${region} to ${key} that nobody waits for any more`,
+        `applies a write of ${region} to ${swap.key} that nobody waits for any more`,
       );
-      this.#apply(key, record);
+      this.#apply(swap.key, swap.record);
     });
+  }
+
+  #fits({ key, expect, over }: Swap): boolean {
+    const standing = this.records.get(key);
+    if ((standing?.record ? standing.revision : 0) === expect) return true;
+    if (over === undefined || JSON.stringify(standing?.record) !== JSON.stringify(over)) return false;
+    this.#kernel.hit("a write went over one whose outcome nobody had waited for");
+    return true;
   }
 
   #apply(key: string, given: SharedRecord | null): Stored {

@@ -17,9 +17,10 @@ export class StoreModel {
       .sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
   }
 
-  compareAndSwap(key: string, expect: Revision, value: string | null): CasOutcome {
+  compareAndSwap(key: string, expect: Revision, value: string | null, orValue?: string): CasOutcome {
     const current = this.get(key);
-    if ((current?.revision ?? 0) !== expect) return { kind: "conflict", current };
+    const isOther = orValue === undefined || current?.value !== orValue;
+    if ((current?.revision ?? 0) !== expect && isOther) return { kind: "conflict", current };
     if (current === null && value === null) return { kind: "succeeded", revision: this.revision };
     const revision = this.revision + 1;
     this.apply(

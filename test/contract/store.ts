@@ -76,6 +76,29 @@ export function storeContract(name: string, newPlace: () => Promise<StorePlace>)
       },
     );
 
+    withStore(
+      "a write over one whose outcome is not waited for stands, whichever of the two comes first",
+      async (store) => {
+        for (const order of [0, 1]) {
+          const key = `over-${order}`;
+          const first = await swap(store, key, 0, "1");
+          const renew = () => store.compareAndSwap(key, first, "2", deadline());
+          const over = () => store.compareAndSwap(key, first, "3", deadline(), "2");
+          const outcomes = await Promise.all(order === 0 ? [renew(), over()] : [over(), renew()]);
+          assert.equal(outcomes[1 - order]?.kind, "succeeded", JSON.stringify(outcomes));
+          const standing = await store.get(key, deadline());
+          assert.equal(standing?.value, "3");
+          // What came between neither is nobody's to write over.
+          const late = await store.compareAndSwap(key, first, "4", deadline(), "2");
+          assert.deepEqual(late, { kind: "conflict", current: standing });
+        }
+        assert.deepEqual(await store.compareAndSwap("absent", 7, "1", deadline(), "2"), {
+          kind: "conflict",
+          current: null,
+        });
+      },
+    );
+
     withStore("deleting what does not exist succeeds and changes nothing", async (store) => {
       const first = await swap(store, "a", 0, "1");
       assert.equal(await swap(store, "b", 0, null), first);
@@ -411,6 +434,7 @@ interface Operation {
   readonly key: string;
   readonly expect: "current" | "stale" | "none";
   readonly value: string | null;
+  readonly orValue: "none" | "standing" | "other";
 }
 
 /** Few keys, so that operations meet. */
@@ -419,6 +443,7 @@ const operation: fc.Arbitrary<Operation> = fc.record({
   key: fc.constantFrom("a", "a/", "a/b", "b", "🙂", "\uffff"),
   expect: fc.constantFrom("current" as const, "current" as const, "stale" as const, "none" as const),
   value: fc.option(fc.json({ maxDepth: 1 }), { freq: 4 }),
+  orValue: fc.constantFrom("none" as const, "none" as const, "standing" as const, "other" as const),
 });
 
 async function sameAsModel(
@@ -429,12 +454,13 @@ async function sameAsModel(
   const model = new StoreModel();
   model.revision = (await stores[0].list("", deadline())).revision;
   using watch = new Reader(stores[1], base, model.revision);
-  for (const { client, key: name, expect, value } of operations) {
+  for (const { client, key: name, expect, value, orValue } of operations) {
     const key = base + name;
     const current = model.get(key)?.revision ?? 0;
     const revision = expect === "none" ? 0 : expect === "current" ? current : Math.max(1, current - 1);
-    const actual = await stores[client].compareAndSwap(key, revision, value, deadline());
-    assert.deepEqual(actual, model.compareAndSwap(key, revision, value));
+    const or = orValue === "none" ? undefined : orValue === "standing" ? model.get(key)?.value : `${value} `;
+    const actual = await stores[client].compareAndSwap(key, revision, value, deadline(), or);
+    assert.deepEqual(actual, model.compareAndSwap(key, revision, value, or));
     assert.deepEqual(await stores[1 - client]!.get(key, deadline()), model.get(key));
   }
   for (const prefix of [base, `${base}a`, `${base}a/`])

@@ -1,4 +1,5 @@
 /** The control store of many sites: the port `store` over an etcd cluster, 3.4 or later. */
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Revision } from "../../core/model/id.ts";
 import {
   type CasOutcome,
@@ -10,7 +11,13 @@ import {
 } from "../../ports/store.ts";
 import { Endpoints } from "./endpoints.ts";
 import { EtcdFailure, type Failure, toFailure } from "./failure.ts";
-import { Compare_CompareResult, Compare_CompareTarget, type ResponseHeader } from "./generated/etcd_pb.js";
+import {
+  Compare_CompareResult,
+  Compare_CompareTarget,
+  type CompareSchema,
+  type ResponseHeader,
+  TxnRequestSchema,
+} from "./generated/etcd_pb.js";
 import { decode, encode, type Keys, keysOf, toRecord } from "./keys.ts";
 import { watchPrefix } from "./watch.ts";
 
@@ -77,10 +84,11 @@ class EtcdStore implements Store {
     expect: Revision,
     value: string | null,
     signal: AbortSignal,
+    orValue?: string,
   ): Promise<CasOutcome> {
     const refusal = this.#refuse(key, value);
     if (refusal !== null) return Promise.resolve(this.#unknown(key, refusal));
-    return this.#swap(this.#keys.of(key), expect, value, signal).catch((error: unknown) =>
+    return this.#swap(this.#keys.of(key), expect, value, signal, orValue).catch((error: unknown) =>
       this.#unknown(key, toFailure(error)),
     );
   }
@@ -133,32 +141,37 @@ class EtcdStore implements Store {
     expect: Revision,
     value: string | null,
     signal: AbortSignal,
+    orValue?: string,
   ): Promise<CasOutcome> {
+    const txn = swapIf(key, value, {
+      target: Compare_CompareTarget.MOD,
+      targetUnion: { case: "modRevision", value: BigInt(expect) },
+    });
+    // A record that is not there has no value: it equals none.
+    const orTxn =
+      orValue === undefined
+        ? null
+        : swapIf(key, value, {
+            target: Compare_CompareTarget.VALUE,
+            targetUnion: { case: "value", value: encode(orValue) },
+          });
     const answer = await this.#endpoints.call(
       ({ kv }, options) =>
         kv.txn(
-          {
-            compare: [
-              {
-                result: Compare_CompareResult.EQUAL,
-                target: Compare_CompareTarget.MOD,
-                key,
-                targetUnion: { case: "modRevision", value: BigInt(expect) },
+          orTxn === null
+            ? txn
+            : {
+                ...txn,
+                failure: [{ request: { case: "requestTxn", value: create(TxnRequestSchema, orTxn) } }],
               },
-            ],
-            success: [
-              value === null
-                ? { request: { case: "requestDeleteRange", value: { key } } }
-                : { request: { case: "requestPut", value: { key, value: encode(value) } } },
-            ],
-            failure: [{ request: { case: "requestRange", value: { key } } }],
-          },
           options,
         ),
       { signal, repeatable: false },
     );
-    if (answer.succeeded) return { kind: "succeeded", revision: revisionOf(answer.header) };
-    const found = answer.responses[0]?.response;
+    const [inner] = answer.responses;
+    const last = inner?.response.case === "responseTxn" ? inner.response.value : answer;
+    if (answer.succeeded || last.succeeded) return { kind: "succeeded", revision: revisionOf(answer.header) };
+    const found = last.responses[0]?.response;
     const kv = found?.case === "responseRange" ? found.value.kvs[0] : undefined;
     return { kind: "conflict", current: kv === undefined ? null : toRecord(this.#keys, kv) };
   }
@@ -212,6 +225,23 @@ class EtcdStore implements Store {
     const message = `cannot ${attempt} in etcd at ${this.#endpoints.names}: ${problem}; ${advice}`;
     return new StoreError(code, retryable, message, cause instanceof EtcdFailure ? cause.cause : cause);
   }
+}
+
+/** Writes, or deletes, if what stands is as `compared`; else reads it. */
+function swapIf(
+  key: Uint8Array,
+  value: string | null,
+  compared: Pick<MessageInitShape<typeof CompareSchema>, "target" | "targetUnion">,
+) {
+  return {
+    compare: [{ result: Compare_CompareResult.EQUAL, key, ...compared }],
+    success: [
+      value === null
+        ? { request: { case: "requestDeleteRange", value: { key } } }
+        : { request: { case: "requestPut", value: { key, value: encode(value) } } },
+    ],
+    failure: [{ request: { case: "requestRange", value: { key } } }],
+  } as const satisfies MessageInitShape<typeof TxnRequestSchema>;
 }
 
 const closed: Failure = {

@@ -106,10 +106,12 @@ export class ControlFile implements Disposable {
   }
 
   /** `conflict` and `succeeded` are certain; what throws with `isBusy` has certainly not written. */
-  compareAndSwap(key: string, expect: Revision, value: string | null): CasOutcome {
+  compareAndSwap(key: string, expect: Revision, value: string | null, orValue?: string): CasOutcome {
     return this.#inTransaction("BEGIN IMMEDIATE", (): CasOutcome => {
       const current = this.get(key);
-      if ((current?.revision ?? 0) !== expect) return { kind: "conflict", current };
+      const fits =
+        (current?.revision ?? 0) === expect || (orValue !== undefined && current?.value === orValue);
+      if (!fits) return { kind: "conflict", current };
       if (current === null && value === null) return { kind: "succeeded", revision: this.#revision() };
       return { kind: "succeeded", revision: this.#write(key, value) };
     });

@@ -19,6 +19,7 @@ export type Request =
       readonly key: string;
       readonly expect: Revision;
       readonly value: string | null;
+      readonly orValue: string | undefined;
     };
 
 export type Answer =

@@ -112,8 +112,9 @@ class SqliteStore implements Store {
     expect: Revision,
     value: string | null,
     signal: AbortSignal,
+    orValue?: string,
   ): Promise<CasOutcome> {
-    const answer = await this.#ask({ kind: "compare-and-swap", key, expect, value }, signal);
+    const answer = await this.#ask({ kind: "compare-and-swap", key, expect, value, orValue }, signal);
     if (answer.kind === "swap") return answer.outcome;
     const { message } = this.#toError(answer, `write ${JSON.stringify(key)}`);
     const certain = answer.kind === "failed" && answer.certain;

@@ -188,7 +188,10 @@ function perform(open: ControlFile, request: Request): Answer {
     case "list":
       return { kind: "records", ...open.list(request.prefix) };
     case "compare-and-swap":
-      return { kind: "swap", outcome: open.compareAndSwap(request.key, request.expect, request.value) };
+      return {
+        kind: "swap",
+        outcome: open.compareAndSwap(request.key, request.expect, request.value, request.orValue),
+      };
     default:
       return request satisfies never;
   }

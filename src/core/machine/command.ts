@@ -19,6 +19,8 @@ export type Command =
       readonly key: string;
       readonly expect: Revision;
       readonly record: LeaseRecord | AgentRecord | RequestRecord | IncidentRecord;
+      /** A write of ours that is on its way, whose outcome is not waited for: what stands may be that as well. */
+      readonly over?: LeaseRecord;
       readonly timeoutMs: SpanMs;
     }
   /** The same for the routing table, which the performer signs. */

@@ -335,10 +335,11 @@ function relinquish(turn: Turn, keeper: KeeperDraft): void {
     note(turn, "alarm", keeper.dataStore.name, `giving up epoch ${tenure.epoch}: ${tenure.over}`);
     return runOp(turn, keeper, { kind: "end" }, turn.state.timing.endWithinMs);
   }
-  if (keeper.write) return;
+  if (keeper.write && keeper.write.purpose !== "renew") return;
   if (turn.at < tenure.nextRenewAt && tenure.failures > 0) return wakeKeeperAt(keeper, tenure.nextRenewAt);
   patchTenure(keeper, { nextRenewAt: turn.at + turn.state.timing.askEveryMs, failures: tenure.failures + 1 });
-  const { record } = lease;
+  // Far from the store a renewal takes as long as this write: it is written over, not waited for.
+  const record = keeper.write?.record ?? lease.record;
   const final = tenure.finalPosition;
   writeLease(turn, keeper, "vacate", {
     ...record,

@@ -1,11 +1,18 @@
-/** The one write of the lease that may be on its way: sending it, and taking its reply. */
+/**
+ * The one write of the lease that may be on its way: sending it, and taking its reply. A renewal that is on its way may be
+ * written over without waiting for it; what comes of it then is nobody's concern: either it came before, and is gone, or it
+ * goes against a revision that is gone.
+ */
 import type { LeaseRecord } from "../model/record.ts";
 import { recordKeys } from "../model/record.ts";
 import type { WriteOutcome } from "./event.ts";
 import type { LeaseWrite } from "./state.ts";
 import { type KeeperDraft, nextId, patchTenure, type Turn, wakeKeeperAt } from "./turn.ts";
 
-/** Sends `record` against the revision that this agent last saw. One write at a time: the caller looked. */
+/**
+ * Sends `record` against the revision that this agent last saw. One write at a time: the caller looked, and writes over a
+ * renewal only what ends its tenure.
+ */
 export function writeLease(
   turn: Turn,
   keeper: KeeperDraft,
@@ -14,6 +21,7 @@ export function writeLease(
 ): void {
   const id = nextId(turn);
   const record: LeaseRecord = { ...unstamped, stamp: `${turn.state.boot}/${id}` };
+  const over = keeper.write?.record;
   keeper.write = { id, sentAt: turn.at, record, purpose };
   turn.commands.push({
     kind: "write",
@@ -21,6 +29,7 @@ export function writeLease(
     key: recordKeys.lease(keeper.dataStore.name),
     expect: keeper.lease?.revision ?? 0,
     record,
+    ...(over && { over }),
     timeoutMs: turn.state.timing.storeTimeoutMs,
   });
 }
@@ -32,7 +41,8 @@ export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOu
   keeper.write = null;
   if (outcome.kind === "unknown") {
     // It may be written now, later or never. Only a later success proves it dead (trap 8): the next write goes against
-    // the same revision, so that at most one of the two can be.
+    // the same revision, so that at most one of the two can be. One that went over a renewal may be also when that stands;
+    // it vacates, and who sent it has ended its member and leads no more in this epoch.
     keeper.doubtful = keeper.lease?.revision ?? 0;
     wakeKeeperAt(keeper, turn.at);
     return null;

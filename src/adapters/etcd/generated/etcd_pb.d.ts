@@ -249,6 +249,12 @@ export declare type RequestOp = Message<"etcdserverpb.RequestOp"> & {
      */
     value: DeleteRangeRequest;
     case: "requestDeleteRange";
+  } | {
+    /**
+     * @generated from field: etcdserverpb.TxnRequest request_txn = 4;
+     */
+    value: TxnRequest;
+    case: "requestTxn";
   } | { case: undefined; value?: undefined };
 };
 
@@ -283,6 +289,12 @@ export declare type ResponseOp = Message<"etcdserverpb.ResponseOp"> & {
      */
     value: DeleteRangeResponse;
     case: "responseDeleteRange";
+  } | {
+    /**
+     * @generated from field: etcdserverpb.TxnResponse response_txn = 4;
+     */
+    value: TxnResponse;
+    case: "responseTxn";
   } | { case: undefined; value?: undefined };
 };
 
@@ -320,6 +332,12 @@ export declare type Compare = Message<"etcdserverpb.Compare"> & {
      */
     value: bigint;
     case: "modRevision";
+  } | {
+    /**
+     * @generated from field: bytes value = 7;
+     */
+    value: Uint8Array;
+    case: "value";
   } | { case: undefined; value?: undefined };
 };
 
@@ -362,6 +380,11 @@ export enum Compare_CompareTarget {
    * @generated from enum value: MOD = 2;
    */
   MOD = 2,
+
+  /**
+   * @generated from enum value: VALUE = 3;
+   */
+  VALUE = 3,
 }
 
 /**

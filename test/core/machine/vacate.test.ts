@@ -1,0 +1,93 @@
+/** H2: a holder that gives up while a renewal is on its way does not wait for what comes of it. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Command } from "../../../src/core/machine/command.ts";
+import type { MemberSight } from "../../../src/core/machine/event.ts";
+import { recordKeys } from "../../../src/core/model/record.ts";
+import { storeName } from "../../../src/sim/shapes.ts";
+import { startAgent } from "../parts/agent.ts";
+import { committedLease } from "../parts/lease.ts";
+
+const key = recordKeys.lease(storeName);
+const { epoch } = committedLease;
+const primary: MemberSight = {
+  state: "primary",
+  incarnation: "w#1",
+  timeline: 3,
+  position: 200,
+  inserted: 200,
+  epoch,
+  floor: epoch,
+  streaming: false,
+  frozen: false,
+  sealedBasis: 0,
+  sealedPosition: 0,
+  replicas: ["pg-central", "pg-east"].map((member) => ({ member, streaming: true, flushed: 200 })),
+  waitsFor: { acknowledgements: 1, standbys: ["pg-central", "pg-east"] },
+  problem: "",
+};
+const stopped: MemberSight = { ...primary, state: "stopped", replicas: [], waitsFor: null };
+
+type Write = Extract<Command, { kind: "write" }>;
+const leaseWrites = (commands: readonly Command[]): Write[] =>
+  commands.filter((command): command is Write => command.kind === "write" && command.key === key);
+
+/** It leads, and its next renewal is on its way. */
+function renewing() {
+  const agent = startAgent("west");
+  const { tell } = agent;
+  const look = (seen: MemberSight) =>
+    tell({ kind: "member-inspected", member: "pg-west", startedAt: agent.at + 5, seen });
+  tell({ kind: "record-changed", key, revision: 9, record: committedLease });
+  tell({ kind: "store-loaded" });
+  const [renewal] = leaseWrites(look(primary));
+  assert.ok(renewal, "it renews");
+  return { tell, look, renewal };
+}
+
+/** PostgreSQL is gone, and its end is confirmed: what the agent wants then. */
+function crashed() {
+  const { tell, look, renewal } = renewing();
+  const ending = look(stopped).find((command) => command.kind === "member" && command.op.kind === "end");
+  assert.ok(ending?.kind === "member", "it is ended for good");
+  const after = tell({
+    kind: "member-replied",
+    id: ending.id,
+    member: "pg-west",
+    outcome: { kind: "succeeded", op: "end", position: 200 },
+  });
+  const [vacating, ...others] = leaseWrites(after);
+  assert.ok(vacating && others.length === 0, JSON.stringify(after));
+  return { tell, renewal, vacating };
+}
+
+test("the lease is vacated over a renewal that is on its way", () => {
+  const { renewal, vacating } = crashed();
+  assert.deepEqual(vacating.over, renewal.record);
+  assert.equal(vacating.expect, renewal.expect);
+  assert.ok("phase" in vacating.record && vacating.record.phase === "vacant");
+  assert.ok("renewal" in renewal.record && vacating.record.renewal === renewal.record.renewal + 1);
+});
+
+test("what comes of the renewal afterwards changes nothing", () => {
+  for (const outcome of [
+    { kind: "succeeded", revision: 10 },
+    { kind: "conflict" },
+    { kind: "unknown", because: "no answer" },
+  ] as const) {
+    const { tell, renewal } = crashed();
+    assert.deepEqual(leaseWrites(tell({ kind: "write-replied", id: renewal.id, outcome })), []);
+  }
+});
+
+test("where the vacating write found neither, it is sent again against what stands", () => {
+  const { tell, vacating } = crashed();
+  const standing = { ...committedLease, stamp: "west-1/77" };
+  tell({ kind: "record-changed", key, revision: 12, record: standing });
+  const after = [...tell({ kind: "write-replied", id: vacating.id, outcome: { kind: "conflict" } })];
+  // After a pause.
+  for (let turns = 0; turns < 100 && leaseWrites(after).length === 0; turns++)
+    after.push(...tell({ kind: "woken" }));
+  const [again] = leaseWrites(after);
+  assert.deepEqual([again?.expect, again?.over], [12, undefined]);
+});
