@@ -206,6 +206,16 @@ export function createPerformer(options: PerformerOptions): Performer {
         return go(write(command, recordKeys.routing, JSON.stringify(parts.sign(command.table))));
       case "expect":
         return parts.members.get(command.member)?.database.expect(command.upstream);
+      case "remember":
+        // What the disk did not take shows with the next look, and is ordered again.
+        return go(
+          parts.members
+            .get(command.member)
+            ?.database.remember(command)
+            .catch((error: unknown) =>
+              parts.log("warning", "a publication was not remembered", { error: String(error) }),
+            ) ?? Promise.resolve(),
+        );
       case "look":
         return lookAt(command.member);
       case "apply-table":

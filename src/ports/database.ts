@@ -19,6 +19,8 @@ export interface MemberInspection {
   /** Epoch whose primary it is set to follow (standby, 0: nobody) or leads (primary). From its own disk. */
   readonly epoch: Epoch;
   readonly floor: Epoch;
+  /** The last publication that was remembered in epoch `floor`. */
+  readonly publication: number;
   readonly streaming: boolean;
   /** Whether a freeze is in force. */
   readonly frozen: boolean;
@@ -130,6 +132,8 @@ export interface Database {
    * may prepare is dropped when no `follow` comes.
    */
   expect(upstream: Upstream): void;
+  /** Kept on disk (fsync) beside the floor, if that is `epoch`; never goes down. Rejects when the disk does not take it. */
+  remember(seen: { readonly epoch: Epoch; readonly publication: number }): Promise<void>;
   /**
    * Writes the floor to disk (fsync), sets what commits wait for, promotes, and commits the canary row that carries the
    * epoch (locally: it waits for no standby). On a member that is already primary of this epoch: confirms and succeeds.

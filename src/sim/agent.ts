@@ -305,6 +305,12 @@ export class Agent {
       // A simulated standby needs no time to connect.
       case "expect":
         return;
+      case "remember":
+        return kernel.after(millis(this.#chance.skewed(1, 50)), () => {
+          const disk = this.#site.postgres?.disk;
+          if (life !== this.process.life || this.process.stopped || disk?.floor !== command.epoch) return;
+          disk.publication = Math.max(disk.publication, command.publication);
+        });
       case "look":
         return kernel.after(millis(this.#chance.between(3, 8)), () => {
           if (life === this.process.life && !this.process.stopped) this.#inspect(life, () => {});

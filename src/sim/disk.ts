@@ -11,6 +11,8 @@ export interface Disk {
   /** As a primary: the epoch that it leads. */
   ledEpoch: number;
   floor: number;
+  /** Of epoch `floor`. */
+  publication: number;
   upstream: string | null;
   followEpoch: number;
   sealedBasis: number;
@@ -29,6 +31,7 @@ export function emptyDisk(): Disk {
     role: "standby",
     ledEpoch: 0,
     floor: 0,
+    publication: 0,
     upstream: null,
     followEpoch: 0,
     sealedBasis: 0,
@@ -38,4 +41,10 @@ export function emptyDisk(): Disk {
     standbys: [],
     damage: null,
   };
+}
+
+export function raiseFloor(disk: Disk, epoch: number): void {
+  if (epoch <= disk.floor) return;
+  disk.floor = epoch;
+  disk.publication = 0;
 }

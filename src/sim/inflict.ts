@@ -284,21 +284,32 @@ export class Inflictor {
         site.host.wallShiftMs += fault.size;
         return;
       case "store-restored":
-      case "restart-all":
+      case "restart-all": {
         for (const each of sites) if (each.host.up) this.#powerOff(each);
         if (fault.kind === "store-restored" && this.#backup) {
           store.restore(this.#backup);
           world.oracle.onStoreRestored();
         }
+        const lastPublication = Math.max(
+          0,
+          ...sites
+            .filter(({ postgres }) => postgres?.disk.floor === world.oracle.highestCommitted)
+            .map(({ postgres }) => postgres?.disk.publication ?? 0),
+        );
         for (const each of kernel.chance("restart").shuffled(sites)) {
-          // Only the one that was promoted last knows that the store is too old: it is told of first, or nobody can know.
-          const knows = (each.postgres?.disk.floor ?? 0) >= world.oracle.highestCommitted;
+          // Only who was promoted last, or saw the last publication, knows that the store is too old: it is told of first, or
+          // nobody can know.
+          const { floor = 0, publication = 0 } = each.postgres?.disk ?? {};
+          const knows =
+            floor > world.oracle.highestCommitted ||
+            (floor === world.oracle.highestCommitted && publication >= lastPublication);
           const waitMs = fault.kind === "store-restored" && !knows ? 5000 : 0;
           kernel.after(millis(waitMs + kernel.chance("restart").skewed(1, 5000)), () => {
             if (!each.host.up) this.#powerOn(each);
           });
         }
         return;
+      }
       case "switchover":
       case "failback":
       case "reseed":

@@ -1,6 +1,7 @@
 /** What an agent orders of the member beside it: each takes its time, may fail, and has no effect once the member is ended. */
 import type { MemberOp } from "../core/machine/command.ts";
 import type { MemberOutcome } from "../core/machine/event.ts";
+import { raiseFloor } from "./disk.ts";
 import { millis } from "./kernel.ts";
 import type { Cluster, Postgres } from "./postgres.ts";
 import type { Random } from "./random.ts";
@@ -147,7 +148,7 @@ export class Operations {
     takes(500, 1500, () => {
       if (disk.incarnation !== null) return fail("there is data already");
       disk.incarnation = this.#member.newIncarnation();
-      disk.floor = Math.max(disk.floor, epoch);
+      raiseFloor(disk, epoch);
       disk.ledEpoch = epoch;
       disk.timeline = this.#newTimeline(1, null, 0, epoch);
       disk.position = 1_000_000;
@@ -169,7 +170,7 @@ export class Operations {
     if (!this.#member.isStandby) return fail("it is not a running standby");
     if (op.epoch <= disk.floor && op.epoch !== disk.floor)
       return fail(`epoch ${op.epoch} is below the floor ${disk.floor}`);
-    disk.floor = Math.max(disk.floor, op.epoch);
+    raiseFloor(disk, op.epoch);
     takes(30, 600, () => {
       if (this.#member.isPrimary && disk.ledEpoch === op.epoch) return done();
       if (!this.#member.isStandby || !disk.timeline) return fail("it is not a running standby");
@@ -221,7 +222,7 @@ export class Operations {
     this.#member.disconnect();
     disk.upstream = upstream;
     disk.followEpoch = epoch;
-    disk.floor = Math.max(disk.floor, epoch);
+    raiseFloor(disk, epoch);
     disk.sealedBasis = 0;
     disk.sealedPosition = 0;
     this.#member.connect();
@@ -253,7 +254,7 @@ export class Operations {
       if (!stillOn()) return end(() => fail("it was ended"));
       disk.upstream = upstream;
       disk.followEpoch = epoch;
-      disk.floor = Math.max(disk.floor, epoch);
+      raiseFloor(disk, epoch);
       disk.sealedBasis = 0;
       disk.sealedPosition = 0;
       disk.frozen = false;

@@ -161,6 +161,7 @@ export class Postgres {
     this.kill();
     this.eraseData();
     this.disk.floor = 0;
+    this.disk.publication = 0;
   }
 
   /** The disk is as it was once: what was flushed since is gone, and nothing on it says so. */
@@ -181,10 +182,10 @@ export class Postgres {
     this.disk.sealedPosition = 0;
   }
 
-  /** What is left is the name, and the floor beside the folder. */
+  /** What is left is the name, and the floor with its publication beside the folder. */
   eraseData(): void {
-    const { floor } = this.disk;
-    Object.assign(this.disk, emptyDisk(), { floor });
+    const { floor, publication } = this.disk;
+    Object.assign(this.disk, emptyDisk(), { floor, publication });
   }
 
   // ---------------------------------------------------------------- commits
@@ -398,6 +399,7 @@ export class Postgres {
       inserted: primary ? this.#written : 0,
       epoch: disk.role === "primary" ? disk.ledEpoch : disk.followEpoch,
       floor: disk.floor,
+      publication: disk.publication,
       streaming: state === "standby" && this.streaming,
       frozen: disk.frozen,
       sealedBasis: disk.sealedBasis,

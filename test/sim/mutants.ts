@@ -370,8 +370,15 @@ export const mutants: readonly Mutant[] = [
     name: "a store that was restored from an older snapshot is evidence",
     trap: 0,
     file: "decide/claim.ts",
-    find: "if (lease.epoch < highest && !forced)",
-    replace: "if (lease.epoch < highest - 1000 && !forced)",
+    find: "  if (lease.epoch < highest)\n",
+    replace: "  if (lease.epoch < highest - 1000)\n",
+  },
+  {
+    name: "a store that was restored within an epoch is evidence",
+    trap: 0,
+    file: "decide/claim.ts",
+    find: "if (remembered <= published) return",
+    replace: "if (remembered <= published + 1000) return",
   },
   {
     name: "an agent that is started anew takes for new what is on no copy",

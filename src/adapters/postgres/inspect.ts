@@ -246,6 +246,7 @@ export class Inspector {
       inserted: 0,
       epoch: memory.epoch,
       floor: memory.floor,
+      publication: memory.publication ?? 0,
       streaming: false,
       frozen: false,
       sealedBasis: 0,

@@ -28,6 +28,8 @@ export interface MemberMemory {
   readonly incarnation: Incarnation | null;
   /** Only rises. */
   readonly floor: Epoch;
+  /** The last that was seen in epoch `floor`. Absent: the first. */
+  readonly publication?: number;
   readonly role: "standby" | "primary";
   /** Epoch that it leads or follows; 0: none. */
   readonly epoch: Epoch;
@@ -109,13 +111,26 @@ export class MemberFile {
     return done;
   }
 
+  /** Which publication of `epoch` was seen: of a floor that is another by then it says nothing. */
+  remember(epoch: Epoch, publication: number): Promise<void> {
+    const done = this.#lastUpdate
+      .catch(() => undefined)
+      .then(async () => {
+        const { floor, publication: known = 0 } = this.#memory;
+        if (floor === epoch && known < publication) await this.#update({ publication });
+      });
+    this.#lastUpdate = done;
+    return done;
+  }
+
   async #update(change: MemberChange): Promise<void> {
     if (change.floor !== undefined && change.floor < this.#memory.floor)
       throw new DatabaseError(
         "HOLDFAST_PG_EPOCH",
         `the floor of ${this.#memory.member} is ${this.#memory.floor} and never goes down to ${change.floor}`,
       );
-    const next = { ...this.#memory, ...change };
+    const isHigher = change.floor !== undefined && change.floor > this.#memory.floor;
+    const next = { ...this.#memory, ...(isHigher && { publication: 0 }), ...change };
     await writeDurable(
       join(this.stateDir, "member.json"),
       `${JSON.stringify(next, null, 2)}\n`,

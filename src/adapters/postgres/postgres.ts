@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Epoch } from "../../core/model/id.ts";
 import type { DataStore, Member } from "../../core/model/topology.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, MemberInspection, Outcome, Upstream } from "../../ports/database.ts";
@@ -223,6 +224,10 @@ class PostgresMember implements Database {
   expect(upstream: Upstream): void {
     // In vain it costs what a standby costs that nobody has prepared.
     void this.#forerunners.expect(upstream).catch(() => undefined);
+  }
+
+  remember({ epoch, publication }: { readonly epoch: Epoch; readonly publication: number }): Promise<void> {
+    return this.#file.remember(epoch, publication);
   }
 
   freeze(signal: AbortSignal) {

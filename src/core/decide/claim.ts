@@ -71,9 +71,10 @@ export function decideClaim(facts: ClaimFacts): ClaimDecision {
     );
 
   const highest = highestFloor(facts);
-  if (lease.epoch < highest && !forced)
+  const outdated = whyOutdated(facts, highest);
+  if (outdated && !forced)
     return hold(
-      `the store knows epoch ${lease.epoch}, and a member has been claimed for epoch ${highest}: what the store says of copies is out of date; restore a newer copy of the store, or a person may accept the loss: holdfast failover ${dataStore.name} --allow-data-loss`,
+      `${outdated}: what the store says of copies is out of date; restore a newer copy of the store, or a person may accept the loss: holdfast failover ${dataStore.name} --allow-data-loss`,
     );
 
   if (facts.mode === "observe") return hold(`mode is observe: ${proof.because}`);
@@ -95,7 +96,7 @@ export function decideClaim(facts: ClaimFacts): ClaimDecision {
     kind: "claim",
     epoch: highest + 1,
     because:
-      forced && (proof.kind === "unproven" || lease.epoch < highest)
+      forced && (proof.kind === "unproven" || outdated)
         ? `loss accepted by ${facts.approval?.request}: ${proof.because}`
         : proof.because,
   };
@@ -155,6 +156,25 @@ function rank(facts: ClaimFacts, copies: readonly SealedCopy[]): MemberName[] {
         order.indexOf(a.member) - order.indexOf(b.member),
     )
     .map((copy) => copy.member);
+}
+
+/** Why the store is not to be believed: members' own disks know of more. Empty: nothing says so. */
+function whyOutdated({ lease, reports }: ClaimFacts, highest: Epoch): string {
+  if (lease.epoch < highest)
+    return `the store knows epoch ${lease.epoch}, and a member has been claimed for epoch ${highest}`;
+  if (lease.primary === null) return "";
+  const published = lease.durable.publication ?? 0;
+  const remembered = rememberedPublication(reports, lease.primary.epoch);
+  if (remembered <= published) return "";
+  return `the store knows publication ${published} of epoch ${lease.primary.epoch}, and a member remembers publication ${remembered}`;
+}
+
+/** The last publication of the primary of `epoch` that any member remembers; 0: none. */
+export function rememberedPublication(reports: ReadonlyMap<MemberName, MemberReport>, epoch: Epoch): number {
+  let last = 0;
+  for (const { floor, publication } of reports.values())
+    if (floor === epoch) last = Math.max(last, publication ?? 0);
+  return last;
 }
 
 /** S3, also when the store was restored from an older snapshot: the floors on the members' own disks count. */

@@ -47,6 +47,13 @@ export type Command =
   | { readonly kind: "look"; readonly member: MemberName }
   /** A hint: `upstream` has claimed, and once it has committed this member will follow it. Nothing is answered. */
   | { readonly kind: "expect"; readonly member: MemberName; readonly upstream: Upstream }
+  /** To keep on the member's disk, beside its floor; what a later look shows. Nothing is answered. */
+  | {
+      readonly kind: "remember";
+      readonly member: MemberName;
+      readonly epoch: Epoch;
+      readonly publication: number;
+    }
   /** One operation on the member; answered by `member-replied` within `timeoutMs`. `end`, `freeze`, `thaw` overtake others. */
   | {
       readonly kind: "member";

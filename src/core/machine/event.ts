@@ -100,6 +100,8 @@ export interface MemberSight {
   readonly inserted: Lsn;
   readonly epoch: Epoch;
   readonly floor: Epoch;
+  /** Absent: 0. */
+  readonly publication?: number | undefined;
   readonly streaming: boolean;
   readonly frozen: boolean;
   readonly sealedBasis: Revision;

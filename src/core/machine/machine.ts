@@ -24,6 +24,7 @@ import { petGuards } from "./guards.ts";
 import { advanceHolder, beginTenure } from "./holder.ts";
 import { takeLeaseReply } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
+import { rememberPublication } from "./publication.ts";
 import { reportOf, takeTold, tellSeal } from "./reports.ts";
 import { endReseed } from "./reseed.ts";
 import {
@@ -378,6 +379,7 @@ function takeOpEffect(
           state: "primary",
           epoch: op.epoch,
           floor: op.epoch,
+          publication: 0,
           incarnation: outcome.incarnation,
           position: outcome.position,
           timeline: outcome.timeline ?? 1,
@@ -436,6 +438,7 @@ function advanceKeeper(turn: Turn, keeper: KeeperDraft): void {
   resetWake(keeper);
   if (!turn.state.storeLoaded) return;
   const lease = keeper.lease;
+  rememberPublication(turn, keeper);
   if (!lease) bootstrap(turn, keeper);
   else if (keeper.member !== null && lease.record.holder === keeper.member && lease.record.phase !== "vacant")
     advanceHolder(turn, keeper);

@@ -10,6 +10,7 @@ import { NEVER, type SpanMs } from "../model/time.ts";
 import type { DataStore } from "../model/topology.ts";
 import { freeze, gateModeOf, orderGate } from "./guards.ts";
 import { isDoubtful, writeLease } from "./lease-write.ts";
+import { isOutdated, nextPublication } from "./publication.ts";
 import { isReseedWished } from "./reseed.ts";
 import { type KeeperDraft, note, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
@@ -22,8 +23,9 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
 
   const wanted = wantedSet(turn, keeper, record);
   const published: QuorumSet = record.durable;
-  const step = nextQuorumStep(published, tenure.configured, wanted);
-  if (step.kind === "done") {
+  const next = nextQuorumStep(published, tenure.configured, wanted);
+  let set = wanted;
+  if (next.kind === "done") {
     // After a restart of ours, or by somebody's hand, PostgreSQL may wait for others than we believe (drift).
     const real = sight.waitsFor;
     const believed = tenure.configured.standbys.map((copy) => copy.member);
@@ -36,38 +38,38 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
     // Trap 8, as below.
     if (differs && !local.op && !isDoubtful(keeper) && turn.at >= local.retryAt)
       configure(turn, keeper, tenure.configured);
-    return;
-  }
-  if (step.kind === "configure") {
+    if (differs || !isOutdated(turn, keeper, record)) return;
+  } else if (next.kind === "configure") {
     // Trap 8: a publication on its way, or without an answer, may promise more than is known here.
     if (local.op || isDoubtful(keeper)) return;
     if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
-    return configure(turn, keeper, step.set);
-  }
+    return configure(turn, keeper, next.set);
+  } else ({ set } = next);
   if (keeper.write) return;
   // What was written before the new set was in force may be on other copies only: whoever is not past it is not trusted.
   // So the position is one measured after that (D3), or the promise would be for writes that it does not cover.
-  const strengthened = sameSet(step.set, tenure.configured);
+  const strengthened = sameSet(set, tenure.configured);
   if (strengthened && local.sightAt <= tenure.configuredAt) return;
   const position = strengthened
-    ? Math.max(record.durable.position, step.set.acknowledgements > 0 ? sight.inserted : sight.position)
+    ? Math.max(record.durable.position, set.acknowledgements > 0 ? sight.inserted : sight.position)
     : record.durable.position;
-  const lost = step.set.acknowledgements < keeper.dataStore.acknowledgements;
-  if (lost && step.set.acknowledgements < record.durable.acknowledgements)
+  const lost = set.acknowledgements < keeper.dataStore.acknowledgements;
+  if (lost && set.acknowledgements < record.durable.acknowledgements)
     note(
       turn,
       "alarm",
       keeper.dataStore.name,
-      `redundancy lost: commits wait for ${step.set.acknowledgements} standby(s), ${keeper.dataStore.acknowledgements} are wanted`,
+      `redundancy lost: commits wait for ${set.acknowledgements} standby(s), ${keeper.dataStore.acknowledgements} are wanted`,
     );
   writeLease(turn, keeper, "publish", {
     ...record,
     renewal: record.renewal + 1,
     durable: {
-      acknowledgements: step.set.acknowledgements,
-      standbys: step.set.standbys,
+      acknowledgements: set.acknowledgements,
+      standbys: set.standbys,
       position,
       final: false,
+      publication: nextPublication(turn, keeper, record),
     },
   });
 }
@@ -189,11 +191,12 @@ function advanceAsynchronous(turn: Turn, keeper: KeeperDraft, record: LeaseRecor
   if (!tenure) return;
   const standbys = copiesOf(turn, keeper, record);
   const wanted: QuorumSet = { acknowledgements: 0, standbys };
-  if (!sameSet(record.durable, wanted) && !keeper.write && !tenure.change)
+  const isNew = !sameSet(record.durable, wanted) || isOutdated(turn, keeper, record);
+  if (isNew && !keeper.write && !tenure.change)
     writeLease(turn, keeper, "publish", {
       ...record,
       renewal: record.renewal + 1,
-      durable: { ...record.durable, ...wanted },
+      durable: { ...record.durable, ...wanted, publication: nextPublication(turn, keeper, record) },
     });
   if (standbys.length === 0) return;
 

@@ -58,6 +58,7 @@ export function ownReport(keeper: KeeperDraft): MemberReport | null {
     position: sight.position,
     epoch: sight.epoch,
     floor: sight.floor,
+    ...(sight.publication && { publication: sight.publication }),
     seal: sight.sealedBasis === 0 ? null : { basis: sight.sealedBasis, position: sight.sealedPosition },
     streaming: sight.streaming,
     ...(sight.full && { full: true }),

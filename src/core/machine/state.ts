@@ -228,6 +228,8 @@ export interface Local {
   /** Why the last operation did not succeed; empty when it did. */
   readonly problem: string;
   readonly firedEpoch: Epoch;
+  /** When the member is told again what to remember, if it does not by then. */
+  readonly rememberAt: InstantMs;
   readonly notStreamingSince: InstantMs | null;
   readonly mustRejoin: boolean;
 }
@@ -288,6 +290,7 @@ export function initialState(options: {
         failures: 0,
         problem: "",
         firedEpoch: 0,
+        rememberAt: Number.NEGATIVE_INFINITY,
         notStreamingSince: null,
         mustRejoin: false,
       },

@@ -64,6 +64,11 @@ export interface DurableSet {
   readonly position: Lsn;
   /** True when the holder ended in order and `position` is its very last: one copy that has it is proof enough. */
   readonly final: boolean;
+  /**
+   * Which publication of this primary's epoch it is: rises when who is waited for changes. Members remember it, so that a
+   * store that was restored from before is known. Absent: the first.
+   */
+  readonly publication?: number | undefined;
 }
 
 /** Where a promotion left one timeline for another: WAL before `at` is of `parent`, from there on of `timeline`. */
@@ -126,6 +131,8 @@ export interface MemberReport {
   readonly epoch: Epoch;
   /** The highest epoch that this member has ever been claimed for, from its own disk. Never goes down. */
   readonly floor: Epoch;
+  /** The last publication that was seen beside this member in epoch `floor`, from its own disk. Absent: the first. */
+  readonly publication?: number | undefined;
   /** Set while the member receives from nobody: see `Seal`. */
   readonly seal: Seal | null;
   /** Whether a standby is streaming now. */

@@ -59,6 +59,22 @@ void test("a data folder of another topology, member or origin is refused", asyn
   await assert.rejects(lab.open("pg-a", { runAs: "no-such-user" }), refused("HOLDFAST_PG_USER"));
 });
 
+void test("a publication is remembered on disk, only rises, and is of the epoch that it was seen in", {
+  timeout: 60_000,
+}, async () => {
+  await using lab = await Lab.make(binDir, ["pg-a"]);
+  const [database] = await lab.cluster(0);
+  assert.ok(database);
+  const { floor, publication } = await database.inspect(1000);
+  assert.deepEqual([floor > 0, publication], [true, 0]);
+  await Promise.all([3, 5, 4].map((each) => database.remember({ epoch: floor, publication: each })));
+  await database.remember({ epoch: floor - 1, publication: 9 });
+  assert.equal((await database.inspect(1000)).publication, 5);
+  const heir = await lab.open("pg-a");
+  assert.equal((await heir.inspect(1000)).publication, 5, "another agent finds it");
+  ok(await database.end(within(3000)));
+});
+
 void test("a setting that the promises rest on is not overridden", async () => {
   await using lab = await Lab.make(binDir, ["pg-a"]);
   await assert.rejects(lab.open("pg-a", { settings: { fsync: "off" } }), refused("HOLDFAST_PG_SETTING"));

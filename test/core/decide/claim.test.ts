@@ -126,6 +126,23 @@ test("S1: a store that is older than what a member has been claimed for is no ev
   check({ reports, approval: { request: "r1", allowDataLoss: false } }, /the store knows epoch 3/);
 });
 
+test("S1: a store that is older than the last publication that a member remembers is no evidence, and a person is asked", () => {
+  const reports = (publication: number, floor?: number) =>
+    new Map([
+      ["pg-central", sealed(200, "c#1")],
+      ["pg-east", { ...sealed(150, "e#1", floor), publication }],
+    ]);
+  const older = { reports: reports(2, lease.epoch) };
+  check(
+    older,
+    /the store knows publication 0 of epoch 3, and a member remembers publication 2.*--allow-data-loss/s,
+  );
+  check({ ...older, approval: { request: "r1", allowDataLoss: false } }, /the store knows publication 0/);
+  check({ ...older, approval: { request: "r1", allowDataLoss: true } }, "claim");
+  check({ reports: reports(2, lease.epoch - 1) }, "claim");
+  check({ reports: reports(0, lease.epoch) }, "claim");
+});
+
 test("S3: the next epoch is above every floor, also when the store was restored from an older snapshot", () => {
   const reports = new Map([
     ["pg-central", sealed(200, "c#1")],

@@ -7,26 +7,18 @@ import { recordKeys } from "../../../src/core/model/record.ts";
 import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
+import { sightOf } from "../parts/member.ts";
 
 const key = recordKeys.lease(storeName);
-const { epoch } = committedLease;
-const primary: MemberSight = {
+const primary = sightOf("w#1", {
   state: "primary",
-  incarnation: "w#1",
-  timeline: 3,
+  streaming: false,
   position: 200,
   inserted: 200,
-  epoch,
-  floor: epoch,
-  streaming: false,
-  frozen: false,
-  sealedBasis: 0,
-  sealedPosition: 0,
   replicas: ["pg-central", "pg-east"].map((member) => ({ member, streaming: true, flushed: 200 })),
   waitsFor: { acknowledgements: 1, standbys: ["pg-central", "pg-east"] },
-  problem: "",
-};
-const stopped: MemberSight = { ...primary, state: "stopped", replicas: [], waitsFor: null };
+});
+const stopped = sightOf("w#1", { state: "stopped", streaming: false, position: 200 });
 
 type Write = Extract<Command, { kind: "write" }>;
 const leaseWrites = (commands: readonly Command[]): Write[] =>
