@@ -35,7 +35,7 @@ export { testBackup } from "./postgres/backup/restore-test.ts";
 export { findBackup, listBackups } from "./postgres/backup/shelf.ts";
 export { pruneBackups, takeBackup } from "./postgres/backup/take.ts";
 export { discover } from "./postgres/binaries.ts";
-export { openMember } from "./postgres/postgres.ts";
+export { isDiskFailure, openMember } from "./postgres/postgres.ts";
 export { endTree, findTree } from "./postgres/process-tree.ts";
 export { sightAgent } from "./survey/clock.ts";
 export { lookAtParts, nearestFolder, timeFsync } from "./survey/host.ts";

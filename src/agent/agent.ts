@@ -4,12 +4,12 @@ import type { Command } from "../core/machine/command.ts";
 import type { AgentEvent } from "../core/machine/event.ts";
 import type { StartOptions } from "../core/machine/recording.ts";
 import { type AgentState, initialState } from "../core/machine/state.ts";
-import type { RegionName } from "../core/model/id.ts";
+import type { MemberName, RegionName } from "../core/model/id.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { PeerAnswer, PeerQuestion, SealNotice } from "../ports/peers.ts";
 import { createController } from "./controller.ts";
 import { watchOrders } from "./levels.ts";
-import type { AgentParts } from "./parts.ts";
+import type { AgentParts, MemberParts } from "./parts.ts";
 import { createPerformer } from "./perform.ts";
 import { inspectRound, probeRound, type Round, startRound } from "./rounds.ts";
 import { watchStore } from "./watching.ts";
@@ -34,6 +34,8 @@ export interface Agent {
   /** A question of another region's agent (L6). */
   answerPeer(question: PeerQuestion, timeoutMs: number): Promise<PeerAnswer>;
   takeSeal(notice: SealNotice): void;
+  /** Of `parts.members` by now, and not at the start. */
+  addMember(name: MemberName, unit: MemberParts): void;
   close(): Promise<void>;
 }
 
@@ -85,7 +87,7 @@ export function startAgent(options: AgentOptions): Agent {
   });
 
   const watching = watchStore(parts.store, controller.tell, parts.log, stopping.signal);
-  for (const [name, unit] of parts.members) {
+  const addMember = (name: MemberName, unit: MemberParts) => {
     const round = inspectRound(
       parts,
       name,
@@ -96,7 +98,8 @@ export function startAgent(options: AgentOptions): Agent {
     );
     rounds.set(name, round);
     unit.database.onLost(() => round.now());
-  }
+  };
+  for (const [name, unit] of parts.members) addMember(name, unit);
   for (const service of topology.services)
     rounds.set(
       `service ${service.name}`,
@@ -143,6 +146,7 @@ export function startAgent(options: AgentOptions): Agent {
           revision: question.revision,
         });
       }),
+    addMember,
     takeSeal: ({ member, ...told }) => controller.tell({ kind: "seal-told", member, told }),
     async close() {
       stopping.abort(new Error("the agent is being stopped"));

@@ -18,7 +18,10 @@ const peerAnswerMs = 1000;
 /** A status a second, so that whoever watches needs not to ask. */
 const eventEveryMs = 1000;
 
-export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
+/** Members come from the host that it runs on, and from nobody who asks. */
+type AskedAgent = Omit<Agent, "addMember">;
+
+export function createHandlers(agent: AskedAgent, parts: AgentParts): ApiHandlers {
   const { clock, store } = parts;
   const known = new Map<string, IncidentRecord>();
 
@@ -125,7 +128,7 @@ export function createHandlers(agent: Agent, parts: AgentParts): ApiHandlers {
   };
 }
 
-function whyNoLevel(agent: Agent, name: string, level: number) {
+function whyNoLevel(agent: AskedAgent, name: string, level: number) {
   const { topology } = agent.state();
   const service = topology.services.find((candidate) => candidate.name === name);
   if (!service) {
@@ -145,7 +148,7 @@ function whyNoLevel(agent: Agent, name: string, level: number) {
 }
 
 /** What can be told at the door: names that are not in the topology, an epoch that is over, a kind that nobody serves. */
-function whyRefused(agent: Agent, body: RequestBody) {
+function whyRefused(agent: AskedAgent, body: RequestBody) {
   const { topology, keepers } = agent.state();
   const names = (list: readonly { readonly name: string }[]) => list.map((one) => one.name).join(", ");
   if (body.kind === "mode")

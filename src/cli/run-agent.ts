@@ -31,7 +31,9 @@ import { createRecorder } from "../agent/record.ts";
 import { fencerSocket, hostsOf, membersIn } from "../agent/units.ts";
 import { timing } from "../core/machine/timing.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
-import type { ForeignRouter, Topology } from "../core/model/topology.ts";
+import type { DataStore, ForeignRouter, Member, Topology } from "../core/model/topology.ts";
+
+import { openMembers } from "./open-members.ts";
 
 export interface RunAgentOptions {
   readonly topology: Topology;
@@ -60,13 +62,11 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const routers = (topology.routers ?? []).filter((router) => router.region === region);
   await prepareRouters(topology, routers, log);
   const gateEdge = edges[0];
-  const members = new Map<string, MemberParts>();
-  for (const member of membersIn(topology, region)) {
-    const dataStore = topology.dataStores.find((candidate) => candidate.members.includes(member));
-    if (!dataStore) continue;
+  const open = async (member: Member): Promise<MemberParts> => {
+    const store = topology.dataStores.find((candidate) => candidate.members.includes(member)) as DataStore;
     const database = await openMember({
       topology: topology.name,
-      store: dataStore,
+      store,
       member,
       secrets: secrets.postgres,
       clock: systemClock,
@@ -76,8 +76,9 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     });
     const fencer = new FencerClient({ socketPath: fencerSocket({ ...options }, member.name) });
     const gate = gateEdge ? new EdgeGate({ admin: gateEdge.admin, token: secrets.token }) : null;
-    members.set(member.name, { database, fencer, gate });
-  }
+    return { database, fencer, gate };
+  };
+  const { members, openLate } = await openMembers(membersIn(topology, region), open, log);
   const parts: AgentParts = {
     clock: systemClock,
     store,
@@ -143,7 +144,10 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   });
   process.stdout.write(`${JSON.stringify({ event: "agent-started", pid: process.pid, region, address })}\n`);
 
+  const stopping = new AbortController();
+  void openLate(agent.addMember, stopping.signal);
   await new Promise<void>((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));
+  stopping.abort();
   await api.close();
   await agent.close();
   await Promise.all([parts.peers.close(), parts.prober.close(), parts.planes.close()]);

@@ -10,7 +10,7 @@ import { findAccount, findBarrier } from "./account.ts";
 import { findBinaries } from "./binaries.ts";
 import { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
-import { DiskTrouble } from "./disk-trouble.ts";
+import { DiskTrouble, isIoError } from "./disk-trouble.ts";
 import { Forerunners } from "./forerunners.ts";
 import { initializeMember } from "./initialize.ts";
 import { Inspector } from "./inspect.ts";
@@ -42,6 +42,11 @@ export interface OpenRequest {
   readonly replicationFrom?: readonly string[];
 }
 
+/** Whether `openMember` rejected for the member's disk: it may answer later. */
+export function isDiskFailure(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === "HOLDFAST_PG_DISK";
+}
+
 /** Rejects with `DatabaseError`. A server that runs already is adopted as it is. */
 export async function openMember(request: OpenRequest): Promise<Database> {
   const { member, store, topology } = request;
@@ -59,6 +64,13 @@ export async function openMember(request: OpenRequest): Promise<Database> {
     store: store.name,
     member: member.name,
     account,
+  }).catch((cause: unknown) => {
+    if (!isIoError(cause)) throw cause;
+    throw new DatabaseError(
+      "HOLDFAST_PG_DISK",
+      `the disk of ${member.name} does not answer (${cause instanceof Error ? cause.message : String(cause)}): look at it (dmesg, smartctl), mend or replace it`,
+      { retryable: true, cause },
+    );
   });
   const conf = {
     member,
