@@ -307,9 +307,11 @@ export class Agent {
         return;
       case "remember":
         return kernel.after(millis(this.#chance.skewed(1, 50)), () => {
-          const disk = this.#site.postgres?.disk;
-          if (life !== this.process.life || this.process.stopped || disk?.floor !== command.epoch) return;
-          disk.publication = Math.max(disk.publication, command.publication);
+          const { postgres } = this.#site;
+          if (life !== this.process.life || this.process.stopped || !postgres || postgres.diskFull) return;
+          const { disk } = postgres;
+          if (disk.floor === command.epoch)
+            disk.publication = Math.max(disk.publication, command.publication);
         });
       case "look":
         return kernel.after(millis(this.#chance.between(3, 8)), () => {

@@ -53,6 +53,7 @@ export const faultKinds = {
   "store-leader": "the store's leader is stopped",
   "disk-slow": "a member's disk takes `size` times as long",
   "disk-hung": "a member's disk does not answer",
+  "disk-full": "a member's disk takes nothing more: what it has can be read",
   wipe: "a member's disk is lost, and it is ended",
   rollback: "the primary's disk is as it was before the published position, and it is ended",
   restore:

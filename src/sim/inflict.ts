@@ -252,6 +252,12 @@ export class Inflictor {
           site.wokeAt = kernel.now;
           postgres.unhang();
         });
+      case "disk-full":
+        if (!postgres) return;
+        postgres.diskFull = true;
+        return this.#until(fault.lasts, () => {
+          postgres.diskFull = false;
+        });
       case "wipe":
         if (!postgres) return;
         world.oracle.onWiped();

@@ -10,6 +10,19 @@ import { canFollow, type Timeline } from "./timeline.ts";
 /** How often work on a slow disk looks whether it is slow still. */
 const workStepMs = 20;
 
+/** What begins with a file that has to be on disk. */
+const writesFiles: ReadonlySet<MemberOp["kind"]> = new Set([
+  "initialize",
+  "rejoin",
+  "start-sealed",
+  "seal",
+  "follow",
+  "promote",
+  "set-quorum",
+  "freeze",
+  "thaw",
+]);
+
 export class Operations {
   readonly #member: Postgres;
   readonly #cluster: Cluster;
@@ -27,6 +40,7 @@ export class Operations {
       this.#later(0.2, 1, () => reply({ kind: "succeeded", op: op.kind, ...more }));
     const fail = (because: string) =>
       this.#later(0.2, 1, () => reply({ kind: "failed", op: op.kind, because }));
+    if (this.#member.diskFull && writesFiles.has(op.kind)) return fail("no space left on device");
     const effect = this.#member.effect;
     /** Takes effect after a while, unless the member was killed meanwhile. */
     const takes = (leastMs: number, mostMs: number, act: () => void, otherwise = "the member was ended") =>

@@ -60,6 +60,8 @@ export class Postgres {
   /** Its disk does not answer: nothing is flushed, and its processes cannot be killed (state D). */
   diskHung = false;
   diskSlowness = 1;
+  /** Statements fail, a standby receives nothing more, and whoever has to write a file cannot; PostgreSQL runs on. */
+  diskFull = false;
   readonly #cluster: Cluster;
   readonly #chance: Random;
   readonly #senders = new Map<string, Sender>();
@@ -192,7 +194,7 @@ export class Postgres {
 
   /** A client's write; `acknowledge` is called when the commit returns, if it ever does. */
   commit(acknowledge: (timeline: Timeline, position: number) => void): void {
-    if (!this.isPrimary || this.#stopping) return;
+    if (!this.isPrimary || this.#stopping || this.diskFull) return;
     this.#written += walBytesOfWrite;
     this.#waiting.push({ position: this.#written, acknowledge });
     this.#flushSoon();
@@ -348,6 +350,7 @@ export class Postgres {
       standby.process.deliver(() => {
         if (standby.#receiver?.connection !== connection) return;
         if (standby.diskHung) return;
+        if (standby.diskFull) return standby.disconnect(true);
         standby.#heardAt = this.#cluster.kernel.now;
         if (position > standby.disk.position) standby.disk.position = position;
         const flushed = standby.disk.position;
@@ -407,6 +410,7 @@ export class Postgres {
       replicas,
       waitsFor: primary ? { acknowledgements: disk.acknowledgements, standbys: disk.standbys } : null,
       problem: "",
+      ...(this.diskFull && { full: true }),
       ...(disk.damage && { damaged: disk.damage }),
     };
   }

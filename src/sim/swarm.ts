@@ -9,8 +9,8 @@ import { Random } from "./random.ts";
 import { plainShape, type Shape } from "./shapes.ts";
 import { type Ablation, nothingAblated, type WorldOptions } from "./world.ts";
 
-/** What is drawn elsewhere: in plans of its own, or by `withDamage`. */
-const leftOut: ReadonlySet<FaultKind> = new Set(["store-restored", "damage", "reseed"]);
+/** What is drawn elsewhere: in plans of its own, by `withDamage`, or by `withoutRoom`. */
+const leftOut: ReadonlySet<FaultKind> = new Set(["store-restored", "damage", "reseed", "disk-full"]);
 const lastsLong: ReadonlySet<FaultKind> = new Set(["kill-region", "isolate", "cut", "store-down"]);
 
 export function planFor(seed: number, tellStory = false): Plan {
@@ -30,10 +30,30 @@ export function planFor(seed: number, tellStory = false): Plan {
     asText: seed % 10 === 0,
   };
   const plan = drawPlan(chance, world);
-  return seed % 25 === 8 && plan.resumesWithin === null ? withDamage(plan) : plan;
+  if (plan.resumesWithin !== null) return plan;
+  if (seed % 25 === 8) return withDamage(plan);
+  return seed % 25 === 16 && plan.changesMax === null ? withoutRoom(plan) : plan;
 }
 
 /** Beside what was drawn without it, from a stream of its own: what every other seed draws stays as it was. */
+function withoutRoom(plan: Plan): Plan {
+  const { seed, shape } = plan.world;
+  const chance = new Random(seed, "disk-full");
+  const from = seconds(3);
+  const faults = [...plan.faults];
+  for (let disks = chance.between(1, 3); disks > 0; disks--)
+    faults.push({
+      kind: "disk-full",
+      at: from + chance.below(plan.healAt - from),
+      a: chance.chance(0.5) ? -1 : chance.below(shape.members),
+      b: 0,
+      lasts: millis(chance.skewed(100, 30_000)),
+      size: 0,
+    });
+  return { ...plan, faults };
+}
+
+/** The same. */
 function withDamage(plan: Plan): Plan {
   const { seed, shape } = plan.world;
   const chance = new Random(seed, "damage");
