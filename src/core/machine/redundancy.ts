@@ -24,7 +24,6 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
   const wanted = wantedSet(turn, keeper, record);
   const published: QuorumSet = record.durable;
   const next = nextQuorumStep(published, tenure.configured, wanted);
-  let set = wanted;
   if (next.kind === "done") {
     // After a restart of ours, or by somebody's hand, PostgreSQL may wait for others than we believe (drift).
     const real = sight.waitsFor;
@@ -44,8 +43,10 @@ export function advanceQuorum(turn: Turn, keeper: KeeperDraft, record: LeaseReco
     if (local.op || isDoubtful(keeper)) return;
     if (turn.at < local.retryAt) return wakeKeeperAt(keeper, local.retryAt);
     return configure(turn, keeper, next.set);
-  } else ({ set } = next);
+  }
   if (keeper.write) return;
+  // Done, and yet outdated: the same anew (N2).
+  const set = next.kind === "publish" ? next.set : wanted;
   // What was written before the new set was in force may be on other copies only: whoever is not past it is not trusted.
   // So the position is one measured after that (D3), or the promise would be for writes that it does not cover.
   const strengthened = sameSet(set, tenure.configured);
