@@ -44,6 +44,7 @@ export const memberReport = z.object({
   seal: z.object({ basis: whole, position: whole }).nullable(),
   streaming: z.boolean(),
   full: z.literal(true).optional(),
+  freePercent: whole.max(100).optional(),
   damaged: z.object({ failures: whole, since: z.number() }).optional(),
 });
 

@@ -80,6 +80,18 @@ export function agentMetrics(
       ),
     },
     {
+      name: "holdfast_member_disk_free_ratio",
+      help: "Share of the member's disk that it may still use.",
+      type: "gauge",
+      rows: stores.flatMap((store) =>
+        store.members.flatMap((member) =>
+          member.freePercent === null
+            ? []
+            : [[{ data_store: store.name, member: member.name }, member.freePercent / 100] as const],
+        ),
+      ),
+    },
+    {
       name: "holdfast_member_damaged",
       help: "1 when pages of the copy have failed their checksum, until it is made anew.",
       type: "gauge",

@@ -2,7 +2,7 @@
 import { expiresAt } from "../core/lease/lease.ts";
 import type { AgentState, Keeper } from "../core/machine/state.ts";
 import type { MemberName, RegionName } from "../core/model/id.ts";
-import type { Damage, LeaseRecord, MemberReport } from "../core/model/record.ts";
+import { type Damage, type LeaseRecord, lowFreePercent, type MemberReport } from "../core/model/record.ts";
 import type { DataStoreView, MemberView, RegionView, StatusView } from "../core/model/status.ts";
 import type { InstantMs } from "../core/model/time.ts";
 import type { DataStore, Member } from "../core/model/topology.ts";
@@ -89,11 +89,19 @@ function viewStore(state: AgentState, keeper: Keeper, now: InstantMs): DataStore
         epoch: report?.epoch ?? 0,
         streaming: report?.streaming ?? false,
         sealed: report?.seal !== null && report?.seal !== undefined,
+        freePercent: report?.freePercent ?? null,
+        ...diskText(report),
         ...(report?.damaged && { damaged: damageText(dataStore, member, report.damaged, record) }),
       };
     }),
     holding: keeper.holding || keeper.local.problem,
   };
+}
+
+function diskText(report: MemberReport | undefined): { readonly disk?: string } {
+  const left = report?.freePercent ?? 100;
+  if (report?.full) return { disk: "disk full: it takes not a page more; make room" };
+  return left < lowFreePercent ? { disk: `disk nearly full: ${left} % left; make room` } : {};
 }
 
 function damageText(

@@ -33,6 +33,8 @@ export interface MemberInspection {
   readonly waitsFor: { readonly acknowledgements: number; readonly standbys: readonly MemberName[] } | null;
   /** Its disk takes not a page more: what needs room fails, and PostgreSQL may run on. */
   readonly full: boolean;
+  /** Of its disk that it may still use, whole percent from 0 to 100, rounded down; null: not known. */
+  readonly freePercent: number | null;
   /** Pages of its copy failed their checksum: known until the copy is made anew. */
   readonly damaged?: Damage | undefined;
   /** What is wrong, for people; empty when nothing is. */

@@ -71,6 +71,21 @@ test("a primary's damage is told with the way out", () => {
   assert.match(seen.damaged?.[0] ?? "", /it goes on leading.*"holdfast switchover orders-db"/);
 });
 
+test("a disk that is full or nearly is told, with what is left, and measured", () => {
+  const lease = committedLease;
+  const state = stateWith(
+    { west: { freePercent: 9 }, central: { full: true, freePercent: 0 }, east: {} },
+    lease,
+  );
+  const [west, central, east] = viewStatus(state, 1010).dataStores[0]?.members ?? [];
+  assert.equal(west?.disk, "disk nearly full: 9 % left; make room");
+  assert.match(central?.disk ?? "", /^disk full: it takes not a page more/);
+  assert.deepEqual([east?.disk, east?.freePercent], [undefined, null]);
+  const text = agentMetrics(state, 1010, { transitions: 0, commands: 0 });
+  assert.match(text, /^holdfast_member_disk_free_ratio\{data_store="orders-db",member="pg-west"\} 0\.09$/m);
+  assert.doesNotMatch(text, /disk_free_ratio\{[^}]*pg-east/);
+});
+
 test("a metric says of which member pages failed", () => {
   const text = agentMetrics(stateWith({ central: { damaged } }, committedLease), 1010, {
     transitions: 0,

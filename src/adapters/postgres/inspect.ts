@@ -53,7 +53,7 @@ export class Inspector {
   #lastPosition: Lsn = 0;
   #lastTimeline = 0;
   #looks = 0;
-  #full = false;
+  #room: Room = { full: false, freePercent: null };
   #isLooking = false;
   /**
    * Ends of whole records, oldest first. A flush may end in the middle of one, and a server that is started again has
@@ -142,7 +142,7 @@ export class Inspector {
       replicas: (row.replicas ?? []).flatMap((each) => this.#replica(each)),
       waitsFor: row.standby ? null : this.#waitsFor(isFrozen ? null : row.names),
       problem: activity,
-      full: this.#full,
+      ...this.#room,
       inserted,
     };
   }
@@ -151,9 +151,9 @@ export class Inspector {
   #lookForRoom(): void {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    void isFull(this.#server.dataDir)
-      .then((full) => {
-        this.#full = full;
+    void roomIn(this.#server.dataDir)
+      .then((room) => {
+        this.#room = room;
       })
       .catch(() => undefined)
       .finally(() => {
@@ -254,6 +254,7 @@ export class Inspector {
       replicas: [],
       waitsFor: null,
       full: false,
+      freePercent: null,
       damaged: this.#damage.known,
       problem: "",
     };
@@ -263,7 +264,14 @@ export class Inspector {
 /** PostgreSQL writes pages of 8 KiB; a file system says that it has a few blocks left when it has none to give. */
 const roomMinBytes = 64 * 1024;
 
-async function isFull(folder: string): Promise<boolean> {
-  const { bavail, bsize } = await statfs(folder);
-  return bavail * bsize < roomMinBytes;
+type Room = Pick<MemberInspection, "full" | "freePercent">;
+
+/** For whoever is not root, as `df` counts it. */
+async function roomIn(folder: string): Promise<Room> {
+  const { bavail, bfree, blocks, bsize } = await statfs(folder);
+  const usable = blocks - bfree + bavail;
+  return {
+    full: bavail * bsize < roomMinBytes,
+    freePercent: usable === 0 ? null : Math.floor((100 * bavail) / usable),
+  };
 }

@@ -67,6 +67,7 @@ function render(view: StatusView, paint: Paint): string {
       lines.push(
         `  ${mark} ${member.name.padEnd(14)} ${member.region.padEnd(14)} ${heard ? "" : "not heard of; last "}${member.state}${how}, epoch ${member.epoch}${lag}`,
       );
+      if (member.disk) lines.push(`    ${paint("red", member.disk)}`);
       if (member.damaged) lines.push(`    ${paint("red", member.damaged)}`);
     }
     if (store.holding) lines.push(`  ${paint("yellow", "holding:")} ${store.holding}`);

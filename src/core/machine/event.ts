@@ -108,6 +108,8 @@ export interface MemberSight {
   readonly sealedPosition: Lsn;
   /** Absent: not known to be. */
   readonly full?: boolean;
+  /** Of its disk, 0 to 100. Absent or null: not known. */
+  readonly freePercent?: number | null;
   readonly damaged?: Damage | undefined;
   readonly replicas: readonly {
     readonly member: MemberName;

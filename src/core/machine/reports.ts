@@ -62,6 +62,7 @@ export function ownReport(keeper: KeeperDraft): MemberReport | null {
     seal: sight.sealedBasis === 0 ? null : { basis: sight.sealedBasis, position: sight.sealedPosition },
     streaming: sight.streaming,
     ...(sight.full && { full: true }),
+    ...(typeof sight.freePercent === "number" && { freePercent: sight.freePercent }),
     ...(sight.damaged && { damaged: sight.damaged }),
   };
 }

@@ -139,9 +139,14 @@ export interface MemberReport {
   readonly streaming: boolean;
   /** Its disk takes not a page more. */
   readonly full?: true | undefined;
+  /** Of its disk that it may still use, whole percent from 0 to 100, rounded down. Absent: not known. */
+  readonly freePercent?: number | undefined;
   /** Absent: not known to be. */
   readonly damaged?: Damage | undefined;
 }
+
+/** Of a member's disk: with less left a person is told. */
+export const lowFreePercent = 10;
 
 /** Pages of a copy that are not what was written to disk. Remembered until the copy is made anew. */
 export interface Damage {

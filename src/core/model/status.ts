@@ -61,6 +61,10 @@ export interface MemberView {
   readonly epoch: Epoch;
   readonly streaming: boolean;
   readonly sealed: boolean;
+  /** That its disk is full, or nearly: a sentence. Absent: there is room, or nobody knows. */
+  readonly disk?: string;
+  /** Of its disk that it may still use, 0 to 100; null: not known. */
+  readonly freePercent: number | null;
   /** Pages of its copy failed their checksum, since when, and what to do: a sentence. Absent: none is known to have. */
   readonly damaged?: string;
 }

@@ -72,3 +72,31 @@ test("one is left alone, too, when a copy that is needed has no room, does not s
       JSON.stringify(east),
     );
 });
+
+test("a person is told once when little is left, and again when nothing is", () => {
+  const agent = startAgent("central");
+  agent.tell({
+    kind: "record-changed",
+    key: recordKeys.lease(storeName),
+    revision: 9,
+    record: committedLease,
+  });
+  agent.tell({ kind: "store-loaded" });
+  const told = [null, 40, 10, 9, 8, 0, 0, 30, 9].map((freePercent) =>
+    agent
+      .tell({
+        kind: "member-inspected",
+        member: "pg-central",
+        startedAt: agent.at + 5,
+        seen: sightOf("c#1", { freePercent, full: freePercent === 0 }),
+      })
+      .flatMap((command) =>
+        command.kind === "note" && /the disk of pg-central/.test(command.text)
+          ? `${command.level}: ${command.text}`
+          : [],
+      ),
+  );
+  const low = ["warning: the disk of pg-central has 9 % left"];
+  const full = ["alarm: the disk of pg-central is full: it takes not a page more"];
+  assert.deepEqual(told, [[], [], [], low, [], full, [], [], low]);
+});
