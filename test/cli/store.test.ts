@@ -8,17 +8,16 @@ import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { loadOrMakeSecrets, openStore } from "../../src/adapters/adapters.ts";
+import { openStore } from "../../src/adapters/adapters.ts";
 import { openEtcdStore } from "../../src/adapters/etcd/etcd.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite/sqlite.ts";
-import { sha256 } from "../../src/cli/topology-file.ts";
-import { compileTopology } from "../../src/core/spec/spec.ts";
-import { dataStoreName, type LabLayout, layOut } from "../../src/lab/layout.ts";
+import { dataStoreName, layOut } from "../../src/lab/layout.ts";
 import { Observer } from "../../src/lab/observer.ts";
 import { untilRedundant } from "../../src/lab/rehearsal.ts";
-import { prepareFolders, World } from "../../src/lab/world.ts";
+import { prepareFolders, type World } from "../../src/lab/world.ts";
 import { type EtcdCluster, hasEtcd, startCluster } from "../adapters/etcd/cluster.ts";
 import { agentOf, contents, leaseOf, put } from "../adapters/migration/places.ts";
+import { compile, newWorld } from "../lab/world.ts";
 import { holdfast } from "./run.ts";
 
 const cli = new URL("../../src/cli/cli.ts", import.meta.url).pathname;
@@ -216,7 +215,7 @@ async function runUntil(
   act: (world: World) => Promise<void>,
 ): Promise<{ readonly epoch: number; readonly holder: string }> {
   const { layout } = world;
-  const topology = compile(layout.topologyText, layout.topologyFile);
+  const topology = compile(layout);
   let observer: Observer | null = null;
   try {
     await world.start(signal);
@@ -230,27 +229,6 @@ async function runUntil(
     await observer?.close();
     await world.close();
   }
-}
-
-function newWorld(layout: LabLayout): World {
-  prepareFolders(layout);
-  const secrets = loadOrMakeSecrets(layout.secretsDir);
-  return new World({
-    layout,
-    topology: compile(layout.topologyText, layout.topologyFile),
-    secrets: { token: secrets.token, publicKeys: secrets.publicKeys, appPassword: secrets.postgres.app },
-    withService: false,
-    say: () => {},
-    stateFile: null,
-    control: "http://127.0.0.1:1",
-    removeFolder: false,
-  });
-}
-
-function compile(text: string, file: string) {
-  const compiled = compileTopology({ text, file, baseDir: "/" }, sha256);
-  assert.ok(compiled.kind === "valid");
-  return compiled.topology;
 }
 
 /** Through the first region's edge, as a service does. */

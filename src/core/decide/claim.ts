@@ -159,10 +159,11 @@ function rank(facts: ClaimFacts, copies: readonly SealedCopy[]): MemberName[] {
 }
 
 /** Why the store is not to be believed: members' own disks know of more. Empty: nothing says so. */
-function whyOutdated({ lease, reports }: ClaimFacts, highest: Epoch): string {
+function whyOutdated({ lease, member, reports }: ClaimFacts, highest: Epoch): string {
   if (lease.epoch < highest)
     return `the store knows epoch ${lease.epoch}, and a member has been claimed for epoch ${highest}`;
-  if (lease.primary === null) return "";
+  // The last primary's own copy has it all, whoever else was to have it (D2).
+  if (lease.primary === null || lease.primary.member === member) return "";
   const published = lease.durable.publication ?? 0;
   const remembered = rememberedPublication(reports, lease.primary.epoch);
   if (remembered <= published) return "";

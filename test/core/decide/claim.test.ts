@@ -140,6 +140,9 @@ test("S1: a store that is older than the last publication that a member remember
   check({ ...older, approval: { request: "r1", allowDataLoss: false } }, /the store knows publication 0/);
   check({ ...older, approval: { request: "r1", allowDataLoss: true } }, "claim");
   check({ reports: reports(2, lease.epoch - 1) }, "claim");
+  // D2: but the last primary's own copy is whole whatever the store says of others.
+  const own = new Map([...older.reports, ["pg-west", sealed(200, "w#1", lease.epoch)]] as const);
+  check({ reports: own, member: "pg-west", now: 60_000 }, "claim");
   check({ reports: reports(0, lease.epoch) }, "claim");
 });
 
