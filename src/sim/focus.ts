@@ -2,7 +2,7 @@
 import { type Fault, type FaultKind, forGood } from "./fault.ts";
 import { millis, seconds } from "./kernel.ts";
 import { isFair, type Plan } from "./plan.ts";
-import type { Random } from "./random.ts";
+import { Random } from "./random.ts";
 import { plainShape, type Shape } from "./shapes.ts";
 import { nothingAblated, type WorldOptions } from "./world.ts";
 
@@ -379,8 +379,37 @@ function restartedAgentsPlan(chance: Random, world: WorldOptions): Plan {
   return { world, faults, healAt: seconds(38), broken: null, resumesWithin: null, changesMax: null };
 }
 
+/** A standby goes and comes back, and the store that is restored knows of the time between: its promise rests on too few. */
+function restoredWithinEpochPlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(12);
+  const lasts = seconds(chance.between(12, 25));
+  const restoredAt = at + lasts + seconds(chance.between(2, 8));
+  const backupAt = at + lasts - chance.below(seconds(4));
+  return {
+    world: { ...world, ablation: nothingAblated },
+    faults: [
+      { kind: "kill-region", at, a: chance.between(1, world.shape.members - 1), b: 0, lasts, size: 0 },
+      {
+        kind: "store-restored",
+        at: restoredAt,
+        a: 0,
+        b: 0,
+        lasts: 0,
+        size: (restoredAt - backupAt) / 1000,
+      },
+    ],
+    healAt: restoredAt + seconds(20),
+    broken: null,
+    resumesWithin: null,
+    changesMax: null,
+  };
+}
+
 /** A change of primary that the store, restored from a backup, knows nothing of: what it says of copies is no evidence any more. */
 function restoredStorePlan(chance: Random, world: WorldOptions): Plan {
+  // From a stream of its own: what the others draw stays as it was.
+  const own = new Random(world.seed, "restored within an epoch");
+  if (own.chance(0.4)) return restoredWithinEpochPlan(own, world);
   const at = seconds(14);
   const change = chance.pick(["kill-postgres", "kill-region", "switchover"] as const);
   const restoredAt = at + seconds(chance.between(8, 20));
