@@ -1,6 +1,7 @@
 /** Patroni on etcd: a member, an etcd and a proxy in each of three regions. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "yaml";
 import { etcdArguments } from "../../src/lab/etcd-arguments.ts";
 import { prepareDatabase, untilStreaming } from "./peer-database.ts";
@@ -19,6 +20,7 @@ const paces = {
   default: { ttl: 30, loop_wait: 10, retry_timeout: 10 },
   fastest: { ttl: 20, loop_wait: 1, retry_timeout: 3, primary_start_timeout: 0 },
 } as const;
+const knownWithinMs = 60_000;
 const words = { asynchronous: "async", synchronous: "sync", strict: "strict" } as const;
 
 export function patroni(settings: PatroniSettings): System {
@@ -49,6 +51,7 @@ async function start(settings: PatroniSettings, { say, signal }: Surroundings): 
     for (const { name } of lab.regions) manager(lab, name).start();
     say("its standbys are seeded");
     await untilStreaming(first, mode === "asynchronous" ? mode : "synchronous", signal);
+    await untilKnown(first, signal);
     await prepareDatabase(lab, first);
     await startFronts(lab, { ask: "patroni", pace: pace === "fastest" ? "fast" : "manual" }, signal);
   } catch (error) {
@@ -71,6 +74,22 @@ async function start(settings: PatroniSettings, { say, signal }: Surroundings): 
     },
     close: () => lab.close(),
   };
+}
+
+/** Every member is known to every other by its state: Patroni promotes nobody whom it has not heard of, or who lags. */
+async function untilKnown({ address }: PeerRegion, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + knownWithinMs;
+  for (;;) {
+    const answer = await fetch(`http://${address}:${ports.patroni}/cluster`, { signal });
+    const { members } = (await answer.json()) as {
+      readonly members: readonly { readonly role: string; readonly state: string; readonly lag?: number }[];
+    };
+    const isWell = ({ role, state, lag }: (typeof members)[number]) =>
+      ["running", "streaming"].includes(state) && (role === "leader" || lag === 0);
+    if (members.length === 3 && members.every(isWell)) return;
+    if (until < performance.now()) throw new Error(`Patroni is not well: ${JSON.stringify(members)}`);
+    await sleep(200, undefined, { signal });
+  }
 }
 
 function manager(lab: PeerLab, region: string) {

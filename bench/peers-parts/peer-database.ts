@@ -25,7 +25,7 @@ export async function prepareDatabase(lab: PeerLab, region: PeerRegion): Promise
   );
 }
 
-/** Both standbys stream, and commits wait for them if they are to. */
+/** Both standbys stream, and commits wait for them if they are to. A base backup streams as well, before it is a standby. */
 export async function untilStreaming(
   region: PeerRegion,
   replication: "synchronous" | "asynchronous",
@@ -34,7 +34,8 @@ export async function untilStreaming(
   const waits = replication === "synchronous" ? "<> ''" : "= ''";
   await untilRow(
     adminUrl(region.address, "postgres"),
-    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' HAVING count(*) = 2
+    `SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND application_name <> 'pg_basebackup'
+     HAVING count(*) = 2
      AND current_setting('synchronous_standby_names') ${waits}
      ${replication === "synchronous" ? "AND count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) > 0" : ""}`,
     signal,
