@@ -413,7 +413,7 @@ export const mutants: readonly Mutant[] = [
     name: "copies are published with a position from before they counted",
     trap: 0,
     file: "machine/redundancy.ts",
-    find: "const position = strengthened\n    ? Math.max(record.durable.position, step.set.acknowledgements > 0 ? sight.inserted : sight.position)\n    : record.durable.position;",
+    find: "const position = strengthened\n    ? Math.max(record.durable.position, set.acknowledgements > 0 ? sight.inserted : sight.position)\n    : record.durable.position;",
     replace: "const position = record.durable.position;",
   },
   {
