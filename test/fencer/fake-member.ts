@@ -24,8 +24,8 @@ export function createFakeMember(): FakeMember {
   const place = { dataDir, pidFile: join(dataDir, "postmaster.pid") };
   const program = join(folder, "postgres");
   copyFileSync("/bin/sh", program);
-  // The child ignores SIGTERM and hangs on to its folder: only SIGKILL ends it.
-  const child = `trap "" TERM; while :; do sleep 1000; done`;
+  // The child ignores SIGTERM and hangs on to its folder: only SIGKILL ends it. What it had begun ends by itself soon.
+  const child = `trap "" TERM; while :; do sleep 1; done`;
   const script = `echo $$ > postmaster.pid; setsid ${program} -c '${child}' & ${program} -c '${child}' & wait`;
   writeFileSync(join(folder, "member.sh"), script);
   const count = () => findTree(place).length;
