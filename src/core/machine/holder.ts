@@ -55,7 +55,7 @@ export function beginTenure(
     hungSince: null,
     fullSince: null,
     promoted: null,
-    failures: 0,
+    vacatedOn: -1,
     asks: [],
     configured: { acknowledgements: configured.acknowledgements, standbys: configured.standbys },
     configuredAt: at,
@@ -336,8 +336,10 @@ function relinquish(turn: Turn, keeper: KeeperDraft): void {
     return runOp(turn, keeper, { kind: "end" }, turn.state.timing.endWithinMs);
   }
   if (keeper.write && keeper.write.purpose !== "renew") return;
-  if (turn.at < tenure.nextRenewAt && tenure.failures > 0) return wakeKeeperAt(keeper, tenure.nextRenewAt);
-  patchTenure(keeper, { nextRenewAt: turn.at + turn.state.timing.askEveryMs, failures: tenure.failures + 1 });
+  // Again and again only against what is new: a store that tells nothing new is asked after a pause.
+  if (turn.at < tenure.nextRenewAt && tenure.vacatedOn === lease.revision)
+    return wakeKeeperAt(keeper, tenure.nextRenewAt);
+  patchTenure(keeper, { nextRenewAt: turn.at + turn.state.timing.askEveryMs, vacatedOn: lease.revision });
   // Far from the store a renewal takes as long as this write: it is written over, not waited for.
   const record = keeper.write?.record ?? lease.record;
   const final = tenure.finalPosition;

@@ -407,7 +407,7 @@ function takeOpEffect(
           },
         });
       }
-      return patchTenure(keeper, { failures: (keeper.tenure?.failures ?? 0) + 1 });
+      return;
     case "set-quorum":
       if (ok) return patchTenure(keeper, { configuredAt: turn.at });
       // The old set is in force or the new one; what is published is weaker than both (Q2), so believe no more than that.

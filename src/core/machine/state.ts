@@ -184,7 +184,8 @@ export interface Tenure {
     readonly incarnation: Incarnation;
     readonly fork?: TimelineFork;
   } | null;
-  readonly failures: number;
+  /** Revision of the lease that a vacating write was last sent against; -1: none was. */
+  readonly vacatedOn: Revision;
   readonly asks: readonly PeerAsk[];
   readonly configured: QuorumSet;
   readonly configuredAt: InstantMs;

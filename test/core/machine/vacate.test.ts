@@ -72,14 +72,26 @@ test("what comes of the renewal afterwards changes nothing", () => {
   }
 });
 
-test("where the vacating write found neither, it is sent again against what stands", () => {
+/** An earlier renewal, taken for lost, stands: neither what was known nor the last one. */
+function conflicting() {
   const { tell, vacating } = crashed();
   const standing = { ...committedLease, stamp: "west-1/77" };
+  const reply = () => tell({ kind: "write-replied", id: vacating.id, outcome: { kind: "conflict" } });
+  return { tell, reply, standing };
+}
+
+test("where the vacating write found neither, it is sent again at once, against what stands", () => {
+  const { tell, reply, standing } = conflicting();
   tell({ kind: "record-changed", key, revision: 12, record: standing });
-  const after = [...tell({ kind: "write-replied", id: vacating.id, outcome: { kind: "conflict" } })];
-  // After a pause.
-  for (let turns = 0; turns < 100 && leaseWrites(after).length === 0; turns++)
-    after.push(...tell({ kind: "woken" }));
-  const [again] = leaseWrites(after);
+  const [again] = leaseWrites(reply());
   assert.deepEqual([again?.expect, again?.over], [12, undefined]);
+});
+
+test("where nothing new is known of what stands, it is sent again after a pause", () => {
+  const { tell, reply } = conflicting();
+  assert.deepEqual(leaseWrites(reply()), []);
+  let turns = 0;
+  let again: Write | undefined;
+  for (; again === undefined && turns < 100; turns++) [again] = leaseWrites(tell({ kind: "woken" }));
+  assert.ok(again && turns > 1, `${turns}`);
 });
