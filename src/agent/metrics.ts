@@ -1,5 +1,6 @@
 /** An agent's figures in the Prometheus text format. */
 import type { AgentState } from "../core/machine/state.ts";
+import type { MemberView } from "../core/model/status.ts";
 import type { InstantMs } from "../core/model/time.ts";
 import { viewStatus } from "./view.ts";
 
@@ -18,6 +19,13 @@ export function agentMetrics(
   const view = viewStatus(state, now);
   const stores = view.dataStores;
   const memory = process.memoryUsage();
+  const memberRows = (figureOf: (member: MemberView) => number | null): Family["rows"] =>
+    stores.flatMap((store) =>
+      store.members.flatMap((member) => {
+        const value = figureOf(member);
+        return value === null ? [] : [[{ data_store: store.name, member: member.name }, value] as const];
+      }),
+    );
   const families: Family[] = [
     {
       name: "holdfast_agent_transitions_total",
@@ -71,35 +79,19 @@ export function agentMetrics(
       name: "holdfast_member_lag_bytes",
       help: "Bytes behind the furthest copy.",
       type: "gauge",
-      rows: stores.flatMap((store) =>
-        store.members.flatMap((member) =>
-          member.lagBytes === null
-            ? []
-            : [[{ data_store: store.name, member: member.name }, member.lagBytes] as const],
-        ),
-      ),
+      rows: memberRows((member) => member.lagBytes),
     },
     {
       name: "holdfast_member_disk_free_ratio",
       help: "Share of the member's disk that it may still use.",
       type: "gauge",
-      rows: stores.flatMap((store) =>
-        store.members.flatMap((member) =>
-          member.freePercent === null
-            ? []
-            : [[{ data_store: store.name, member: member.name }, member.freePercent / 100] as const],
-        ),
-      ),
+      rows: memberRows((member) => (member.freePercent === null ? null : member.freePercent / 100)),
     },
     {
       name: "holdfast_member_damaged",
       help: "1 when pages of the copy have failed their checksum, until it is made anew.",
       type: "gauge",
-      rows: stores.flatMap((store) =>
-        store.members.map(
-          (member) => [{ data_store: store.name, member: member.name }, member.damaged ? 1 : 0] as const,
-        ),
-      ),
+      rows: memberRows((member) => (member.damaged ? 1 : 0)),
     },
     {
       name: "holdfast_region_agent_alive",

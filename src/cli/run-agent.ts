@@ -32,7 +32,6 @@ import { fencerSocket, hostsOf, membersIn } from "../agent/units.ts";
 import { timing } from "../core/machine/timing.ts";
 import { HoldfastError } from "../core/model/error-code.ts";
 import type { DataStore, ForeignRouter, Member, Topology } from "../core/model/topology.ts";
-
 import { openMembers } from "./open-members.ts";
 
 export interface RunAgentOptions {

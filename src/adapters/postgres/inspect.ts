@@ -72,6 +72,7 @@ export class Inspector {
   async inspect(timeoutMs: number, activity: string): Promise<MemberInspection> {
     try {
       this.#looks += 1;
+      this.#lookForRoom();
       // Every minute or so.
       if (this.#looks % 256 === 0) boundLog(this.#server.logFile);
       return await this.#look(timeoutMs, activity);
@@ -113,7 +114,6 @@ export class Inspector {
       return { ...this.#blank(), state: "hung", problem: "its postmaster is stopped (SIGSTOP or traced)" };
     try {
       const [row] = (await this.#server.watch<Row>(query, timeoutMs)) as [Row];
-      this.#lookForRoom();
       this.#damage.take(memory.incarnation, Number(row.checksum_failures ?? 0));
       return this.#running(row, activity);
     } catch (error) {
@@ -142,7 +142,6 @@ export class Inspector {
       replicas: (row.replicas ?? []).flatMap((each) => this.#replica(each)),
       waitsFor: row.standby ? null : this.#waitsFor(isFrozen ? null : row.names),
       problem: activity,
-      ...this.#room,
       inserted,
     };
   }
@@ -253,8 +252,7 @@ export class Inspector {
       sealedPosition: 0,
       replicas: [],
       waitsFor: null,
-      full: false,
-      freePercent: null,
+      ...this.#room,
       damaged: this.#damage.known,
       problem: "",
     };

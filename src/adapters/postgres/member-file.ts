@@ -104,21 +104,21 @@ export class MemberFile {
     return this.#memory;
   }
 
-  /** Resolves when it is on disk for good. One after the other: each changes what the one before has left. */
+  /** Resolves when it is on disk for good. One after the other: each change builds on what the one before has left. */
   update(change: MemberChange): Promise<void> {
-    const done = this.#lastUpdate.catch(() => undefined).then(() => this.#update(change));
-    this.#lastUpdate = done;
-    return done;
+    return this.#inTurn(() => this.#update(change));
   }
 
   /** Which publication of `epoch` was seen: of a floor that is another by then it says nothing. */
   remember(epoch: Epoch, publication: number): Promise<void> {
-    const done = this.#lastUpdate
-      .catch(() => undefined)
-      .then(async () => {
-        const { floor, publication: known = 0 } = this.#memory;
-        if (floor === epoch && known < publication) await this.#update({ publication });
-      });
+    return this.#inTurn(async () => {
+      const { floor, publication: known = 0 } = this.#memory;
+      if (floor === epoch && known < publication) await this.#update({ publication });
+    });
+  }
+
+  #inTurn(act: () => Promise<void>): Promise<void> {
+    const done = this.#lastUpdate.catch(() => undefined).then(act);
     this.#lastUpdate = done;
     return done;
   }

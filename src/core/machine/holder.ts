@@ -7,7 +7,7 @@
  * H4. See `guards.ts`.
  * H5. What is promoted is the copy that was proven: one that was put back since is not.
  * H6. A claim of a life before, or of before a promise to a holder, promotes nothing before every such promise is over (L6).
- * H7. A primary whose disk is full gives up where others have room.
+ * H7. See `room.ts`.
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { holderDeadlines, renewed } from "../lease/lease.ts";
@@ -20,19 +20,10 @@ import { companions } from "./follower.ts";
 import { confirmedAt, freeze, gateModeOf, orderGate, pet } from "./guards.ts";
 import { writeLease } from "./lease-write.ts";
 import { advanceQuorum, followTrack, isBeyondRpo, publishedPosition } from "./redundancy.ts";
-import { reportsOf } from "./reports.ts";
 import { takeUpReseed } from "./reseed.ts";
+import { watchRoom } from "./room.ts";
 import { touchRouting } from "./routing.ts";
-import {
-  isAlive,
-  type KeeperDraft,
-  note,
-  patchLocal,
-  patchTenure,
-  runOp,
-  type Turn,
-  wakeKeeperAt,
-} from "./turn.ts";
+import { type KeeperDraft, note, patchLocal, patchTenure, runOp, type Turn, wakeKeeperAt } from "./turn.ts";
 
 export function beginTenure(
   keeper: KeeperDraft,
@@ -137,34 +128,6 @@ function watchRole(turn: Turn, keeper: KeeperDraft): void {
     return giveUp(`${keeper.member} has not answered for ${Math.round(turn.at - since)} ms`);
   }
   giveUp(`PostgreSQL of ${keeper.member} is ${sight.state}${sight.problem ? ` (${sight.problem})` : ""}`);
-}
-
-/**
- * H7. A primary whose disk is full lives, renews, and fails writes. It gives up when each of the copies that a proof may need
- * has room and is whole; where one is not, or is not heard, nothing would be gained and reads be lost.
- */
-function watchRoom(turn: Turn, keeper: KeeperDraft, { durable }: LeaseRecord): void {
-  const { tenure, local } = keeper;
-  if (!tenure) return;
-  if (!local.sight?.full) {
-    if (tenure.fullSince !== null) patchTenure(keeper, { fullSince: null });
-    return;
-  }
-  const since = tenure.fullSince ?? turn.at;
-  if (tenure.fullSince === null) patchTenure(keeper, { fullSince: since });
-  const until = since + turn.state.timing.hungMs;
-  if (turn.at < until) return wakeKeeperAt(keeper, until);
-  const reports = reportsOf(turn, keeper);
-  const haveRoom = durable.standbys.every((copy) => {
-    const region = keeper.dataStore.members.find((member) => member.name === copy.member)?.region;
-    const report = reports.get(copy.member);
-    const isSame = report?.incarnation === copy.incarnation && report.streaming;
-    return region !== undefined && isAlive(turn, region) && isSame && !report.full && !report.damaged;
-  });
-  if (haveRoom && durable.standbys.length > 0 && durable.acknowledgements > 0)
-    patchTenure(keeper, {
-      over: `the disk of ${keeper.member} has been full for ${Math.round(turn.at - since)} ms`,
-    });
 }
 
 /**

@@ -10,7 +10,7 @@
 
 import type { LevelRecord } from "../model/degradation.ts";
 import type { AgentRecord, LeaseRecord, RequestRecord } from "../model/record.ts";
-import { lowFreePercent, recordKeys, splitKey } from "../model/record.ts";
+import { recordKeys, splitKey } from "../model/record.ts";
 import type { SignedTable } from "../model/routing.ts";
 import { NEVER } from "../model/time.ts";
 import { observe, unseen } from "../observe/window.ts";
@@ -27,6 +27,7 @@ import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
 import { rememberPublication } from "./publication.ts";
 import { reportOf, takeTold, tellSeal } from "./reports.ts";
 import { endReseed } from "./reseed.ts";
+import { tellRoom } from "./room.ts";
 import {
   advanceRouting,
   takeApplied,
@@ -287,17 +288,6 @@ function takeSight(turn: Turn, keeper: KeeperDraft, seen: MemberSight, startedAt
     );
   tellRoom(turn, keeper, seen);
   patchLocal(keeper, { sight: seen, sightAt: startedAt });
-}
-
-/** While there is time to make room; H7 comes when there is none. */
-function tellRoom(turn: Turn, keeper: KeeperDraft, seen: MemberSight): void {
-  const { local, dataStore, member } = keeper;
-  const wasLow = (local.sight?.freePercent ?? 100) < lowFreePercent;
-  const isLow = (seen.freePercent ?? 100) < lowFreePercent;
-  if (seen.full && !local.sight?.full)
-    note(turn, "alarm", dataStore.name, `the disk of ${member} is full: it takes not a page more`);
-  else if (isLow && !wasLow)
-    note(turn, "warning", dataStore.name, `the disk of ${member} has ${seen.freePercent} % left`);
 }
 
 function takeMemberReply(turn: Turn, keeper: KeeperDraft, id: number, outcome: MemberOutcome): void {

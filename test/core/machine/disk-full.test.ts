@@ -84,12 +84,7 @@ test("a person is told once when little is left, and again when nothing is", () 
   agent.tell({ kind: "store-loaded" });
   const told = [null, 40, 10, 9, 8, 0, 0, 30, 9].map((freePercent) =>
     agent
-      .tell({
-        kind: "member-inspected",
-        member: "pg-central",
-        startedAt: agent.at + 5,
-        seen: sightOf("c#1", { freePercent, full: freePercent === 0 }),
-      })
+      .look("pg-central", sightOf("c#1", { freePercent, full: freePercent === 0 }))
       .flatMap((command) =>
         command.kind === "note" && /the disk of pg-central/.test(command.text)
           ? `${command.level}: ${command.text}`

@@ -43,8 +43,7 @@ function restarted() {
   hear(recordKeys.agent("east"), 6, told("east", "pg-east", "e#1"));
   hear(key, 9, committedLease);
   agent.tell({ kind: "store-loaded" });
-  const look = () =>
-    agent.tell({ kind: "member-inspected", member: "pg-west", startedAt: agent.at + 5, seen: primary });
+  const look = () => agent.look("pg-west", primary);
   return { tell: agent.tell, look };
 }
 

@@ -21,8 +21,7 @@ const isRemembering = (command: Command) => command.kind === "remember";
 function agentOf(region: string, member: string, lease: LeaseRecord) {
   const agent = startAgent(region);
   const { tell } = agent;
-  const look = (seen: MemberSight) =>
-    tell({ kind: "member-inspected", member, startedAt: agent.at + 5, seen });
+  const look = (seen: MemberSight) => agent.look(member, seen);
   tell({ kind: "record-changed", key, revision: 9, record: lease });
   tell({ kind: "store-loaded" });
   return { tell, look };

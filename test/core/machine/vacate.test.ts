@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Command } from "../../../src/core/machine/command.ts";
-import type { MemberSight } from "../../../src/core/machine/event.ts";
 import { recordKeys } from "../../../src/core/model/record.ts";
 import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
@@ -26,13 +25,10 @@ const leaseWrites = (commands: readonly Command[]): Write[] =>
 
 /** It leads, and its next renewal is on its way. */
 function renewing() {
-  const agent = startAgent("west");
-  const { tell } = agent;
-  const look = (seen: MemberSight) =>
-    tell({ kind: "member-inspected", member: "pg-west", startedAt: agent.at + 5, seen });
+  const { tell, look } = startAgent("west");
   tell({ kind: "record-changed", key, revision: 9, record: committedLease });
   tell({ kind: "store-loaded" });
-  const [renewal] = leaseWrites(look(primary));
+  const [renewal] = leaseWrites(look("pg-west", primary));
   assert.ok(renewal, "it renews");
   return { tell, look, renewal };
 }
@@ -40,7 +36,9 @@ function renewing() {
 /** PostgreSQL is gone, and its end is confirmed: what the agent wants then. */
 function crashed() {
   const { tell, look, renewal } = renewing();
-  const ending = look(stopped).find((command) => command.kind === "member" && command.op.kind === "end");
+  const ending = look("pg-west", stopped).find(
+    (command) => command.kind === "member" && command.op.kind === "end",
+  );
   assert.ok(ending?.kind === "member", "it is ended for good");
   const after = tell({
     kind: "member-replied",
