@@ -118,8 +118,14 @@ void test("only the postmaster standing still is hung already; whose postmaster 
   assert.ok(database);
   const postmaster = findTree(lab.treePlace("pg-a"))[0];
   assert.ok(postmaster);
+  const { freePercent } = await eventually(database, (seen) => seen.freePercent !== null);
   process.kill(postmaster.pid, "SIGSTOP");
-  assert.equal((await database.inspect(500)).state, "hung");
+  const hung = await database.inspect(500);
+  assert.equal(hung.state, "hung");
+  assert.ok(
+    hung.freePercent !== null && Math.abs(hung.freePercent - Number(freePercent)) <= 1,
+    "its disk does not hang with it",
+  );
   process.kill(postmaster.pid, "SIGCONT");
   assert.equal((await eventually(database, (seen) => seen.state !== "hung")).state, "primary");
   // Stopped children cannot notice that their postmaster has died.
