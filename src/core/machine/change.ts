@@ -231,9 +231,21 @@ export function takeStepReply(
   if (last?.event === "started") {
     // A drain that some session did not end in time goes on: the session is cut with the stop, its outcome unknown to it.
     logStep(turn, keeper, step, step === "drain" && event !== "succeeded" ? "succeeded" : event, because);
+    if (step === "stop" && event === "succeeded") tellSteps(turn, keeper);
   } else if (last?.event === "undo-started")
     logStep(turn, keeper, step, event === "succeeded" ? "undo-succeeded" : "undo-failed", because);
   wakeKeeperAt(keeper, turn.at);
+}
+
+/** Where the time went, for whoever asks why writes stood still. */
+function tellSteps(turn: Turn, keeper: KeeperDraft): void {
+  const log = keeper.tenure?.change?.log ?? [];
+  const took = log.flatMap(({ step, event, at, because }) => {
+    const begun = log.findLast((entry) => entry.step === step && entry.event === "started");
+    if (event !== "succeeded" || !begun) return [];
+    return [`${step} ${Math.round(at - begun.at)} ms${because && ` (${because})`}`];
+  });
+  note(turn, "info", keeper.dataStore.name, `${keeper.member} has stopped: ${took.join(", ")}`);
 }
 
 function logStep(
