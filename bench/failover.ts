@@ -1,17 +1,19 @@
 /**
  * `npm run bench:failover`: how long writes stand still when a region is lost, over many runs, and what idling costs.
  *
- *     npm run bench:failover -- --runs 10 --json FILE [--faults region-kill,primary-crash] [--profile fast]
+ *     npm run bench:failover -- --runs 10 --json FILE [--faults region-kill,primary-crash] [--profile fast] [--rpo 2s]
  *
  * Each run is a whole `demo --once`: three regions are made, one is taken, comes back, and gets its data store handed
  * back, which is a planned change as well (`switchover` is one from a world in which nothing broke before). Rounds alternate between the faults, so that a busy minute of the
- * machine does not fall on one of them. Exits 1 when any run lost, doubled or let two write, failed a request that may be
+ * machine does not fall on one of them. With `--rpo` data is asynchronous, and may be lost when it is no older than that.
+ * Exits 1 when any run lost, doubled or let two write, failed a request that may be
  * repeated, or did not come to its end; a target that was missed is told and does not change the exit code.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { parseDuration } from "../src/core/spec/units.ts";
 import { faultTexts, isFault } from "../src/lab/faults.ts";
 import { describeMachine, type Machine } from "../src/lab/report.ts";
 import { type Footprint, measureFootprint } from "./failover-parts/footprint.ts";
@@ -22,6 +24,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "10" },
     faults: { type: "string", default: "region-kill,region-freeze,primary-crash,agent-freeze" },
     profile: { type: "string", default: "fast" },
+    rpo: { type: "string", default: "0s" },
     json: { type: "string" },
   },
 });
@@ -34,6 +37,12 @@ if (!Number.isInteger(runs) || runs < 1 || unknown.length > 0) {
       ? `no fault ${unknown.join(", ")}; there is: ${Object.keys(faultTexts).join(", ")}`
       : `--runs takes a whole number from 1, not ${values.runs}`,
   );
+  process.exit(2);
+}
+
+const rpoMs = parseDuration(values.rpo);
+if (typeof rpoMs !== "number") {
+  console.error(`--rpo takes a span such as 2s, not ${values.rpo}`);
   process.exit(2);
 }
 
@@ -63,6 +72,7 @@ try {
         round,
         folder,
         profile: values.profile,
+        rpo: values.rpo,
         signal: stopping.signal,
       });
       if (stopping.signal.aborted) break;
@@ -85,6 +95,7 @@ if (values.json)
         schema: 1,
         createdAt: new Date().toISOString(),
         profile: values.profile,
+        rpoMs,
         machine,
         loadAverage: { before: loadBefore, after: loadavg() },
         summary: rows,
@@ -95,8 +106,10 @@ if (values.json)
       2,
     )}\n`,
   );
-const isBroken = ({ exitCode, lost, doubled, safeFailed, overlapMs }: Figures) =>
-  (exitCode !== 0 && exitCode !== 7) || lost + doubled + safeFailed + overlapMs > 0;
+const isBroken = ({ exitCode, lost, lostAgeMs, doubled, safeFailed, overlapMs }: Figures) =>
+  (exitCode !== 0 && exitCode !== 7) ||
+  doubled + safeFailed + overlapMs > 0 ||
+  (rpoMs === 0 ? lost > 0 : lostAgeMs > rpoMs);
 process.exitCode = stopping.signal.aborted ? 130 : all.some(isBroken) ? 1 : 0;
 
 interface Row {
@@ -156,7 +169,7 @@ function lineOf(figures: Figures): string {
   const { lost, doubled, safeFailed, overlapMs } = figures;
   const notes = problems.length > 0 ? `; proves nothing: ${problems.join("; ")}` : "";
   const said = figures.said === "" ? "" : `\n${figures.said}`;
-  return `${fault} ${round}: no write for ${ms(writeGapMs)}, switchover ${ms(switchoverGapMs)}; lost ${lost}, doubled ${doubled}, safe failed ${safeFailed}, overlap ${overlapMs} ms; exit ${exitCode}${notes}${said}`;
+  return `${fault} ${round}: no write for ${ms(writeGapMs)}, switchover ${ms(switchoverGapMs)}; lost ${lost} (${ms(figures.lostAgeMs)} ms old), doubled ${doubled}, safe failed ${safeFailed}, overlap ${overlapMs} ms; exit ${exitCode}${notes}${said}`;
 }
 
 function tableOf(summary: readonly Row[]): string {
@@ -180,7 +193,7 @@ function tableOf(summary: readonly Row[]): string {
     `${"".padEnd(40)} runs    median       max   (ms, profile ${values.profile})`,
     ...lines,
     "",
-    `${all.length} runs: ${sum(({ acknowledged }) => acknowledged)} orders acknowledged, ${sum(({ lost }) => lost)} lost, ${sum(({ doubled }) => doubled)} doubled, ${sum(({ safeFailed }) => safeFailed)} safe requests failed, ${sum(({ overlapMs }) => overlapMs)} ms of two writers; ${all.filter(({ problems }) => problems.length > 0).length} prove nothing`,
+    `${all.length} runs: ${sum(({ acknowledged }) => acknowledged)} orders acknowledged, ${sum(({ lost }) => lost)} lost (the oldest ${ms(Math.max(...all.map(({ lostAgeMs }) => lostAgeMs)))} ms old), ${sum(({ doubled }) => doubled)} doubled, ${sum(({ safeFailed }) => safeFailed)} safe requests failed, ${sum(({ overlapMs }) => overlapMs)} ms of two writers; ${all.filter(({ problems }) => problems.length > 0).length} prove nothing`,
     ...(idle.length === 0
       ? []
       : ["", `${"idle: the largest of".padEnd(40)}          RSS MiB   PSS MiB     CPU %`, ...idle]),

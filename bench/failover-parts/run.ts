@@ -20,6 +20,8 @@ export interface Figures {
   readonly switchoverGapMs: number | null;
   readonly acknowledged: number;
   readonly lost: number;
+  /** Of the oldest of them; see `CheckedOrders`. */
+  readonly lostAgeMs: number;
   readonly doubled: number;
   readonly safeFailed: number;
   readonly overlapMs: number;
@@ -36,15 +38,16 @@ export interface RunRequest {
   readonly round: number;
   readonly folder: string;
   readonly profile: string;
+  readonly rpo: string;
   readonly signal: AbortSignal;
 }
 
 export async function runOnce(
   request: RunRequest,
 ): Promise<{ figures: Figures; report: DrillReport | null }> {
-  const { fault, round, folder, profile, signal } = request;
+  const { fault, round, folder, profile, rpo, signal } = request;
   const file = join(folder, `${fault}-${round}.json`);
-  const args = ["demo", "--once", "--fault", fault, "--profile", profile, "--json", file];
+  const args = ["demo", "--once", "--fault", fault, "--profile", profile, "--rpo", rpo, "--json", file];
   const child = spawn(process.execPath, [cli, ...args, "--state", join(folder, "state.json")], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -75,6 +78,7 @@ function figuresOf(
     switchoverGapMs: report?.failback.writeGapMs ?? null,
     acknowledged: report?.orders.acknowledged ?? 0,
     lost: report?.orders.lost ?? 0,
+    lostAgeMs: report?.orders.lostAgeMs ?? 0,
     doubled: report?.orders.doubled ?? 0,
     safeFailed: report?.requests.safeFailed ?? 0,
     overlapMs: report?.writers.overlapMs ?? 0,

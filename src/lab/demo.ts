@@ -21,6 +21,8 @@ export interface DemoOptions {
   readonly witness: boolean;
   readonly store: "embedded" | "etcd";
   readonly rtoMs: number;
+  /** 0: synchronous data; more: asynchronous. */
+  readonly rpoMs: number;
   /** null: a folder of its own below the system's temporary one, removed at the end. */
   readonly folder: string | null;
   readonly stateFile: string | null;
@@ -58,6 +60,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     witness: options.witness,
     store: options.store,
     rtoMs: options.rtoMs,
+    rpoMs: options.rpoMs,
   });
   prepareFolders(layout);
   const topology = options.compile(layout.topologyText, layout.topologyFile);

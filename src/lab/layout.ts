@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { findFreePorts } from "../adapters/adapters.ts";
 import type { ProfileName } from "../core/model/profile.ts";
-import { type Composition, composeTopology } from "../core/spec/compose.ts";
+import { composeTopology } from "../core/spec/compose.ts";
 
 export interface LabLayout {
   readonly root: string;
@@ -67,14 +67,15 @@ export async function layOut(options: {
   /** `etcd`: one member of it in each region. */
   readonly store: "embedded" | "etcd";
   readonly rtoMs: number;
+  /** 0, or not said: synchronous data; more: asynchronous. */
+  readonly rpoMs?: number;
   /** Region -> its network; without: all of them on loopback, told apart by their ports. */
   readonly networks?: Readonly<Record<string, RegionNetwork>>;
-  readonly replication?: Composition["replication"];
   readonly seedMegabytesPerSecondMax?: number;
   /** Whether the topology asks for backups. */
   readonly withBackups?: boolean;
 }): Promise<LabLayout> {
-  const { root, profile } = options;
+  const { root, profile, rpoMs = 0 } = options;
   const ports = await findFreePorts(regionNames.length * portsEach);
   const regions = regionNames.map((name, index): RegionLayout => {
     const [agent, edge, edgeAdmin, edgeTcp, gate, postgres, service, etcdClient, etcdPeer] = ports.slice(
@@ -106,8 +107,8 @@ export async function layOut(options: {
             kind: "etcd",
             endpoints: regions.map(({ hostName, ports }) => `http://${hostName}:${ports.etcdClient}`),
           },
-    ...(options.replication ? { replication: options.replication } : {}),
-    objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs: 0 },
+    ...(rpoMs > 0 && { replication: { kind: "asynchronous", rpoMs } }),
+    objectives: { availability: 0.9999, rtoMs: options.rtoMs, rpoMs },
     ...(options.seedMegabytesPerSecondMax !== undefined && {
       seedMegabytesPerSecondMax: options.seedMegabytesPerSecondMax,
     }),

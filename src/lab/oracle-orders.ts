@@ -1,4 +1,5 @@
 /** Each acknowledged order is there, once and unaltered, and nothing is there that nobody asked for (O1, O2). */
+import type { SpanMs } from "../core/model/time.ts";
 import type { LoadHistory, RequestRecord } from "./load-record.ts";
 import type { OrderRow, StoredOrders, Violation } from "./oracle-evidence.ts";
 
@@ -8,6 +9,8 @@ export interface CheckedOrders {
     readonly acknowledged: number;
     /** Acknowledged, and not there. */
     readonly lost: number;
+    /** How long before the last acknowledgement of the member that had acknowledged it, of the oldest lost one; none: 0. */
+    readonly lostAgeMs: SpanMs;
     /** Rows too many: the second and each further row of an order that was asked for once. */
     readonly doubled: number;
     /** Rows of this run that nobody asked for. */
@@ -35,7 +38,7 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
   );
 
   let acknowledged = 0;
-  let lost = 0;
+  const lost: RequestRecord[] = [];
   let applied = 0;
   let absent = 0;
   for (const [tag, request] of asked) {
@@ -48,7 +51,7 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
     acknowledged += 1;
     const row = rowsById.get(receipt.id);
     if (row === undefined) {
-      lost += 1;
+      lost.push(request);
       broken(
         "lost",
         `${tag}: acknowledged as ${receipt.id} by ${receipt.byMember} in epoch ${receipt.byEpoch}`,
@@ -81,13 +84,25 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
     orders: {
       asked: asked.size,
       acknowledged,
-      lost,
+      lost: lost.length,
+      lostAgeMs: ageOf(lost, history.requests),
       doubled,
       fabricated,
       unacknowledged: { applied, absent },
     },
     violations,
   };
+}
+
+/** What an RPO is an upper bound of. */
+function ageOf(lost: readonly RequestRecord[], all: readonly RequestRecord[]): SpanMs {
+  const termOf = ({ receipt }: RequestRecord) => receipt && `${receipt.byMember}@${receipt.byEpoch}`;
+  const byTerm = Map.groupBy(all, termOf);
+  const ages = lost.map((one) => {
+    const last = Math.max(...(byTerm.get(termOf(one)) ?? []).map(({ doneAt }) => doneAt));
+    return last - one.doneAt;
+  });
+  return Math.max(0, ...ages);
 }
 
 /** What tells orders of a run apart: the key, or for want of one the item, which the load makes the same. */

@@ -111,6 +111,7 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
       faultAt: injection.at,
       profile: topology.profile.name,
       rtoMs: topology.services[0]?.objectives.rtoMs ?? 0,
+      rpoMs: rpoOf(topology),
       chronicle: chronicleOf(observer, fault, before.epoch, injection.at, recoveredAt),
       events,
       epoch: { before: before.epoch, after: lease().epoch },
@@ -124,6 +125,10 @@ export async function rehearse(options: RehearsalOptions): Promise<DrillReport> 
   } finally {
     await load[Symbol.asyncDispose]();
   }
+}
+
+function rpoOf({ dataStores: [store] }: Topology): SpanMs {
+  return store?.replication === "asynchronous" ? store.rpoMs : 0;
 }
 
 function startDrillLoad(options: RehearsalOptions, run: string): Load {

@@ -119,6 +119,8 @@ export interface ReportRequest {
   readonly faultAt: InstantMs;
   readonly profile: string;
   readonly rtoMs: SpanMs;
+  /** Of the data: how old an acknowledged order may be that is lost; 0: none may. */
+  readonly rpoMs: SpanMs;
   /** When each mark was reached, on the clock of the load; what is missing was not. */
   readonly chronicle: Readonly<Partial<Record<Mark, InstantMs>>>;
   readonly events: readonly { readonly at: InstantMs; readonly who: string; readonly what: string }[];
@@ -190,7 +192,7 @@ export function composeReport(request: ReportRequest): DrillReport {
 }
 
 function objectivesOf(
-  { findings, rtoMs, epoch }: ReportRequest,
+  { findings, rtoMs, rpoMs, epoch }: ReportRequest,
   fault: WindowFigures | undefined,
   failback: WindowFigures | undefined,
   chronicle: DrillReport["chronicle"],
@@ -206,7 +208,15 @@ function objectivesOf(
   const list: readonly Omit<Objective, "met" | "required">[] = [
     { id: "recovery", label: "Recovery validated", unit: "ms", atMost: rtoMs, measured: validatedMs },
     { id: "write-gap", label: "Longest time without writes", unit: "ms", atMost: rtoMs, measured: gapMs },
-    { id: "lost", label: "Acknowledged orders lost", unit: "count", atMost: 0, measured: orders.lost },
+    rpoMs === 0
+      ? { id: "lost", label: "Acknowledged orders lost", unit: "count", atMost: 0, measured: orders.lost }
+      : {
+          id: "lost",
+          label: "Age of the oldest order lost",
+          unit: "ms",
+          atMost: rpoMs,
+          measured: orders.lostAgeMs,
+        },
     { id: "doubled", label: "Orders doubled", unit: "count", atMost: 0, measured: orders.doubled },
     {
       id: "safe-failed",

@@ -95,6 +95,7 @@ test("a good history is found good, with its figures", () => {
     asked: 26,
     acknowledged: 26,
     lost: 0,
+    lostAgeMs: 0,
     doubled: 0,
     fabricated: 0,
     unacknowledged: { applied: 0, absent: 0 },
@@ -255,11 +256,23 @@ for (const { name, kind, spoil } of bad)
     assert.ok(found.violations.some((violation) => violation.kind === kind && violation.because !== ""));
   });
 
+test("a lost order is as old as it was when its member acknowledged for the last time", () => {
+  const stored = storedFor(good);
+  const ageWithout = (doneAt: readonly number[]) => {
+    const gone = new Set(good.filter((one) => doneAt.includes(one.doneAt)).map(({ receipt }) => receipt?.id));
+    assert.equal(gone.size, doneAt.length);
+    const orders = stored.orders.filter(({ id }) => !gone.has(id));
+    return judge(good, { ...stored, orders }).orders.lostAgeMs;
+  };
+  assert.deepEqual([[910], [810, 910], [610], [610, 2510]].map(ageWithout), [0, 100, 300, 400]);
+});
+
 test("each figure counts what it says", () => {
   const lost = judge(good, { orders: [], keys: [] });
   assert.equal(lost.orders.lost, 26);
   assert.equal(lost.violations.length, 20, "examples are bounded");
   assert.equal(lost.violated.lost, 26, "counts are not");
+  assert.equal(lost.orders.lostAgeMs, 1500, "in each term for itself: that of b lasted longer");
   const stored = storedFor(good);
   const thrice = [...stored.orders, { ...stored.orders[0], id: "x" }, { ...stored.orders[0], id: "y" }];
   assert.equal(judge(good, { ...stored, orders: thrice as OrderRow[] }).orders.doubled, 2);

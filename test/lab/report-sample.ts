@@ -92,6 +92,7 @@ export function sampleRequest(): ReportRequest {
     fault: "region-loss",
     faultText: "Region west vanishes without a word",
     faultAt,
+    rpoMs: 0,
     profile: "fast",
     rtoMs: 3_000,
     chronicle: {

@@ -62,6 +62,17 @@ test("each objective can be missed on its own, and then the whole is", () => {
   }
 });
 
+test("asynchronous data is judged by the age of what is lost, not by its count", () => {
+  const withLost = (lost: number, lostAgeMs: number) =>
+    metOf({
+      rpoMs: 2000,
+      findings: { ...request.findings, orders: { ...request.findings.orders, lost, lostAgeMs } },
+    });
+  assert.deepEqual([withLost(0, 0).all, withLost(120, 2000).all], [true, true]);
+  const { lost, all } = withLost(1, 2000.1);
+  assert.deepEqual([lost, all], [false, false]);
+});
+
 test("what was not measured was not met", () => {
   const { t7: _, ...chronicle } = request.chronicle;
   const met = metOf({ chronicle });

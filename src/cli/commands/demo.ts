@@ -27,6 +27,7 @@ interface Options {
   readonly witness?: boolean;
   readonly store: "embedded" | "etcd";
   readonly rto?: number;
+  readonly rpo?: number;
   readonly orders: number;
   readonly reads: number;
   readonly load: boolean;
@@ -66,6 +67,11 @@ export function register(program: Command): void {
         .default("embedded"),
     )
     .option("--rto <span>", "recovery time objective; default: 5s, 10s or 25s by profile", parseSpan)
+    .option(
+      "--rpo <span>",
+      "recovery point objective, such as 2s: replication is asynchronous then; default: synchronous, nothing may be lost",
+      parseSpan,
+    )
     .option("--orders <n>", "orders a second", parseRate, 50)
     .option("--reads <n>", "reads a second", parseRate, 100)
     .option("--no-load", "no load: bring your own clients and faults")
@@ -112,6 +118,7 @@ async function run(options: Options): Promise<void> {
       witness: options.witness ?? false,
       store: options.store,
       rtoMs: options.rto ?? rtoMs[options.profile],
+      rpoMs: options.rpo ?? 0,
       folder: options.folder === undefined ? null : resolve(options.folder),
       stateFile: resolve(options.state),
       withLoad: options.load && !options.once,
@@ -188,7 +195,7 @@ function summarize(report: DrillReport): string {
       .filter(([, at]) => at !== null)
       .map(([mark, at]) => `${mark} ${Math.round(at as number)}`)
       .join(", ")} ms`,
-    `    ${orders.acknowledged} orders acknowledged of ${requests.total} requests; ${requests.held} held, longest wait ${ms(requests.longestWaitMs)}; ${requests.unsafeFailed} that nobody may repeat failed`,
+    `    ${orders.acknowledged} orders acknowledged of ${requests.total} requests, ${orders.lost} lost; ${requests.held} held, longest wait ${ms(requests.longestWaitMs)}; ${requests.unsafeFailed} that nobody may repeat failed`,
     `    epoch ${report.epoch.before} -> ${report.epoch.after}; standby again after ${ms(report.rejoin.asStandbyMs)}; failback paused writes for ${ms(failback.writeGapMs)}, ${failback.requestsFailed ?? 0} requests failed`,
     ...report.problems.map((problem) => `    ${paint("red", "proves nothing:")} ${problem}`),
     "",

@@ -11,7 +11,7 @@ import { type Asked, ask } from "./ask.ts";
 import { cut } from "./cut.ts";
 import { damagePage } from "./damage.ts";
 import { breakDisk, bringBack, isDisk, loseUnsynced } from "./disk.ts";
-import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
+import { moveEtcdLeader, untilEtcdLeads } from "./etcd-leader.ts";
 import { hostsFileOf, knowNames } from "./names.ts";
 import type { Network } from "./network.ts";
 import type { ScenarioFault } from "./scenario.ts";
@@ -164,10 +164,8 @@ export async function breakIt(parts: BreakParts, fault: ScenarioFault): Promise<
       };
     }
     case "etcd-leader-moved": {
-      const leader = await etcdLeader(parts.world.layout);
-      const to = parts.world.layout.regions.find(({ name }) => name !== leader)?.name ?? "";
-      await moveEtcdLeader(parts.world.layout, to);
-      return byItself(`the leadership of etcd moved from ${leader} to ${to}`);
+      const to = await moveEtcdLeader(parts.world.layout, null);
+      return byItself(`the leadership of etcd moved to ${to}`);
     }
     case "request": {
       const to = fault.to === null ? null : await regionOf(parts, fault.to);
@@ -196,11 +194,7 @@ export async function regionOf(parts: BreakParts, at: string): Promise<string> {
     "other-standby": standbys[1]?.name,
     witness: layout.regions.find(({ member }) => member === null)?.name,
   };
-  if (at === "etcd-leader") {
-    const leader = await etcdLeader(layout);
-    if (leader === null) throw new Error("etcd has no leader to strike");
-    return leader;
-  }
+  if (at === "etcd-leader") return untilEtcdLeads(layout);
   if (!Object.hasOwn(found, at)) return parts.world.region(at).name;
   const name = found[at];
   if (name === undefined) throw new Error(`this topology has no ${at}`);

@@ -52,7 +52,7 @@ export function drawRound(
   links: Scenario["links"],
 ): Scenario {
   const faults = [drawFault(chance, 0)];
-  if (chance() < secondFaultShare) faults.push(drawFault(chance, apartMs));
+  if (chance() < secondFaultShare) faults.push(drawBeside(faults[0] as ScenarioFault, chance));
   const overAfterMs = Math.max(...faults.map((fault) => fault.after + fault.for));
   return {
     name: `round-${round}`,
@@ -74,6 +74,19 @@ export function drawRound(
       statusSays: null,
     },
   };
+}
+
+/** Where no member of etcd lives, none leads. */
+function drawBeside(first: ScenarioFault, chance: () => number): ScenarioFault {
+  for (;;) {
+    const second = drawFault(chance, apartMs);
+    const pair = [first, second];
+    if (!pair.some(({ fault }) => fault === "store-kill") || !pair.some(needsLeader)) return second;
+  }
+}
+
+export function needsLeader(fault: ScenarioFault): boolean {
+  return fault.fault === "etcd-leader-moved" || ("at" in fault && fault.at === "etcd-leader");
 }
 
 function drawFault(chance: () => number, afterUpToMs: number): ScenarioFault {

@@ -1,4 +1,5 @@
 /** Which member leads etcd, and how to make it another one: by the JSON gateway that every member has. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LabLayout } from "../layout.ts";
 
 const withinMs = 2000;
@@ -20,16 +21,31 @@ export async function etcdLeader(layout: LabLayout): Promise<string | null> {
   return null;
 }
 
-/** Resolves when a majority of members names the region's; rejects after 10 s. */
-export async function moveEtcdLeader(layout: LabLayout, region: string): Promise<void> {
+/** The same, when an election is over; rejects when none is within 5 s. */
+export async function untilEtcdLeads(layout: LabLayout): Promise<string> {
+  const until = performance.now() + 5000;
+  for (;;) {
+    const leader = await etcdLeader(layout);
+    if (leader !== null) return leader;
+    if (until < performance.now()) throw new Error("etcd has had no leader for 5 s");
+    await sleep(100);
+  }
+}
+
+/** To `region`, or to any other that can lead; resolves with where it is then, rejects after 10 s. */
+export async function moveEtcdLeader(layout: LabLayout, region: string | null): Promise<string> {
   const until = performance.now() + 10_000;
-  while ((await etcdLeader(layout)) !== region) {
-    if (until < performance.now()) throw new Error(`the leadership of etcd could not be moved to ${region}`);
-    const members = await statuses(layout);
-    const target = members.find((member) => member.region === region);
-    const leader = members.find(({ id, leader }) => id === leader);
-    if (target && leader)
-      await ask(layout, leader.region, "transfer-leadership", { targetID: target.id }).catch(() => undefined);
+  const from = await untilEtcdLeads(layout);
+  for (let tried = 0; ; tried++) {
+    const leader = await untilEtcdLeads(layout);
+    if (region === null ? leader !== from : leader === region) return leader;
+    if (until < performance.now())
+      throw new Error(`the leadership of etcd could not be moved from ${from} to ${region ?? "another"}`);
+    const others = (await statuses(layout)).filter((one) => one.region !== leader);
+    const able = region === null ? others : others.filter((one) => one.region === region);
+    const target = able[tried % able.length];
+    if (target === undefined) await sleep(100);
+    else await ask(layout, leader, "transfer-leadership", { targetID: target.id }).catch(() => undefined);
   }
 }
 

@@ -105,12 +105,10 @@ export async function startLab(options: LabOptions): Promise<Lab> {
       witness: options.topology.witness,
       store: "etcd",
       rtoMs: options.rtoMs,
+      rpoMs: options.topology.replication === "asynchronous" ? options.topology.rpo : 0,
       withBackups: options.withBackups ?? false,
       ...(hub ? { seedMegabytesPerSecondMax: seedThroughHubMegabytesPerSecond } : {}),
       networks: Object.fromEntries(places.map((place) => [place.name, place])),
-      ...(options.topology.replication === "asynchronous"
-        ? { replication: { kind: "asynchronous", rpoMs: options.topology.rpo } }
-        : {}),
     });
     prepareFolders(layout);
     const { disks: wanted } = options;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chanceFrom } from "../../../src/lab/chance.ts";
-import { drawRound } from "../../../src/lab/net/chaos.ts";
+import { drawRound, needsLeader } from "../../../src/lab/net/chaos.ts";
 
 const topology = { profile: "balanced", witness: false, replication: "synchronous", rpo: 1000 } as const;
 const links = { delay: 0, jitter: 0, lossPercent: 0, rateMbit: 0 };
@@ -26,4 +26,15 @@ test("every fault ends within seconds, and writes are given until after the last
     }
   assert.equal(new Set(drawn.flatMap(({ faults }) => faults.map(({ fault }) => fault))).size, 13);
   assert.ok(drawn.some(({ faults }) => faults.length === 2));
+});
+
+test("nothing is done to the leader of etcd while every member of it is dead", () => {
+  const together = rounds(25, 5000).filter(({ faults }) =>
+    faults.some(({ fault }) => fault === "store-kill"),
+  );
+  assert.ok(together.some(({ faults }) => faults.length === 2));
+  assert.deepEqual(
+    together.filter(({ faults }) => faults.some(needsLeader)),
+    [],
+  );
 });
