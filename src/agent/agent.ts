@@ -5,6 +5,7 @@ import type { AgentEvent } from "../core/machine/event.ts";
 import type { StartOptions } from "../core/machine/recording.ts";
 import { type AgentState, initialState } from "../core/machine/state.ts";
 import type { MemberName, RegionName } from "../core/model/id.ts";
+import { lookEveryMs } from "../core/model/profile.ts";
 import type { Topology } from "../core/model/topology.ts";
 import type { PeerAnswer, PeerQuestion, SealNotice } from "../ports/peers.ts";
 import { createController } from "./controller.ts";
@@ -38,9 +39,6 @@ export interface Agent {
   addMember(name: MemberName, unit: MemberParts): void;
   close(): Promise<void>;
 }
-
-/** What PostgreSQL is looked at with in between: a crash is seen within this and the time of one connection refused. */
-const inspectMs = 100;
 
 /** Routers and firewalls forget connections that are silent for minutes, the other agent after `keptMs`. */
 const peersEveryMs = 20_000;
@@ -92,7 +90,7 @@ export function startAgent(options: AgentOptions): Agent {
       parts,
       name,
       unit,
-      Math.min(inspectMs, topology.profile.renewMs),
+      Math.min(lookEveryMs, topology.profile.renewMs),
       controller.tell,
       stopping.signal,
     );

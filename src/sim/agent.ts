@@ -16,6 +16,7 @@ import type {
 import { transition } from "../core/machine/machine.ts";
 import { type AgentState, initialState } from "../core/machine/state.ts";
 import type { Tools } from "../core/machine/turn.ts";
+import { lookEveryMs } from "../core/model/profile.ts";
 import { recordKeys } from "../core/model/record.ts";
 import type { SignedTable } from "../core/model/routing.ts";
 import type { Topology } from "../core/model/topology.ts";
@@ -29,7 +30,7 @@ import type { Site, World } from "./world.ts";
 
 /** More wakes in a row without the clock moving on than any honest plan needs: a busy loop. */
 const spinsMax = 200;
-const inspectEvery = millis(100);
+const inspectEvery = millis(lookEveryMs);
 /** How long the fencer's client waits for an answer. */
 const fencerTimeout = millis(500);
 

@@ -51,3 +51,6 @@ export const leaseProfiles: Readonly<Record<ProfileName, LeaseProfile>> = {
 export function etcdAttemptMs(tryMs: SpanMs): SpanMs {
   return Math.max(150, Math.floor(tryMs * 0.65));
 }
+
+/** Between two looks of an agent at its PostgreSQL: a crash is seen within this and the time of one connection refused. */
+export const lookEveryMs: SpanMs = 100;

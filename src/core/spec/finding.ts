@@ -37,6 +37,7 @@ export const findingCodes = {
   "voters-two": "Two votes: the loss of either stops automatic failover.",
   "voters-even": "An even number of votes survives no more losses than one vote less.",
   "rpo-exceeded": "A data store may lose more than a service that writes to it accepts.",
+  "rpo-too-short": "Writes wait for the control store even on a quiet day.",
   "rpo-zero-asynchronous": "Nothing may be lost, but replication is asynchronous.",
   "acknowledgements-impossible": "Commits wait for more standbys than there are.",
   "acknowledgements-all": "Commits wait for every standby: the loss of one stops writes or redundancy.",

@@ -1,5 +1,5 @@
 /** A topology in, findings out: arithmetic on what was promised, before anything runs. */
-import { leaseProfiles, type ProfileName } from "../model/profile.ts";
+import { leaseProfiles, lookEveryMs, type ProfileName } from "../model/profile.ts";
 import type { DataStore, Region, Service, Topology } from "../model/topology.ts";
 import { type Finding, sortFindings } from "./finding.ts";
 import { lossFindings } from "./losses.ts";
@@ -11,6 +11,7 @@ export function lint(topology: Topology, assumptions: Assumptions): readonly Fin
   return sortFindings([
     ...topology.services.flatMap((service) => objectives(topology, service, assumptions)),
     ...topology.dataStores.flatMap(redundancy),
+    ...topology.dataStores.flatMap((store) => publishing(store, assumptions)),
     ...voters(topology),
     ...lossFindings(topology),
     ...topology.dataStores.flatMap((store) => stack(topology, store)),
@@ -117,6 +118,26 @@ function dataObjectives(topology: Topology, service: Service): readonly Finding[
       },
     ];
   });
+}
+
+/**
+ * What was acknowledged since one look is on the copies by the next, is published then, and only then counts as safe. Writes
+ * wait when that has not happened within half of the RPO (P3).
+ */
+function publishing(store: DataStore, { roundTripMs }: Assumptions): readonly Finding[] {
+  const publishedMs = 2 * lookEveryMs + roundTripMs;
+  const { name, replication, rpoMs } = store;
+  if (replication !== "asynchronous" || rpoMs >= 2 * publishedMs) return [];
+  return [
+    {
+      code: "rpo-too-short",
+      severity: "warning",
+      subject: `DataStore/${name}`,
+      sentence: `its writes wait until what they follow is known to be on a copy, which takes ${describeSpan(publishedMs)}; half of its RPO of ${describeSpan(rpoMs)} is shorter`,
+      numbers: { rpoMs, publishedMs },
+      advice: `set replication.asynchronous.rpo of ${name} to ${2 * publishedMs}ms or more, or make it synchronous`,
+    },
+  ];
 }
 
 function redundancy(store: DataStore): readonly Finding[] {

@@ -320,6 +320,21 @@ check("an RPO below that of the data store is an error", edit(asynchronous, "rpo
   severity: "error",
   sentence: /may lose 2 s, but orders-db .* may lose 5 s/,
 });
+check(
+  "an RPO that looks and publications cannot keep up with holds writes on a quiet day",
+  edit(
+    edit(three, "    synchronous:\n      acknowledgements: 1", "    asynchronous:\n      rpo: 300ms"),
+    "rpo: 0s",
+    "rpo: 1s",
+  ),
+  {
+    code: "rpo-too-short",
+    severity: "warning",
+    sentence: /half of its RPO of 300 ms is shorter/,
+    advice: /to \d+ms or more, or make it synchronous/,
+  },
+);
+test("one that they can keep up with does not", () => without(asynchronous, "rpo-too-short"));
 test("an RPO as long as that of the data store is kept", () =>
   without(edit(asynchronous, "rpo: 0s", "rpo: 5s"), "rpo-exceeded"));
 check(
