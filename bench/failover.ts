@@ -4,10 +4,11 @@
  *     npm run bench:failover -- --runs 10 --json FILE [--faults region-kill,primary-crash] [--profile fast] [--rpo 2s]
  *
  * Each run is a whole `demo --once`: three regions are made, one is taken, comes back, and gets its data store handed
- * back, which is a planned change as well (`switchover` is one from a world in which nothing broke before). Rounds alternate between the faults, so that a busy minute of the
- * machine does not fall on one of them. With `--rpo` data is asynchronous, and may be lost when it is no older than that.
- * Exits 1 when any run lost, doubled or let two write, failed a request that may be
- * repeated, or did not come to its end; a target that was missed is told and does not change the exit code.
+ * back, which is a planned change as well (`switchover` is one from a world in which nothing broke before). Rounds
+ * alternate between the faults, so that a busy minute of the machine does not fall on one of them. With `--rpo` data is
+ * asynchronous, and may be lost when it is no older than that. Exits 1 when any run lost more, doubled or let two write,
+ * failed a request that may be repeated, or did not come to its end; a target that was missed is told and does not change
+ * the exit code.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";

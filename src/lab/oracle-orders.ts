@@ -1,5 +1,5 @@
 /** Each acknowledged order is there, once and unaltered, and nothing is there that nobody asked for (O1, O2). */
-import type { SpanMs } from "../core/model/time.ts";
+import type { InstantMs, SpanMs } from "../core/model/time.ts";
 import type { LoadHistory, RequestRecord } from "./load-record.ts";
 import type { OrderRow, StoredOrders, Violation } from "./oracle-evidence.ts";
 
@@ -96,13 +96,12 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
 
 /** What an RPO is an upper bound of. */
 function ageOf(lost: readonly RequestRecord[], all: readonly RequestRecord[]): SpanMs {
-  const termOf = ({ receipt }: RequestRecord) => receipt && `${receipt.byMember}@${receipt.byEpoch}`;
-  const byTerm = Map.groupBy(all, termOf);
-  const ages = lost.map((one) => {
-    const last = Math.max(...(byTerm.get(termOf(one)) ?? []).map(({ doneAt }) => doneAt));
-    return last - one.doneAt;
-  });
-  return Math.max(0, ...ages);
+  const termOf = ({ receipt }: RequestRecord) => `${receipt?.byMember}@${receipt?.byEpoch}`;
+  const lastAt = new Map<string, InstantMs>();
+  for (const one of all)
+    if (one.receipt !== null)
+      lastAt.set(termOf(one), Math.max(one.doneAt, lastAt.get(termOf(one)) ?? one.doneAt));
+  return lost.reduce((age, one) => Math.max(age, (lastAt.get(termOf(one)) ?? one.doneAt) - one.doneAt), 0);
 }
 
 /** What tells orders of a run apart: the key, or for want of one the item, which the load makes the same. */
