@@ -4,12 +4,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, type TestContext, test } from "node:test";
+import { after, before, test } from "node:test";
 import { openEtcdStore } from "../../src/adapters/etcd/etcd.ts";
 import { openSqliteStore } from "../../src/adapters/sqlite/sqlite.ts";
 import type { DoctorLine } from "../../src/cli/doctor/line.ts";
 import { type LabLayout, layOut } from "../../src/lab/layout.ts";
-import { hasEtcd, startCluster } from "../adapters/etcd/cluster.ts";
+import { hasEtcd, leaveOut, startCluster } from "../adapters/etcd/cluster.ts";
 import { contents } from "../adapters/migration/places.ts";
 import { holdfast, type Run } from "./run.ts";
 
@@ -158,11 +158,4 @@ function listen(port: number, clock: () => number): Promise<Server> {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", () => resolve(server));
   });
-}
-
-function leaveOut(context: TestContext): void {
-  const because = "LEFT OUT: etcd is not installed; run scripts/install-test-parts.sh";
-  if (process.env.CI === "true") throw new Error(because);
-  console.error(`${context.name}: ${because}`);
-  context.skip(because);
 }

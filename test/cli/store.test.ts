@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, type TestContext, test } from "node:test";
+import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { openStore } from "../../src/adapters/adapters.ts";
@@ -15,7 +15,7 @@ import { dataStoreName, layOut } from "../../src/lab/layout.ts";
 import { Observer } from "../../src/lab/observer.ts";
 import { untilRedundant } from "../../src/lab/rehearsal.ts";
 import { prepareFolders, type World } from "../../src/lab/world.ts";
-import { type EtcdCluster, hasEtcd, startCluster } from "../adapters/etcd/cluster.ts";
+import { type EtcdCluster, hasEtcd, leaveOut, startCluster } from "../adapters/etcd/cluster.ts";
 import { agentOf, contents, leaseOf, put } from "../adapters/migration/places.ts";
 import { compile, newWorld } from "../lab/world.ts";
 import { holdfast } from "./run.ts";
@@ -255,11 +255,4 @@ async function untilAnswered(run: () => ReturnType<typeof holdfast>): ReturnType
     if (ended.code !== 4 || tries === 5) return ended;
     await sleep(200);
   }
-}
-
-function leaveOut(context: TestContext): void {
-  const because = "LEFT OUT: etcd is not installed; run scripts/install-test-parts.sh";
-  if (process.env.CI === "true") throw new Error(because);
-  console.error(`${context.name}: ${because}`);
-  context.skip(because);
 }

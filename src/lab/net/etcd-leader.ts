@@ -1,6 +1,14 @@
 /** Which member leads etcd, and how to make it another one: by the JSON gateway that every member has. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LabLayout } from "../layout.ts";
+
+/** What is asked of a `LabLayout`. */
+export interface EtcdPlaces {
+  readonly regions: readonly {
+    readonly name: string;
+    readonly host: string;
+    readonly ports: { readonly etcdClient: number };
+  }[];
+}
 
 const withinMs = 2000;
 
@@ -12,7 +20,7 @@ interface MemberStatus {
 }
 
 /** null: no majority of members names one. */
-export async function etcdLeader(layout: LabLayout): Promise<string | null> {
+export async function etcdLeader(layout: EtcdPlaces): Promise<string | null> {
   const members = await statuses(layout);
   const votes = Map.groupBy(members, ({ leader }) => leader);
   for (const [leader, voters] of votes)
@@ -22,7 +30,7 @@ export async function etcdLeader(layout: LabLayout): Promise<string | null> {
 }
 
 /** The same, when an election is over; rejects when none is within 5 s. */
-export async function untilEtcdLeads(layout: LabLayout): Promise<string> {
+export async function untilEtcdLeads(layout: EtcdPlaces): Promise<string> {
   const until = performance.now() + 5000;
   for (;;) {
     const leader = await etcdLeader(layout);
@@ -33,7 +41,7 @@ export async function untilEtcdLeads(layout: LabLayout): Promise<string> {
 }
 
 /** To `region`, or to any other that can lead; resolves with where it is then, rejects after 10 s. */
-export async function moveEtcdLeader(layout: LabLayout, region: string | null): Promise<string> {
+export async function moveEtcdLeader(layout: EtcdPlaces, region: string | null): Promise<string> {
   const until = performance.now() + 10_000;
   const from = await untilEtcdLeads(layout);
   for (let tried = 0; ; tried++) {
@@ -49,7 +57,7 @@ export async function moveEtcdLeader(layout: LabLayout, region: string | null): 
   }
 }
 
-async function statuses(layout: LabLayout): Promise<MemberStatus[]> {
+async function statuses(layout: EtcdPlaces): Promise<MemberStatus[]> {
   const told = await Promise.all(
     layout.regions.map(async ({ name }) => {
       const status = (await ask(layout, name, "status", {}).catch(() => null)) as {
@@ -63,7 +71,7 @@ async function statuses(layout: LabLayout): Promise<MemberStatus[]> {
   return told.flat();
 }
 
-async function ask(layout: LabLayout, region: string, method: string, body: object): Promise<unknown> {
+async function ask(layout: EtcdPlaces, region: string, method: string, body: object): Promise<unknown> {
   const place = layout.regions.find(({ name }) => name === region);
   const answer = await fetch(`http://${place?.host}:${place?.ports.etcdClient}/v3/maintenance/${method}`, {
     method: "POST",

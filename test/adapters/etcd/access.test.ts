@@ -4,10 +4,10 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { type EtcdStoreOptions, openEtcdStore } from "../../../src/adapters/etcd/etcd.ts";
 import { StoreError } from "../../../src/ports/store.ts";
-import { hasEtcd, startCluster } from "./cluster.ts";
+import { hasEtcd, leaveOut, startCluster } from "./cluster.ts";
 
 const deadline = () => AbortSignal.timeout(20_000);
 
@@ -151,11 +151,4 @@ async function makeCertificates(
   }
   const read = (name: string) => readFile(join(folder, name), "utf8");
   return { ca: await read("ca.crt"), certificate: await read("client.crt"), key: await read("client.key") };
-}
-
-function leaveOut(context: TestContext): void {
-  const because = "LEFT OUT: etcd is not installed; run scripts/install-test-parts.sh";
-  if (process.env.CI === "true") throw new Error(because);
-  console.error(`${context.name}: ${because}`);
-  context.skip(because);
 }

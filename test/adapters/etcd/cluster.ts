@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import { findFreePorts } from "../../../src/adapters/system/free-port.ts";
 
@@ -41,6 +42,14 @@ export interface ClusterOptions {
 }
 
 export const hasEtcd = existsSync("/usr/bin/etcd") && existsSync("/usr/bin/etcdctl");
+
+/** Loudly; with `CI=true` it is a failure. */
+export function leaveOut(context: TestContext): void {
+  const because = "LEFT OUT: etcd is not installed; run scripts/install-test-parts.sh";
+  if (process.env.CI === "true") throw new Error(because);
+  console.error(`${context.name}: ${because}`);
+  context.skip(because);
+}
 
 export async function startCluster(options: ClusterOptions): Promise<EtcdCluster> {
   if (!hasEtcd) throw new Error("etcd and etcdctl are not installed: run scripts/install-test-parts.sh");

@@ -1,6 +1,6 @@
 /** The etcd store while members stop, die, lose their leader or their quorum, and while an endpoint swallows. */
 import assert from "node:assert/strict";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { openEtcdStore } from "../../../src/adapters/etcd/etcd.ts";
 import { type Store, StoreError } from "../../../src/ports/store.ts";
@@ -8,7 +8,7 @@ import { revisionOf } from "../../contract/store-model.ts";
 import { eventually } from "../../contract/store-place.ts";
 import { Reader } from "../../contract/store-reader.ts";
 import { type Relay, startRelay } from "./blackhole.ts";
-import { type EtcdCluster, hasEtcd, startCluster } from "./cluster.ts";
+import { type EtcdCluster, hasEtcd, leaveOut, startCluster } from "./cluster.ts";
 
 /** What a renewal of the profile `fast` could be given. */
 const WRITE_TIMEOUT_MS = 700;
@@ -342,13 +342,6 @@ function inCluster(fact: string, body: (cluster: EtcdCluster) => Promise<void>):
     topologies += 1;
     await body(cluster);
   });
-}
-
-function leaveOut(context: TestContext): void {
-  const because = "LEFT OUT: etcd is not installed; run scripts/install-test-parts.sh";
-  if (process.env.CI === "true") throw new Error(because);
-  console.error(`${context.name}: ${because}`);
-  context.skip(because);
 }
 
 /** The same within a test. */
