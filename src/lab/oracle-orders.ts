@@ -18,6 +18,8 @@ export interface CheckedOrders {
     /** Not acknowledged: resolved from the database, as it must be, to one or the other. */
     readonly unacknowledged: { readonly applied: number; readonly absent: number };
   };
+  /** What clients were told of those that are lost. */
+  readonly lost: readonly RequestRecord[];
   readonly violations: readonly Violation[];
 }
 
@@ -85,17 +87,18 @@ export function checkOrders(history: LoadHistory, stored: StoredOrders): Checked
       asked: asked.size,
       acknowledged,
       lost: lost.length,
-      lostAgeMs: ageOf(lost, history.requests),
+      lostAgeMs: lostAge(lost, history.requests),
       doubled,
       fabricated,
       unacknowledged: { applied, absent },
     },
+    lost,
     violations,
   };
 }
 
-/** What an RPO is an upper bound of. */
-function ageOf(lost: readonly RequestRecord[], all: readonly RequestRecord[]): SpanMs {
+/** What an RPO is an upper bound of: `lostAgeMs`, where `all` clients count. */
+export function lostAge(lost: readonly RequestRecord[], all: readonly RequestRecord[]): SpanMs {
   const termOf = ({ receipt }: RequestRecord) => `${receipt?.byMember}@${receipt?.byEpoch}`;
   const lastAt = new Map<string, InstantMs>();
   for (const one of all)

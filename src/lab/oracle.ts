@@ -24,6 +24,7 @@ export interface EventWindow {
 
 export interface Findings {
   readonly orders: CheckedOrders["orders"];
+  readonly lost: CheckedOrders["lost"];
   readonly requests: RequestFigures;
   readonly windows: readonly WindowFigures[];
   readonly writers: CheckedWriters["writers"];
@@ -80,6 +81,7 @@ export function judgeRun(
   const violations = [...orders.violations, ...writers.violations];
   return {
     orders: orders.orders,
+    lost: orders.lost,
     requests: countRequests(history.requests),
     windows: events.map((event) => measureWindow(event, history, acknowledged)),
     writers: writers.writers,

@@ -93,6 +93,7 @@ out for what this machine lacks.`,
         .choices(["fast", "balanced", "cautious"])
         .default("balanced"),
     )
+    .option("--rpo <span>", "such as 2s: asynchronous data; default: synchronous", parseSpan)
     .option("--json <file>", "write the verdicts as JSON, after each round")
     .addHelpText(
       "after",
@@ -100,9 +101,10 @@ out for what this machine lacks.`,
 Examples:
   holdfast lab chaos --for 1h --seed 7 --json chaos.json
 
-Each round breaks one or two things, and passes when no acknowledged order was lost or doubled, no two members wrote at a
-time, the history of clients can be explained, and every standby streams again. It ends at the first round that could not
-be played. Exits with 0 when every round passed, 7 when one did not, 1 when one could not be played.`,
+Each round breaks one or two things, and passes when no acknowledged order was lost (with --rpo: none that was older) or
+doubled, no two members wrote at a time, the history of clients can be explained, and every standby streams again. It ends
+at the first round that could not be played. Exits with 0 when every round passed, 7 when one did not, 1 when one could not
+be played.`,
     )
     .action(chaos);
   lab
@@ -230,6 +232,7 @@ interface ChaosOptions {
   readonly for?: number;
   readonly seed?: number;
   readonly profile: Scenario["topology"]["profile"];
+  readonly rpo?: number;
   readonly json?: string;
 }
 
@@ -237,7 +240,9 @@ async function chaos(options: ChaosOptions): Promise<void> {
   if (!isPossible() || !mayMakeNetworks()) return;
   const { for: forMs = 600_000, seed = 1 } = options;
   const chance = chanceFrom(seed);
-  const topology = { ...plain, profile: options.profile };
+  const { profile, rpo = 0 } = options;
+  const topology: Scenario["topology"] =
+    rpo > 0 ? { ...plain, profile, replication: "asynchronous", rpo } : { ...plain, profile };
   const until = Date.now() + forMs;
   const played: Played[] = [];
   const faults: string[] = [];

@@ -44,7 +44,7 @@ const apartMs = 6000;
 /** With two faults nobody may be left who could write: then until both are over, and as long again as a failover. */
 const resumesWithinMs = 30_000;
 
-/** What is always asked of a round: no write lost or doubled, never two writers, whole again afterwards. */
+/** What is always asked of a round: no write lost (or none that is older than the RPO) or doubled, never two writers, whole again afterwards. */
 export function drawRound(
   chance: () => number,
   round: number,
@@ -69,7 +69,8 @@ export function drawRound(
       oldPrimaryAcksMax: null,
       // Two faults may take every way to an answer: counted and told, and not judged.
       safeFailedMax: Number.MAX_SAFE_INTEGER,
-      lostMax: 0,
+      // Judged by its age.
+      lostMax: topology.replication === "synchronous" ? 0 : Number.MAX_SAFE_INTEGER,
       wholeWithin: 120_000,
       statusSays: null,
     },

@@ -13,6 +13,7 @@ import type { HistoryVerdict } from "../history/history.ts";
 import type { LoadHistory, RequestRecord } from "../load-record.ts";
 import { type Findings, judgeRun } from "../oracle.ts";
 import type { StoredOrders } from "../oracle-evidence.ts";
+import { lostAge } from "../oracle-orders.ts";
 import { checkWriters, type WriterTerm } from "../oracle-writers.ts";
 import type { Objective } from "../report.ts";
 import { type Asked, nameOf } from "./ask.ts";
@@ -79,17 +80,15 @@ export interface Figures {
 
 export function judge(evidence: Evidence): Verdict {
   const { scenario, groups, stored, faultAt, epoch } = evidence;
-  const { expect } = scenario;
+  const { expect, topology } = scenario;
   const findings = groups.map(({ history }) =>
     judgeRun(history, stored, [{ name: scenario.name, at: faultAt, until: history.stoppedAt }]),
   );
   const outside = findings.filter((_, index) => groups[index]?.inside === null);
   const sum = (count: (one: Findings) => number, of = findings) => of.reduce((n, one) => n + count(one), 0);
   const largest = (ms: (one: Findings) => number) => Math.max(0, ...outside.map(ms));
-  const acknowledged = groups
-    .flatMap(({ history }) => history.requests)
-    .filter(({ receipt }) => receipt !== null)
-    .sort((a, b) => a.doneAt - b.doneAt);
+  const requests = groups.flatMap(({ history }) => history.requests);
+  const acknowledged = requests.filter(({ receipt }) => receipt !== null).sort((a, b) => a.doneAt - b.doneAt);
   const writers = checkWriters(acknowledged);
   const [window] = outside.map(({ windows }) => windows[0]);
   const resumedAfterMs = window?.resumedAfterMs ?? null;
@@ -130,6 +129,19 @@ export function judge(evidence: Evidence): Verdict {
       expect.lostMax,
       sum(({ orders }) => orders.lost),
     ),
+    ...(topology.replication === "synchronous"
+      ? []
+      : [
+          ms(
+            "lost-age",
+            "Age of the oldest order lost",
+            topology.rpo,
+            lostAge(
+              findings.flatMap(({ lost }) => lost),
+              requests,
+            ),
+          ),
+        ]),
     count(
       "doubled",
       "Orders doubled",

@@ -145,6 +145,37 @@ test("a run in which everything went as it must is accepted, and measured", () =
   assert.equal(verdict.figures.newPrimaryAcksMs, 2500);
 });
 
+test("asynchronous data is judged by the age of what is lost, counted from who heard the old primary last", () => {
+  // Outside it was heard until 1 s after the fault, and inside of its region for 300 ms more.
+  const inside = [order(900, { sentAt: 11_290, doneAt: 11_300, member: "pg-west", epoch: 1 })];
+  const all = evidence(requests, inside);
+  const missedWithout = (lost: (doneAt: number) => boolean) => {
+    const gone = new Set(
+      requests
+        .filter(({ receipt, doneAt }) => receipt?.epoch === 1 && lost(doneAt))
+        .map(({ receipt }) => receipt?.id),
+    );
+    assert.ok(gone.size > 0);
+    const stored = {
+      orders: all.stored.orders.filter(({ id }) => !gone.has(id)),
+      keys: all.stored.keys.filter(({ orderId }) => !gone.has(orderId)),
+    };
+    const { scenario } = all;
+    const topology = { ...scenario.topology, replication: "asynchronous", rpo: 1000 } as const;
+    const expect = { ...scenario.expect, lostMax: 5 };
+    return missedIn(judge({ ...all, stored, scenario: { ...scenario, topology, expect } }));
+  };
+  assert.deepEqual(
+    missedWithout((doneAt) => doneAt >= 10_500),
+    [],
+  );
+  assert.deepEqual(
+    missedWithout((doneAt) => doneAt >= 10_000),
+    ["lost-age"],
+    "1.3 s",
+  );
+});
+
 for (const [what, changed, missed] of [
   [
     "an acknowledged order that is gone",
