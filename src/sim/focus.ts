@@ -341,7 +341,7 @@ function slowStorePlan(chance: Random, world: WorldOptions): Plan {
   return { world, faults, healAt: at + seconds(26), broken: null, resumesWithin: null, changesMax: null };
 }
 
-/** Somebody deletes the lease: nobody may take that for an expired one (L2). */
+/** Somebody deletes the lease: nobody may take that for an expired one (L2), nor for none, every copy lost or not (F5). */
 function lostLeasePlan(chance: Random, world: WorldOptions): Plan {
   const at = seconds(12);
   const faults: Fault[] = [{ kind: "lose-lease", at, a: 0, b: 0, lasts: 0, size: 0 }];
@@ -355,6 +355,9 @@ function lostLeasePlan(chance: Random, world: WorldOptions): Plan {
       lasts: seconds(3),
       size: 0.5,
     });
+  if (chance.chance(0.3))
+    for (let a = 0; a < world.shape.members; a++)
+      faults.push({ kind: "wipe", at: at - chance.below(seconds(2)), a, b: 0, lasts: 0, size: 0 });
   return { world, faults, healAt: at + seconds(10), broken: null, resumesWithin: null, changesMax: null };
 }
 

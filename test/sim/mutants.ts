@@ -243,8 +243,8 @@ export const mutants: readonly Mutant[] = [
     name: "a record that vanished is a data store without a past",
     trap: 0,
     file: "machine/follower.ts",
-    find: `if (report.floor > 0 || report.state !== "absent") {`,
-    replace: `if (report.floor > 1000) {`,
+    find: "const because = whyNotFirst(turn, keeper);",
+    replace: `const because = "";`,
   },
   // ------------------------------------------------------------------ peers
   {

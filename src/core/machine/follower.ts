@@ -5,6 +5,7 @@
  * F2. Nobody follows, or rewinds to, a primary that has not committed (trap 10).
  * F3. Sealed copies stay sealed until the primary that they were sealed against renews, or another one commits.
  * F4. An agent that does not see the store, or has promised a holder to wait (L6), neither votes nor seals nor claims.
+ * F5. A data store begins with nothing only where nothing is left, nor remembered, of a primary.
  */
 import type { QuorumSet } from "../act/quorum.ts";
 import { decideClaim } from "../decide/claim.ts";
@@ -386,24 +387,20 @@ function beginAgain(turn: Turn, keeper: KeeperDraft, lease: SeenLease): void {
   });
 }
 
-/** The first primary of a data store that has never had one: all members are there, empty, and this is the first of them. */
+/**
+ * F5. The first primary of a data store that has never had one: all members are there, empty, and this is the first of them.
+ * Empty members alone are no proof: their disks may have been lost, and the lease deleted. Then a person says what is next.
+ */
 export function bootstrap(turn: Turn, keeper: KeeperDraft): void {
   const { dataStore, member } = keeper;
   if (keeper.tenure) loseTenure(turn, keeper);
   if (endIfPrimary(turn, keeper)) return;
   keeper.holding = `${dataStore.name} has no primary yet`;
   const first = dataStore.members.find((candidate) => candidate.promotable);
-  const reports = reportsOf(turn, keeper);
-  for (const candidate of dataStore.members) {
-    const report = candidate.name === member ? ownReport(keeper) : reports.get(candidate.name);
-    if (!report || report.state === "unknown") {
-      keeper.holding = `waiting for the agent of ${candidate.region} to say that ${candidate.name} is empty`;
-      return;
-    }
-    if (report.floor > 0 || report.state !== "absent") {
-      keeper.holding = `the lease of ${dataStore.name} is not in the store, but ${candidate.name} holds data of epoch ${report.floor}: restore the store, or move that data away`;
-      return;
-    }
+  const because = whyNotFirst(turn, keeper);
+  if (because !== "") {
+    keeper.holding = because;
+    return;
   }
   if (!first || first.name !== member || keeper.write || turn.state.topology.mode === "observe") return;
   note(turn, "info", dataStore.name, `making ${member} the first primary`);
@@ -419,4 +416,21 @@ export function bootstrap(turn: Turn, keeper: KeeperDraft): void {
     handover: null,
     because: "first start",
   });
+}
+
+/** Empty: nothing is left, nor remembered, of a primary. */
+function whyNotFirst(turn: Turn, keeper: KeeperDraft): string {
+  const { dataStore, member } = keeper;
+  const reports = reportsOf(turn, keeper);
+  for (const { name, region } of dataStore.members) {
+    const report = name === member ? ownReport(keeper) : reports.get(name);
+    if (!report || report.state === "unknown")
+      return `waiting for the agent of ${region} to say that ${name} is empty`;
+    if (report.floor > 0 || report.state !== "absent")
+      return `the lease of ${dataStore.name} is not in the store, but ${name} holds data of epoch ${report.floor}: restore the store, or move that data away`;
+  }
+  const routed = turn.state.routing.signed?.table.stores[dataStore.name]?.epoch ?? 0;
+  if (keeper.leaseRevision === 0 && routed === 0) return "";
+  const was = routed > 0 ? `traffic went to it in epoch ${routed}` : "this agent has seen it";
+  return `the lease of ${dataStore.name} is not in the store, and every copy is empty, but ${was}: restore the store and a copy; or, to begin with nothing, end all agents and remove what the store holds of this topology`;
 }
