@@ -1,18 +1,22 @@
 /**
  * `npm run bench:peers`: Holdfast beside Patroni and pg_auto_failover, in the same lab, by the same clients and faults.
  *
- *     sudo npm run bench:peers -- --runs 5 [--systems a,b] [--faults a,b] [--json FILE] [--with FILE,...]
+ *     sudo npm run bench:peers -- --runs 5 [--systems a,b] [--faults a,b] [--for 60m] [--json FILE] [--with FILE,...]
  *         [--evidence FOLDER] [--write-docs PAGE]
  *
- * Every run starts its system anew, breaks the region of its primary once, and removes all of it. Rounds alternate between
- * systems, so that a busy minute of the machine does not fall on one of them. It needs what `holdfast lab` needs, and the
- * Debian packages of the peers. `--with` joins the runs of earlier files, `--runs 0` only joins; `--evidence` keeps all that
- * a run heard. `--write-docs` writes docs/benchmarks/PAGE.md, its plot, and PAGE.json, which can be joined again. Exits 1 when a target is missed or a run failed, 4 when something is not installed.
+ * Every run starts its system anew, breaks the region of its primary once, and removes all of it; a round of all is more
+ * than an hour. Rounds alternate between systems, so that a busy minute of the machine does not fall on one of them. It
+ * needs what `holdfast lab` needs, and the Debian packages of the peers. `--with` joins the runs of earlier files: each
+ * system and fault is run until it has `--runs` of them, so that what was ended, or `--for` has cut off, is gone on with;
+ * `--runs 0` only joins. `--evidence` keeps all that a run heard. `--write-docs` writes docs/benchmarks/PAGE.md, its plot,
+ * and PAGE.json, which can be joined again. Exits 1 when a target is missed or a run failed, 4 when something is not
+ * installed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { parseDuration } from "../src/core/spec/units.ts";
 import { describeMachine } from "../src/lab/report.ts";
 import { type FaultName, faultTexts, isFault } from "./peers-parts/faults.ts";
 import type { Figures } from "./peers-parts/figures.ts";
@@ -30,6 +34,7 @@ const { values } = parseArgs({
     faults: { type: "string", default: Object.keys(faultTexts).join(",") },
     json: { type: "string" },
     with: { type: "string" },
+    for: { type: "string", default: "7d" },
     evidence: { type: "string" },
     list: { type: "boolean", default: false },
     "write-docs": { type: "string" },
@@ -51,6 +56,8 @@ const faults = values.faults
   .split(",")
   .map((name): FaultName => (isFault(name) ? name : refuse(`no fault ${name}; see --list`)));
 if (!Number.isInteger(runs) || runs < 0) refuse(`--runs takes a whole number from 0, not ${values.runs}`);
+const forMs = parseDuration(values.for);
+if (typeof forMs !== "number") refuse(`--for takes a span such as 60m, not ${values.for}`);
 const earlier = (values.with?.split(",") ?? []).flatMap(
   (file) => (JSON.parse(readFileSync(file, "utf8")) as Report).runs,
 );
@@ -72,10 +79,14 @@ if (evidenceFolder !== null) mkdirSync(evidenceFolder, { recursive: true });
 const compared = versions();
 const all: Figures[] = [...earlier];
 let failed = 0;
+const isOver = () => stopping.signal.aborted || performance.now() - startedAt > forMs;
+const countOf = (system: string, fault: FaultName) =>
+  all.filter((figures) => figures.system === system && figures.fault === fault).length;
 for (let round = 1; round <= runs; round++)
   for (const fault of faults)
     for (const system of chosen) {
-      if (stopping.signal.aborted) break;
+      if (isOver()) break;
+      if (round <= countOf(system.name, fault)) continue;
       say(`--- ${fault}, ${system.name}, round ${round} of ${runs}`);
       try {
         const figures = await measure({ system, fault, round, evidenceFolder, say, signal: stopping.signal });
