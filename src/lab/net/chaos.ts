@@ -86,7 +86,7 @@ function drawBeside(first: ScenarioFault, chance: () => number): ScenarioFault {
   }
 }
 
-export function needsLeader(fault: ScenarioFault): boolean {
+function needsLeader(fault: ScenarioFault): boolean {
   return fault.fault === "etcd-leader-moved" || ("at" in fault && fault.at === "etcd-leader");
 }
 
