@@ -432,5 +432,5 @@ function whyNotFirst(turn: Turn, keeper: KeeperDraft): string {
   const routed = turn.state.routing.signed?.table.stores[dataStore.name]?.epoch ?? 0;
   if (keeper.leaseRevision === 0 && routed === 0) return "";
   const was = routed > 0 ? `traffic went to it in epoch ${routed}` : "this agent has seen it";
-  return `the lease of ${dataStore.name} is not in the store, and every copy is empty, but ${was}: restore the store and a copy; or, to begin with nothing, end all agents and remove what the store holds of this topology`;
+  return `the lease of ${dataStore.name} is not in the store, and every copy is empty, but ${was}: restore the store and a copy; or, to begin with nothing, end all agents and edges, and remove what the store holds of this topology and the tables that edges keep`;
 }
