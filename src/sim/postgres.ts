@@ -11,7 +11,7 @@ import { type Kernel, type Micros, millis } from "./kernel.ts";
 import type { Network } from "./network.ts";
 import { Process } from "./process.ts";
 import type { Random } from "./random.ts";
-import { canFollow, type Timeline } from "./timeline.ts";
+import { canFollow, lineAt, type Timeline } from "./timeline.ts";
 
 interface Sender {
   readonly standby: Postgres;
@@ -269,7 +269,7 @@ export class Postgres {
     if (!upstream || !reachable || !upstream.disk.timeline) return this.#connectSoon();
     if (!canFollow(disk.timeline, disk.position, upstream.disk.timeline, upstream.disk.position))
       return this.#connectSoon();
-    disk.timeline = upstream.disk.timeline;
+    disk.timeline = lineAt(upstream.disk.timeline, disk.position);
     const connection = ++this.#connection;
     this.#receiver = { from: upstream, connection, life: upstream.process.life };
     this.#heardAt = this.#cluster.kernel.now;
@@ -344,7 +344,8 @@ export class Postgres {
   #send(sender: Sender): void {
     if (sender.sending || sender.flushed >= this.disk.position) return;
     const { life } = this.process;
-    const position = this.disk.position;
+    const { position } = this.disk;
+    const timeline = this.disk.timeline as Timeline;
     const { standby, connection } = sender;
     const arrived = () =>
       standby.process.deliver(() => {
@@ -352,7 +353,10 @@ export class Postgres {
         if (standby.diskHung) return;
         if (standby.diskFull) return standby.disconnect(true);
         standby.#heardAt = this.#cluster.kernel.now;
-        if (position > standby.disk.position) standby.disk.position = position;
+        if (position > standby.disk.position) {
+          standby.disk.position = position;
+          standby.disk.timeline = lineAt(timeline, position);
+        }
         const flushed = standby.disk.position;
         const delivered = this.#cluster.network.send(standby.region, this.region, () =>
           this.process.deliverTo(life, () => {

@@ -26,6 +26,16 @@ export function holds(own: Timeline, position: number, other: Timeline, at: numb
   return false;
 }
 
+/**
+ * The line of `timeline` on which a copy at `position` is: one that it has heard of and has nothing of is not its own. That
+ * files of such lines are removed before anything is made of them is shown with PostgreSQL itself, in the tests of its adapter.
+ */
+export function lineAt(timeline: Timeline, position: number): Timeline {
+  let line = timeline;
+  while (line.parent !== null && position <= line.forkedAt) line = line.parent;
+  return line;
+}
+
 /** Whether a copy at `position` of `own` may go on by receiving what `other` has up to `end`: nothing of its own is beyond the fork. */
 export function canFollow(own: Timeline, position: number, other: Timeline, end: number): boolean {
   let limit = end;

@@ -5,20 +5,57 @@ import { formatLsn, type Lsn } from "../../core/model/lsn.ts";
 import type { TimelineFork } from "../../core/model/record.ts";
 import { readControlFile } from "./control-file.ts";
 import { cutHistory, parseHistory, type Stretch } from "./history.ts";
-import { readSegment, segmentSize } from "./wal-files.ts";
+import { readSegment, segmentName, segmentSize } from "./wal-files.ts";
 import type { WalSource } from "./wal-reader.ts";
 
-/** By the newest history file, as recovery itself goes by (recovery_target_timeline = latest), cut where the WAL ends. */
+/**
+ * Cut where the WAL ends. It goes by the newest history file, as recovery does, of a timeline that there is WAL of: a receiver
+ * fetches every history of a primary that it connects to, before it is refused for another than its own.
+ */
 export function readOwnHistory(dataDir: string, end: Lsn): readonly Stretch[] {
+  return ownOf(readWalFolder(dataDir), end);
+}
+
+/**
+ * Files of timelines that a member whose WAL ends at `end` has heard of and has nothing of; never of the one that its last
+ * checkpoint was on, without which it does not start.
+ */
+export function unwrittenHistories(dataDir: string, end: Lsn): readonly string[] {
+  const folder = readWalFolder(dataDir);
+  const own = ownOf(folder, end).at(-1)?.timeline ?? 1;
+  const kept = Math.max(own, readControlFile(dataDir)?.timeline ?? Number.POSITIVE_INFINITY);
+  return folder.histories
+    .map((history) => history.at(-1)?.timeline ?? 1)
+    .filter((timeline) => kept < timeline)
+    .map((timeline) => join(dataDir, "pg_wal", historyFileName(timeline)));
+}
+
+interface WalFolder {
+  readonly files: ReadonlySet<string>;
+  /** Newest first, each as its file says it; the last is of the control file, where its timeline has none. */
+  readonly histories: readonly (readonly Stretch[])[];
+  readonly segmentBytes: number;
+}
+
+function readWalFolder(dataDir: string): WalFolder {
   const walDir = join(dataDir, "pg_wal");
-  let newest = 1;
-  for (const name of readdirSync(walDir)) {
-    const match = /^([0-9A-F]{8})\.history$/.exec(name);
-    if (match) newest = Math.max(newest, Number.parseInt(match[1] as string, 16));
-  }
-  // Timeline 1 has no file, and neither has a later one whose file was removed: then the control file is all there is.
-  if (newest === 1) return cutHistory(parseHistory(readControlFile(dataDir)?.timeline ?? 1, ""), end);
-  return cutHistory(parseHistory(newest, readHistoryFile(walDir, newest)), end);
+  const files = new Set(readdirSync(walDir));
+  const told = [...files]
+    .filter((name) => /^[0-9A-F]{8}\.history$/.test(name))
+    .map((name) => Number.parseInt(name, 16))
+    .toSorted((a, b) => b - a)
+    .map((timeline) => parseHistory(timeline, readHistoryFile(walDir, timeline)));
+  // Timeline 1 has no file, and neither has a later one whose file was removed.
+  const { timeline } = readControlFile(dataDir) ?? { timeline: 1 };
+  const first = files.has(historyFileName(timeline)) ? [] : [parseHistory(timeline, "")];
+  return { files, histories: [...told, ...first], segmentBytes: segmentSize(walDir) };
+}
+
+function ownOf({ files, histories, segmentBytes }: WalFolder, end: Lsn): readonly Stretch[] {
+  const cut = histories.map((history) => cutHistory(history, end));
+  const isWritten = (history: readonly Stretch[]) =>
+    files.has(segmentName(history.at(-1)?.timeline ?? 1, Math.max(0, end - 1), segmentBytes));
+  return cut.find(isWritten) ?? cut[0] ?? [];
 }
 
 /** Where `timeline` left its parent, by its own file; null: the first, or its file was removed. */
@@ -53,11 +90,11 @@ function readHistoryFile(walDir: string, timeline: number): string {
   return readFileSync(join(walDir, historyFileName(timeline)), "utf8");
 }
 
-/** Which timeline a member is on, for who asks ten times a second: the files are read again when one has come or gone. */
+/** Which timeline a member is on, for who asks ten times a second: the folder is read again when a file has come or gone. */
 export class OwnTimeline {
   readonly #dataDir: string;
   #changedAt = -1n;
-  #history: readonly Stretch[] = [];
+  #folder: WalFolder | null = null;
 
   constructor(dataDir: string) {
     this.#dataDir = dataDir;
@@ -66,9 +103,9 @@ export class OwnTimeline {
   /** `end`: where its WAL ends. */
   at(end: Lsn): number {
     const { mtimeNs } = statSync(join(this.#dataDir, "pg_wal"), { bigint: true });
-    if (mtimeNs !== this.#changedAt) this.#history = readOwnHistory(this.#dataDir, Number.MAX_SAFE_INTEGER);
+    if (this.#folder === null || mtimeNs !== this.#changedAt) this.#folder = readWalFolder(this.#dataDir);
     this.#changedAt = mtimeNs;
-    return cutHistory(this.#history, end).at(-1)?.timeline ?? 1;
+    return ownOf(this.#folder, end).at(-1)?.timeline ?? 1;
   }
 }
 

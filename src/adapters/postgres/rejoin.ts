@@ -16,9 +16,9 @@ import { rewindMember } from "./rewind.ts";
 import { seedMember } from "./seed.ts";
 import type { Server } from "./server.ts";
 import {
+  endOfStandby,
   followUpstream,
   type Goal,
-  positionOfStandby,
   startFollowing,
   startSealedStandby,
   takeTimeline,
@@ -71,7 +71,7 @@ export async function followChecked(
   signal: AbortSignal,
 ): Promise<void> {
   refuseOldEpoch(file, upstream);
-  const ownEnd = await positionOfStandby(server);
+  const ownEnd = await endOfStandby(server, file, signal);
   const connection = await openUpstream(server, upstream, signal);
   let goal: Goal;
   try {
@@ -149,7 +149,7 @@ async function startForLooking(
   const { server, file } = deps;
   if (server.hasProcesses()) {
     try {
-      return { kind: "running", end: await positionOfRunningStandby(server) };
+      return { kind: "running", end: await endOfStandby(server, file, signal) };
     } catch {
       signal.throwIfAborted();
       onProgress("ends what runs there");
@@ -171,12 +171,6 @@ async function startForLooking(
       throw error;
     return { kind: "unreadable", because: error.message };
   }
-}
-
-async function positionOfRunningStandby(server: Server): Promise<Lsn> {
-  const rows = await server.query<{ standby: boolean }>("select pg_is_in_recovery() as standby");
-  if (rows[0]?.standby !== true) throw new Error("a primary");
-  return positionOfStandby(server);
 }
 
 async function returnDiverged(

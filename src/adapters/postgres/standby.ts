@@ -1,5 +1,6 @@
 /** A standby stops receiving, provably, or receives from an upstream, provably. */
 import { existsSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Epoch } from "../../core/model/id.ts";
@@ -7,11 +8,11 @@ import { type Lsn, parseLsn } from "../../core/model/lsn.ts";
 import type { TimelineFork } from "../../core/model/record.ts";
 import type { Upstream } from "../../ports/database.ts";
 import { DatabaseError } from "./database-error.ts";
-import { writeDurable } from "./durable-file.ts";
+import { syncFolder, writeDurable } from "./durable-file.ts";
 import type { Forerunner } from "./forerunner.ts";
 import { foundAddresses } from "./found.ts";
 import type { MemberFile } from "./member-file.ts";
-import { forkText, historyFileName, readOwnHistory } from "./own-history.ts";
+import { forkText, historyFileName, readOwnHistory, unwrittenHistories } from "./own-history.ts";
 import { readLog } from "./postmaster.ts";
 import type { Server } from "./server.ts";
 import { conninfo, frozenNames, standbyName } from "./settings.ts";
@@ -69,6 +70,17 @@ export async function positionOfStandby(server: Server): Promise<Lsn> {
   return positionOf(await look(server));
 }
 
+/** Where the WAL of a running standby ends, which follows another from now on. */
+export async function endOfStandby(server: Server, file: MemberFile, signal: AbortSignal): Promise<Lsn> {
+  const row = await look(server);
+  requireStandby(row, server, "compare the history of");
+  const end = positionOf(row);
+  // Only of one that receives no more is it certain what it has nothing of.
+  return unwrittenHistories(server.dataDir, end).length === 0
+    ? end
+    : await sealStandby(server, file, 0, signal);
+}
+
 /**
  * Receives from nobody. That the WAL receiver is gone proves nothing when its primary is gone too: the startup process
  * would start it again. So that process is signalled itself, and made to confirm a pause, which it does only after it
@@ -114,8 +126,23 @@ export async function sealStandby(
     1,
     signal,
   );
-  await file.update({ epoch: 0, sealedBasis: basis, sealedPosition: position });
-  return position;
+  const end = await forgetUnwritten(server, position, signal);
+  await file.update({ epoch: 0, sealedBasis: basis, sealedPosition: end });
+  return end;
+}
+
+/**
+ * Of one that receives from nobody; resolves with where it ends. A timeline that it has heard of, and whose primary was gone
+ * before a byte of it came, stays the goal of recovery: it streams no other of that number that left earlier, and promoted it
+ * writes a history in which it was on it. So the file goes, and a start lets the server forget.
+ */
+async function forgetUnwritten(server: Server, end: Lsn, signal: AbortSignal): Promise<Lsn> {
+  const files = unwrittenHistories(server.dataDir, end);
+  if (files.length === 0) return end;
+  await server.stopFast(signal);
+  for (const path of files) await rm(path, { force: true });
+  await syncFolder(join(server.dataDir, "pg_wal"));
+  return await startAlone(server, signal);
 }
 
 /** Starts as a standby that receives from nobody; resolves when it has replayed all WAL that it has. */
@@ -126,9 +153,16 @@ export async function startSealedStandby(
   signal: AbortSignal,
 ): Promise<Lsn> {
   await file.update({ role: "standby", epoch: 0, sealedBasis: 0, sealedPosition: 0 });
+  const position = await forgetUnwritten(server, await startAlone(server, signal), signal);
+  await file.update({ sealedBasis: basis, sealedPosition: position });
+  return position;
+}
+
+/** Resolves with the position when it has replayed all WAL that it has. */
+async function startAlone(server: Server, signal: AbortSignal): Promise<Lsn> {
   await server.prepare({ role: "standby", conninfo: "", syncNames: frozenNames });
   await server.start(signal);
-  const position = await until(
+  return await until(
     async () => {
       const row = await look(server);
       requireStandby(row, server, "start sealed");
@@ -141,8 +175,6 @@ export async function startSealedStandby(
     3,
     signal,
   );
-  await file.update({ sealedBasis: basis, sealedPosition: position });
-  return position;
 }
 
 /**
