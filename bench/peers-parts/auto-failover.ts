@@ -83,6 +83,7 @@ async function start(settings: AutoFailoverSettings, { say, signal }: Surroundin
       // What `pg_autoctl perform switchover` asks of the monitor; it answers at once.
       switchOver: async () =>
         void (await ask(monitorUrl, "SELECT pgautofailover.perform_failover('default', 0)")),
+      keepLogs: (to) => lab.keepLogs(to),
       returnRegion: async (region) => {
         for (const one of lab.of(region)) one.start();
       },

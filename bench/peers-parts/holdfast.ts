@@ -4,6 +4,7 @@ import { sha256 } from "../../src/cli/topology-file.ts";
 import type { ProfileName } from "../../src/core/model/profile.ts";
 import { compileTopology } from "../../src/core/spec/spec.ts";
 import { dataStoreName } from "../../src/lab/layout.ts";
+import { keepLogs } from "../../src/lab/net/keep-logs.ts";
 import { type Lab, startLab } from "../../src/lab/net/lab.ts";
 import { postgresPrograms } from "./requirements.ts";
 import type { RunningSystem, Surroundings, System, SystemRegion } from "./system.ts";
@@ -63,6 +64,7 @@ async function start(
       return pid === null ? [] : [pid];
     },
     switchOver: (from, within) => switchOver(lab, from, within),
+    keepLogs: (to) => keepLogs(world.layout, to),
     // On its way, as the peers' are: what it may do wrong it does before it is whole.
     returnRegion: async (region) =>
       void world.returnRegion(region, closing.signal).catch((error: Error) => {

@@ -33,17 +33,25 @@ export interface RunRequest extends Surroundings {
   readonly system: System;
   readonly fault: FaultName;
   readonly round: number;
-  /** Where everything that a run heard is kept, for whoever doubts a figure; null: nowhere. */
+  /** Where all that a run heard, and every log, is kept, for whoever doubts a figure; null: nowhere. */
   readonly evidenceFolder: string | null;
 }
 
 export async function measure(request: RunRequest): Promise<Figures> {
   const running = await request.system.start(request);
   try {
-    return await measureRunning(request, running);
+    try {
+      return await measureRunning(request, running);
+    } finally {
+      if (request.evidenceFolder !== null) running.keepLogs(join(request.evidenceFolder, nameOf(request)));
+    }
   } finally {
     await running.close();
   }
+}
+
+function nameOf({ system, fault, round }: RunRequest): string {
+  return `${system.name}-${fault}-${round}`;
 }
 
 async function measureRunning(request: RunRequest, running: RunningSystem): Promise<Figures> {
@@ -97,7 +105,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
   };
   if (request.evidenceFolder !== null)
     writeFileSync(
-      join(request.evidenceFolder, `${system.name}-${fault}-${round}.json`),
+      join(request.evidenceFolder, `${nameOf(request)}.json`),
       JSON.stringify({ ...evidence, stored: [...(evidence.stored ?? [])] }),
     );
   return figuresOf(evidence);

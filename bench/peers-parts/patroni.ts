@@ -69,6 +69,7 @@ async function start(settings: PatroniSettings, { say, signal }: Surroundings): 
       return pid === null ? [] : [pid];
     },
     switchOver: (from, within) => switchOver(lab.region(from), within),
+    keepLogs: (to) => lab.keepLogs(to),
     returnRegion: async (region) => {
       for (const one of lab.of(region)) one.start();
     },

@@ -1,7 +1,7 @@
 /** The ground that peers stand on: the same networks as Holdfast's lab, a folder, processes, and their end. */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { findAccount } from "../../src/adapters/postgres/account.ts";
 import { regionNames } from "../../src/lab/layout.ts";
 import { folderPrefix, labsFolder, stateFileOf } from "../../src/lab/net/labs.ts";
@@ -121,6 +121,11 @@ export class PeerLab {
     const found = this.regions.find((region) => region.name === name);
     if (!found) throw new Error(`no region ${name}; there is: ${regionNames.join(", ")}`);
     return found;
+  }
+
+  keepLogs(to: string): void {
+    for (const { spec } of this.#processes)
+      if (existsSync(spec.logFile)) cpSync(spec.logFile, join(to, spec.region, basename(spec.logFile)));
   }
 
   /** With what the processes said last that have ended unasked. */

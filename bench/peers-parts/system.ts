@@ -32,6 +32,8 @@ export interface RunningSystem {
   managers(region: string): readonly number[];
   /** Asks for a planned change to another region; resolves when it was taken up or done. */
   switchOver(from: string, signal: AbortSignal): Promise<void>;
+  /** Copies what its processes wrote of themselves into `to`, which is made. */
+  keepLogs(to: string): void;
   /** Resolves when the region is on its way back. */
   returnRegion(region: string): Promise<void>;
   close(): Promise<void>;
