@@ -377,7 +377,9 @@ async function comesBack(cluster: EtcdCluster, isLate: boolean): Promise<void> {
     await write("near");
     assert.equal(far.bytes === farBefore, !isLate);
     near.stall(true);
-    await eventuallyAsync(async () => (await store.get("any", deadline(700)).catch(() => undefined)) === null);
+    await eventuallyAsync(
+      async () => (await store.get("any", deadline(700)).catch(() => undefined)) === null,
+    );
     assert.ok(far.bytes > farBefore);
     near.stall(false);
     await eventuallyAsync(async () => {
