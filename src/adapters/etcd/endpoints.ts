@@ -2,7 +2,8 @@
  * etcd's endpoints as one: a call goes to the one that answered last, and moves on when that falls silent; where one is
  * nearer than others it begins there, and goes back when that one answers again.
  *
- * E1. Every attempt has a deadline of its own: clients of etcd hang for ever on a member that is stopped or cut off.
+ * E1. Every attempt has a deadline of its own: clients of etcd hang for ever on a member that is stopped or cut off. It
+ *     begins where the endpoint can have answered: its distance comes on top.
  * E2. An attempt that was perhaps done is repeated only if that does no harm (reads).
  * E3. After silence the connection is not used again, also when the endpoint comes back: what was sent on it may
  *     still arrive, but nothing new waits behind it.
@@ -21,7 +22,7 @@ export interface EndpointsOptions {
   /** PEM texts; for `https` endpoints. */
   readonly tls?: { readonly ca?: string; readonly certificate?: string; readonly key?: string };
   readonly credentials?: { readonly user: string; readonly password: string };
-  /** Of one attempt. */
+  /** Of one attempt; a round trip to the endpoint comes on top. */
   readonly callTimeoutMs: number;
 }
 
@@ -187,8 +188,8 @@ export class Endpoints {
         const headers = await this.#headers(connection, life);
         if (over.aborted) return { kind: "failed", failure: timedOut(null, true), error: null };
         sent = true;
-        const options = { headers, timeoutMs: this.#options.callTimeoutMs, signal: life };
-        return { kind: "answered", value: await attempt(connection, options) };
+        const timeoutMs = this.#options.callTimeoutMs + this.#wayMs(url);
+        return { kind: "answered", value: await attempt(connection, { headers, timeoutMs, signal: life }) };
       } catch (error) {
         const failure = toFailure(error);
         if (failure.next === "authenticate") this.#token = null;
@@ -250,6 +251,12 @@ export class Endpoints {
     return (this.#order[this.#current] as Near).step < step;
   }
 
+  /** To the endpoint and back, as measured: what is far is not silent. */
+  #wayMs(url: string): number {
+    const step = this.#order.find((each) => each.url === url)?.step ?? 0;
+    return step === FARTHEST ? 0 : step * STEP_MS;
+  }
+
   get #url(): string {
     return (this.#order[this.#current] as Near).url;
   }
@@ -275,7 +282,8 @@ export class Endpoints {
     const known = connection.session.state();
     if (known === "open" || known === "idle") return connection;
     // Half of an attempt: a packet that is swallowed costs less than one that is accepted and not answered.
-    const timeout = AbortSignal.timeout(Math.ceil(this.#options.callTimeoutMs / 2));
+    const withinMs = Math.ceil(this.#options.callTimeoutMs / 2) + this.#wayMs(url);
+    const timeout = AbortSignal.timeout(withinMs);
     const state = await Promise.race([connection.session.connect(), aborted(signal), aborted(timeout)]);
     if (state === "error") throw connection.session.error();
     if (state === "aborted")

@@ -32,7 +32,7 @@ export interface EtcdStoreOptions {
   readonly tls?: { readonly ca?: string; readonly certificate?: string; readonly key?: string };
   readonly credentials?: { readonly user: string; readonly password: string };
   /**
-   * Deadline of one attempt at one endpoint, 50 ms or more. Default 700: more than an election at 500 ms, and two attempts
+   * Deadline of one attempt at one endpoint, 50 ms or more; a round trip to it comes on top. Default 700: more than an election at 500 ms, and two attempts
    * fit into the 1.5 s lease. Shorter: a slow commit becomes `unknown`. Longer: a silent endpoint costs more renewals.
    */
   readonly callTimeoutMs?: number;

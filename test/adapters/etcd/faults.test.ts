@@ -50,6 +50,27 @@ inCluster("an endpoint that was not there at the start is measured when it answe
   comesBack(cluster, true),
 );
 
+inCluster("an endpoint that is far is not taken for one that is silent", async (cluster) => {
+  const [one, other] = cluster.members;
+  assert.ok(one && other);
+  await using far = await startRelay(Number(new URL(one.url).port), 80);
+  await using near = await startRelay(Number(new URL(other.url).port));
+  const endpoints = [near, far].map(({ port }) => `http://127.0.0.1:${port}`);
+  // Less than there and back.
+  const store = await openEtcdStore({ ...optionsOf(cluster), endpoints, callTimeoutMs: 150 });
+  try {
+    near.stall(true);
+    // The first one finds out, and its outcome is not known.
+    await store.compareAndSwap("a", 0, "a", deadline());
+    for (const key of ["b", "c", "d"]) {
+      const outcome = await store.compareAndSwap(key, 0, key, deadline());
+      assert.equal(outcome.kind, "succeeded", JSON.stringify(outcome));
+    }
+  } finally {
+    await store.close();
+  }
+});
+
 inCluster("a leader that is killed costs an election, and no event", async (cluster) => {
   const leader = await cluster.leader();
   const gapMs = await underLoad(cluster, othersAfter(cluster, leader.url), async (written) => {
