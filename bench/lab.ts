@@ -1,11 +1,12 @@
 /**
  * `npm run bench:lab`: how long writes stand still when a region is lost over a real network of regions, with etcd.
  *
- *     npm run bench:lab -- --runs 5 --json FILE [--scenarios blackhole-primary,primary-crash]
+ *     npm run bench:lab -- --runs 5 --json FILE [--scenarios blackhole-primary,primary-crash] [--logs FOLDER]
  *
  * Needs Linux, root and what `holdfast lab` needs. Each run is a whole `holdfast lab run`: a lab of its own, clients outside
- * and inside, and its verdict. Rounds alternate between the scenarios. Exits 1 when a run did not meet its expectations; a
- * target that was missed is told and does not change the exit code.
+ * and inside, and its verdict. Rounds alternate between the scenarios. `--logs` keeps those of runs that did not meet
+ * their expectations, in a folder a round. Exits 1 when there was one; a target that was missed is told and does not change the
+ * exit code.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "5" },
     scenarios: { type: "string", default: Object.keys(targetsMs).join(",") },
     json: { type: "string" },
+    logs: { type: "string" },
   },
 });
 const runs = Number(values.runs);
@@ -54,7 +56,7 @@ try {
   for (let round = 1; round <= runs; round++)
     for (const scenario of scenarios) {
       if (stopped) break;
-      const played = await playOnce(scenario);
+      const played = await playOnce(scenario, round);
       all.push(played);
       console.error(`${scenario} ${round}: ${lineOf(played)}`);
     }
@@ -91,10 +93,11 @@ if (values.json)
   writeFileSync(values.json, `${JSON.stringify({ schema: 1, machine, rows, played: all }, null, 2)}\n`);
 if (all.some(({ verdict }) => !verdict?.met)) process.exitCode = 1;
 
-async function playOnce(scenario: string): Promise<Played> {
+async function playOnce(scenario: string, round: number): Promise<Played> {
   const file = join(folder, "verdict.json");
   rmSync(file, { force: true });
-  const child = spawn(process.execPath, [cli, "lab", "run", scenario, "--json", file], {
+  const logs = values.logs === undefined ? [] : ["--logs", join(values.logs, String(round))];
+  const child = spawn(process.execPath, [cli, "lab", "run", scenario, "--json", file, ...logs], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let said = "";
