@@ -8,9 +8,9 @@
  * than an hour. Rounds alternate between systems, so that a busy minute of the machine does not fall on one of them. It
  * needs what `holdfast lab` needs, and the Debian packages of the peers. `--with` joins the runs of earlier files: each
  * system and fault is run until it has `--runs` of them, so that what was ended, or `--for` has cut off, is gone on with;
- * `--runs 0` only joins. `--evidence` keeps all that a run heard, and its logs. `--write-docs` writes docs/benchmarks/PAGE.md, its plot,
- * and PAGE.json, which can be joined again. Exits 1 when a target is missed or a run failed, 4 when something is not
- * installed.
+ * `--runs 0` only joins. `--evidence` keeps all that a run heard, and its logs. `--write-docs` writes
+ * docs/benchmarks/PAGE.md, its plot, and PAGE.json, which can be joined again. Exits 1 when a target is missed or a run
+ * failed, 4 when something is not installed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
