@@ -10,14 +10,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
 import { startEdgeSubject, startNginxSubject, startService } from "./cache-parts/subjects.ts";
 import type { SuiteResult } from "./cache-parts/suite.ts";
+import { benchFlags } from "./parts/flags.ts";
 import { installPackages } from "./parts/packages.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: { json: { type: "string" }, verbose: { type: "boolean", default: false } },
+const values = benchFlags(import.meta.url, {
+  json: { type: "string" },
+  verbose: { type: "boolean", default: false },
 });
 const kinds = ["required", "optimal", "check"] as const;
 

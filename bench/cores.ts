@@ -10,23 +10,21 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { startOrigin } from "./edge-parts/proxies.ts";
 import { type Measured, measure, measureBusyRatio } from "./edge-parts/wrk.ts";
 import { benchTable, startEdge } from "./parts/edge.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { median } from "./parts/median.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: {
-    processes: { type: "string", default: "2" },
-    seconds: { type: "string", default: "3" },
-    rounds: { type: "string", default: "3" },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  processes: { type: "string", default: "2" },
+  seconds: { type: "string", default: "3" },
+  rounds: { type: "string", default: "3" },
+  json: { type: "string" },
 });
-const seconds = Number(values.seconds);
-const counts = [1, Number(values.processes)];
+const seconds = numberFlag("seconds", values.seconds);
+const counts = [1, numberFlag("processes", values.processes)];
 
 const busyRatio = await measureBusyRatio();
 const folder = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
@@ -45,7 +43,7 @@ try {
   const results = new Map<number, Measured[]>(counts.map((processes) => [processes, []]));
   // The first seconds belong to the compiler of the JavaScript engine.
   for (const { url, pid } of subjects) await measure(url, pid, 2);
-  for (let round = 0; round < Number(values.rounds); round++)
+  for (let round = 0; round < numberFlag("rounds", values.rounds); round++)
     for (const { processes, url, pid } of subjects)
       results.get(processes)?.push(await measure(url, pid, seconds));
   const table = [...results].map(([processes, measured]) => ({

@@ -11,7 +11,6 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { type ConstantRate, measureConstantRate } from "./edge-parts/constant-rate.ts";
 import {
   startBenchEdge,
@@ -21,25 +20,24 @@ import {
   startOrigin,
 } from "./edge-parts/proxies.ts";
 import { type Measured, measure, measureBusyRatio } from "./edge-parts/wrk.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { median } from "./parts/median.ts";
 import { installPackages } from "./parts/packages.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "3" },
-    rounds: { type: "string", default: "3" },
-    "rate-rounds": { type: "string", default: "7" },
-    rate: { type: "string", default: "5000" },
-    "without-packages": { type: "boolean", default: false },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  seconds: { type: "string", default: "3" },
+  rounds: { type: "string", default: "3" },
+  "rate-rounds": { type: "string", default: "7" },
+  rate: { type: "string", default: "5000" },
+  "without-packages": { type: "boolean", default: false },
+  json: { type: "string" },
 });
-const seconds = Number(values.seconds);
-const rounds = Number(values.rounds);
+const seconds = numberFlag("seconds", values.seconds);
+const rounds = numberFlag("rounds", values.rounds);
 /** More of them: one stop of the machine for 30 ms is 1 % of three seconds, and a p99 of its own. */
-const rateRounds = Number(values["rate-rounds"]);
-const perSecond = Number(values.rate);
+const rateRounds = numberFlag("rate-rounds", values["rate-rounds"]);
+const perSecond = numberFlag("rate", values.rate);
 const nodePackages = values["without-packages"] ? [] : ["@fastify/http-proxy", "http-proxy-3", "http-proxy"];
 
 const busyRatio = await measureBusyRatio();

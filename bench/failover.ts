@@ -13,39 +13,28 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { parseDuration } from "../src/core/spec/units.ts";
 import { faultTexts, isFault } from "../src/lab/faults.ts";
 import { describeMachine, type Machine } from "../src/lab/report.ts";
 import { type Footprint, measureFootprint } from "./failover-parts/footprint.ts";
 import { type Figures, runOnce } from "./failover-parts/run.ts";
+import { benchFlags, numberFlag, refuse } from "./parts/flags.ts";
 
-const { values } = parseArgs({
-  options: {
-    runs: { type: "string", default: "10" },
-    faults: { type: "string", default: "region-kill,region-freeze,primary-crash,agent-freeze" },
-    profile: { type: "string", default: "fast" },
-    rpo: { type: "string", default: "0s" },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  runs: { type: "string", default: "10" },
+  faults: { type: "string", default: "region-kill,region-freeze,primary-crash,agent-freeze" },
+  profile: { type: "string", default: "fast" },
+  rpo: { type: "string", default: "0s" },
+  json: { type: "string" },
 });
-const runs = Number(values.runs);
+const runs = numberFlag("runs", values.runs);
 const faults = values.faults.split(",").map((name) => name.trim());
 const unknown = faults.filter((name) => !isFault(name));
-if (!Number.isInteger(runs) || runs < 1 || unknown.length > 0) {
-  console.error(
-    unknown.length > 0
-      ? `no fault ${unknown.join(", ")}; there is: ${Object.keys(faultTexts).join(", ")}`
-      : `--runs takes a whole number from 1, not ${values.runs}`,
-  );
-  process.exit(2);
-}
+if (unknown.length > 0)
+  refuse(`no fault ${unknown.join(", ")}; there is: ${Object.keys(faultTexts).join(", ")}`);
 
 const rpoMs = parseDuration(values.rpo);
-if (typeof rpoMs !== "number") {
-  console.error(`--rpo takes a span such as 2s, not ${values.rpo}`);
-  process.exit(2);
-}
+if (typeof rpoMs !== "number") refuse(`--rpo takes a span such as 2s, not ${values.rpo}`);
 
 /** Of issue and promise P1, P2: milliseconds without an acknowledged write, profile `fast`. */
 const targets: Readonly<Record<string, { readonly median: number; readonly max: number }>> = {

@@ -8,22 +8,20 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { fuzz } from "../test/edge/parts/fuzz.ts";
 import { startStrictService } from "../test/edge/parts/strict-service.ts";
 import { benchTable, startEdge } from "./parts/edge.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: {
-    requests: { type: "string", default: "1000000" },
-    seed: { type: "string", default: "1" },
-    clients: { type: "string", default: "128" },
-    minutes: { type: "string", default: "20" },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  requests: { type: "string", default: "1000000" },
+  seed: { type: "string", default: "1" },
+  clients: { type: "string", default: "128" },
+  minutes: { type: "string", default: "20" },
+  json: { type: "string" },
 });
-const wanted = Number(values.requests);
+const wanted = numberFlag("requests", values.requests);
 const mb = 1024 * 1024;
 /** What the engine keeps of its own accord varies by some megabytes; a leak of 100 bytes a request would be 90 MB. */
 const growthMaxBytes = 32 * mb;
@@ -41,10 +39,10 @@ try {
   const began = performance.now();
   const result = await fuzz({
     port: edge.httpPort,
-    seed: Number(values.seed),
+    seed: numberFlag("seed", values.seed),
     requests: wanted,
-    clients: Number(values.clients),
-    forMs: Number(values.minutes) * 60_000,
+    clients: numberFlag("clients", values.clients),
+    forMs: numberFlag("minutes", values.minutes) * 60_000,
     everyRequests: Math.ceil(wanted / 100),
     onProgress(sent) {
       if (edge.hasEnded) throw new Error(`the edge ended after ${sent} requests of seed ${values.seed}`);
@@ -85,7 +83,7 @@ try {
   console.table(rows.map(({ met, ...row }) => ({ ...row, target: met ? "met" : "MISSED" })));
   console.log(`first answers of ${result.connections} connections:`, result.answers);
   for (const each of service.malformed.slice(0, 5)) console.log(`malformed at the service: ${each}`);
-  writeResults(values.json, { seed: Number(values.seed), rows, ...result, seen });
+  writeResults(values.json, { seed: numberFlag("seed", values.seed), rows, ...result, seen });
   if (rows.some(({ met }) => !met)) process.exitCode = 1;
 } finally {
   await edge.stop();

@@ -8,24 +8,25 @@
  * server with the same synchronous standbys. Exits 1 when less than 0.9 of the transactions a second get through.
  */
 import { execFile } from "node:child_process";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
 import { sha256 } from "../src/cli/topology-file.ts";
 import { compileTopology } from "../src/core/spec/spec.ts";
 import { startLab } from "../src/lab/net/lab.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { median } from "./parts/median.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: {
-    delay: { type: "string", default: "40" },
-    seconds: { type: "string", default: "8" },
-    rounds: { type: "string", default: "5" },
-    clients: { type: "string", default: "1,16" },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  delay: { type: "string", default: "40" },
+  seconds: { type: "string", default: "8" },
+  rounds: { type: "string", default: "5" },
+  clients: { type: "string", default: "1,16" },
+  json: { type: "string" },
 });
-const delay = Number(values.delay);
-const rounds = Number(values.rounds);
+const delay = numberFlag("delay", values.delay, 0);
+const rounds = numberFlag("rounds", values.rounds);
+const seconds = numberFlag("seconds", values.seconds);
+const clientCounts = values.clients.split(",").map((count) => numberFlag("clients", count));
 const target = 0.9;
 
 interface Measured {
@@ -69,7 +70,7 @@ try {
   };
   await pgbench(urls.plain, "--initialize", "--quiet", "--scale=1");
   const rows = [];
-  for (const clients of values.clients.split(",").map(Number)) {
+  for (const clients of clientCounts) {
     const measured: Record<keyof typeof urls, Measured[]> = { plain: [], gate: [] };
     for (let round = 0; round < rounds; round++)
       for (const way of ["plain", "gate"] as const) {
@@ -79,7 +80,7 @@ try {
           "--builtin=simple-update",
           "--protocol=prepared",
           `--client=${clients}`,
-          `--time=${values.seconds}`,
+          `--time=${seconds}`,
         );
         measured[way].push({
           transactionsPerSecond: Number(/^tps = ([\d.]+)/m.exec(said)?.[1]),
@@ -100,7 +101,7 @@ try {
     });
     if (!(ratio >= target)) process.exitCode = 1;
   }
-  console.log(`${delay} ms each way between the regions; medians of ${rounds} rounds of ${values.seconds} s`);
+  console.log(`${delay} ms each way between the regions; medians of ${rounds} rounds of ${seconds} s`);
   console.table(rows);
   writeResults(values.json, { delay, rows });
 } finally {

@@ -12,20 +12,18 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { parseArgs } from "node:util";
 import { makeCertificate } from "../test/edge/parts/certificates.ts";
 import { type BenchEdge, startEdge } from "./parts/edge.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: {
-    connections: { type: "string", default: "10000" },
-    requests: { type: "string", default: "500" },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  connections: { type: "string", default: "10000" },
+  requests: { type: "string", default: "500" },
+  json: { type: "string" },
 });
-const count = Number(values.connections);
-const requests = Number(values.requests);
+const count = numberFlag("connections", values.connections);
+const requests = numberFlag("requests", values.requests);
 const addresses = 8;
 /** Handshakes under way at once. */
 const atOnce = 100;

@@ -14,9 +14,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import type { Played } from "../src/lab/net/verdict-text.ts";
 import { describeMachine } from "../src/lab/report.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { median } from "./parts/median.ts";
 
 /** Of the issue: median of the time without an acknowledged write, profile `fast`. */
@@ -28,20 +28,14 @@ const targetsMs: Readonly<Record<string, number>> = {
   "far-apart-crash": 1000,
 };
 
-const { values } = parseArgs({
-  options: {
-    runs: { type: "string", default: "5" },
-    scenarios: { type: "string", default: Object.keys(targetsMs).join(",") },
-    json: { type: "string" },
-    logs: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  runs: { type: "string", default: "5" },
+  scenarios: { type: "string", default: Object.keys(targetsMs).join(",") },
+  json: { type: "string" },
+  logs: { type: "string" },
 });
-const runs = Number(values.runs);
+const runs = numberFlag("runs", values.runs);
 const scenarios = values.scenarios.split(",").map((name) => name.trim());
-if (!Number.isInteger(runs) || runs < 1) {
-  console.error(`--runs takes a whole number from 1, not ${values.runs}`);
-  process.exit(2);
-}
 
 const cli = fileURLToPath(new URL("../src/cli/cli.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "hf-bench-lab-"));

@@ -11,16 +11,17 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { measureBusyRatio } from "./edge-parts/wrk.ts";
 import { loseRegion, type RegionLoss } from "./overload-parts/loss.ts";
 import { type ClassOutcome, measureCapacity, overload } from "./overload-parts/shed.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { writeResults } from "./parts/results.ts";
 
-const { values } = parseArgs({
-  options: { seconds: { type: "string", default: "20" }, json: { type: "string" } },
+const values = benchFlags(import.meta.url, {
+  seconds: { type: "string", default: "20" },
+  json: { type: "string" },
 });
-const forMs = Number(values.seconds) * 1000;
+const forMs = numberFlag("seconds", values.seconds) * 1000;
 const targets = { criticalShare: 0.999, goodputShare: 0.9, offeredRatio: 1.2 };
 
 let missed = false;

@@ -15,9 +15,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { parseDuration } from "../src/core/spec/units.ts";
 import { describeMachine } from "../src/lab/report.ts";
+import { benchFlags, numberFlag, refuse } from "./parts/flags.ts";
 import { type FaultName, faultTexts, isFault } from "./peers-parts/faults.ts";
 import type { Figures } from "./peers-parts/figures.ts";
 import { measure } from "./peers-parts/measure.ts";
@@ -27,25 +27,23 @@ import { versions, whatPeersMiss } from "./peers-parts/requirements.ts";
 import { judgeTargets, summarize } from "./peers-parts/summary.ts";
 import { systems } from "./peers-parts/systems.ts";
 
-const { values } = parseArgs({
-  options: {
-    runs: { type: "string", default: "5" },
-    systems: { type: "string", default: systems.map(({ name }) => name).join(",") },
-    faults: { type: "string", default: Object.keys(faultTexts).join(",") },
-    json: { type: "string" },
-    with: { type: "string" },
-    for: { type: "string", default: "7d" },
-    evidence: { type: "string" },
-    list: { type: "boolean", default: false },
-    "write-docs": { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  runs: { type: "string", default: "5" },
+  systems: { type: "string", default: systems.map(({ name }) => name).join(",") },
+  faults: { type: "string", default: Object.keys(faultTexts).join(",") },
+  json: { type: "string" },
+  with: { type: "string" },
+  for: { type: "string", default: "7d" },
+  evidence: { type: "string" },
+  list: { type: "boolean", default: false },
+  "write-docs": { type: "string" },
 });
 if (values.list) {
   for (const { name, settings } of systems) console.log(`${name.padEnd(32)} ${settings}`);
   for (const [name, text] of Object.entries(faultTexts)) console.log(`${name.padEnd(32)} ${text}`);
   process.exit(0);
 }
-const runs = Number(values.runs);
+const runs = numberFlag("runs", values.runs, 0);
 const chosen = values.systems
   .split(",")
   .map(
@@ -55,12 +53,9 @@ const chosen = values.systems
 const faults = values.faults
   .split(",")
   .map((name): FaultName => (isFault(name) ? name : refuse(`no fault ${name}; see --list`)));
-if (!Number.isInteger(runs) || runs < 0) refuse(`--runs takes a whole number from 0, not ${values.runs}`);
 const forMs = parseDuration(values.for);
 if (typeof forMs !== "number") refuse(`--for takes a span such as 60m, not ${values.for}`);
-const earlier = (values.with?.split(",") ?? []).flatMap(
-  (file) => (JSON.parse(readFileSync(file, "utf8")) as Report).runs,
-);
+const earlier = (values.with?.split(",") ?? []).flatMap(runsOf);
 const missing = runs === 0 ? [] : whatPeersMiss(chosen);
 if (missing.length > 0) {
   console.error(`bench:peers cannot run here: ${missing.join("; ")}`);
@@ -108,6 +103,15 @@ process.exitCode = stopping.signal.aborted ? 130 : isMissed || failed > 0 ? 1 : 
 // pg keeps sockets of servers that are gone for a while: nothing is left to wait for.
 setTimeout(() => process.exit(), 250).unref();
 
+function runsOf(file: string): readonly Figures[] {
+  try {
+    const { runs } = JSON.parse(readFileSync(file, "utf8")) as Partial<Report>;
+    return runs ?? refuse(`--with ${file}: it has no "runs"; it takes what --json or --write-docs wrote`);
+  } catch (error) {
+    return refuse(`--with ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 /** After every run: hours of them must not hang on the last. */
 function keep(): Report {
   const machine = describeMachine("");
@@ -141,9 +145,4 @@ function lineOf(figures: Figures): string {
     `requests failed ${http.safeFailed} + ${http.unsafeFailed} of ${http.requests}`,
     ...(problems.length > 0 ? [`PROVES LITTLE: ${problems.join("; ")}`] : []),
   ].join("; ");
-}
-
-function refuse(why: string): never {
-  console.error(why);
-  process.exit(2);
 }

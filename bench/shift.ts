@@ -11,9 +11,9 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { request } from "undici";
 import { measureBusyRatio } from "./edge-parts/wrk.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { quantile } from "./parts/quantile.ts";
 import { writeResults } from "./parts/results.ts";
 import { type Load, startLoad } from "./shift-parts/load.ts";
@@ -21,18 +21,16 @@ import { measureShift, measureWindow, type Shift, type Window } from "./shift-pa
 import { type BenchPlane, startEdgePlane, startHaproxyPlane, startOrigins } from "./shift-parts/planes.ts";
 import { makeTable, type Region, serviceNames } from "./shift-parts/tables.ts";
 
-const { values } = parseArgs({
-  options: {
-    changes: { type: "string", default: "200" },
-    services: { type: "string", default: "1000" },
-    windows: { type: "string", default: "10" },
-    rate: { type: "string", default: "500" },
-    json: { type: "string" },
-  },
+const values = benchFlags(import.meta.url, {
+  changes: { type: "string", default: "200" },
+  services: { type: "string", default: "1000" },
+  windows: { type: "string", default: "10" },
+  rate: { type: "string", default: "500" },
+  json: { type: "string" },
 });
-const changes = Number(values.changes);
-const windows = Number(values.windows);
-const rate = Number(values.rate);
+const changes = numberFlag("changes", values.changes);
+const windows = numberFlag("windows", values.windows);
+const rate = numberFlag("rate", values.rate);
 const restarts = 5;
 const targets = { shiftMs: 50, shareWithin: 0.99, failed: 0, appliedMs: 50, spikeMs: 20, restartMs: 1000 };
 
@@ -140,7 +138,7 @@ async function benchShifts() {
 }
 
 async function benchThousand() {
-  const services = serviceNames(Number(values.services));
+  const services = serviceNames(numberFlag("services", values.services));
   let generation = 1;
   let [drained, holds]: [Region | null, readonly number[]] = [null, services.map(() => 10_000)];
   // Each on top of the last: only what it names is changed.
@@ -219,7 +217,7 @@ async function benchThousand() {
 
 /** From the start of the process to the first answer: what is on disk is all that it has. */
 async function benchRestart() {
-  const services = serviceNames(Number(values.services));
+  const services = serviceNames(numberFlag("services", values.services));
   const place = join(folder, "restart");
   const first = await startEdgePlane(place);
   const table = makeTable({ generation: 1, drained: null, ports: origins, services });

@@ -4,19 +4,20 @@
  *
  *     npm run bench:sim -- --hours 10 --json FILE
  */
-import { parseArgs } from "node:util";
 import type { Fault } from "../src/sim/fault.ts";
 import { seconds } from "../src/sim/kernel.ts";
 import { run } from "../src/sim/run.ts";
 import { plainShape } from "../src/sim/shapes.ts";
 import { nothingAblated } from "../src/sim/world.ts";
+import { benchFlags, numberFlag } from "./parts/flags.ts";
 import { writeResults } from "./parts/results.ts";
 
 const floor = { hours: 2, events: 1_000_000 };
-const { values } = parseArgs({
-  options: { hours: { type: "string", default: "10" }, json: { type: "string" } },
+const values = benchFlags(import.meta.url, {
+  hours: { type: "string", default: "10" },
+  json: { type: "string" },
 });
-const hours = Number(values.hours);
+const hours = numberFlag("hours", values.hours);
 
 function measure(span: number): { readonly hoursPerS: number; readonly eventsPerS: number } {
   const faults: Fault[] = [];

@@ -9,15 +9,16 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { corpus } from "../test/edge/parts/doubtful-requests.ts";
+import { benchFlags } from "./parts/flags.ts";
 import { writeResults } from "./parts/results.ts";
 import { judge, type Treatment } from "./smuggling-parts/judge.ts";
 import { startProxies } from "./smuggling-parts/proxies.ts";
 import { send, startRecorder } from "./smuggling-parts/recorder.ts";
 
-const { values } = parseArgs({
-  options: { json: { type: "string" }, verbose: { type: "boolean", default: false } },
+const values = benchFlags(import.meta.url, {
+  json: { type: "string" },
+  verbose: { type: "boolean", default: false },
 });
 const names = ["edge", "haproxy", "nginx"] as const;
 type Name = (typeof names)[number];

@@ -1,13 +1,13 @@
-/** What the embedded control store costs: `node bench/store.ts [--json FILE]`. Takes some 20 seconds. */
+/** `npm run bench:store`: what the embedded control store costs, in some 20 seconds. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
 import { openSqliteStore } from "../src/adapters/sqlite/sqlite.ts";
 import type { Store } from "../src/ports/store.ts";
+import { benchFlags } from "./parts/flags.ts";
 import { writeResults } from "./parts/results.ts";
 
 const deadline = () => AbortSignal.timeout(5000);
@@ -16,12 +16,12 @@ const now = () => Number(process.hrtime.bigint()) / 1e6;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const roles = { writer, contender, idler };
-const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: "string" } } });
-const [role, path] = positionals;
+// The processes that it starts beside itself are this file again, with a part to play.
+const [role, path] = process.argv.slice(2);
 if (role !== undefined && role in roles) await roles[role as keyof typeof roles](path as string);
-else await main();
+else await main(benchFlags(import.meta.url, { json: { type: "string" } }).json);
 
-async function main(): Promise<void> {
+async function main(json: string | undefined): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-bench-"));
   const file = join(folder, "control.db");
   const store = await openSqliteStore({ path: file, topology: "bench" });
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
       "watch, written by another process": figures.watchAcrossProcesses,
     });
     console.log(`idle agent with a watch: ${figures.idleAgentCpuPercent.toFixed(2)} % of a core`);
-    writeResults(values.json, { sqlite: process.versions.sqlite, figures });
+    writeResults(json, { sqlite: process.versions.sqlite, figures });
   } finally {
     await store.close();
     await rm(folder, { recursive: true, force: true });
