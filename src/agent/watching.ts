@@ -53,7 +53,7 @@ export async function watchStore(
         }
         break;
       case "progress":
-        tell({ kind: "store-seen" });
+        tell({ kind: "store-heard" });
         break;
       default:
         return event satisfies never;

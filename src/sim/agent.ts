@@ -158,7 +158,7 @@ export class Agent {
               process: this.process,
               life,
               onChange: (stored) => this.#takeStored(stored),
-              onSeen: () => this.#take({ kind: "store-seen" }),
+              onHeard: () => this.#take({ kind: "store-heard" }),
             },
             next,
           );

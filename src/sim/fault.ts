@@ -50,7 +50,7 @@ export const faultKinds = {
   "store-restored":
     "everything is ended, the store is as it was `size` milliseconds before, and all is started again",
   "store-voter": "the store's voter in a region is stopped",
-  "store-leader": "the store's leader is stopped",
+  "store-leader": "the store's leader is stopped, and for `size` milliseconds nobody else is elected",
   "disk-slow": "a member's disk takes `size` times as long",
   "disk-hung": "a member's disk does not answer",
   "disk-full": "a member's disk takes nothing more: what it has can be read",

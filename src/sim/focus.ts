@@ -22,6 +22,7 @@ export const focusedPlans: readonly {
   { share: 0.02, plan: lostLeasePlan },
   { share: 0.03, plan: restartedAgentsPlan },
   { share: 0.02, plan: restoredStorePlan },
+  { share: 0.02, plan: leaderlessStorePlan },
 ];
 
 /** One fault of the primary's region and nothing else: what P1 and P2 promise a figure for. */
@@ -435,5 +436,19 @@ function restoredStorePlan(chance: Random, world: WorldOptions): Plan {
     broken: null,
     resumesWithin: null,
     changesMax: null,
+  };
+}
+
+/** Nobody is elected for a while, and voters that are left go on saying that nothing is new: nobody is promoted for that (L6). */
+function leaderlessStorePlan(chance: Random, world: WorldOptions): Plan {
+  const at = seconds(14) + chance.below(seconds(1));
+  const electedAfterMs = chance.between(200, 4000);
+  return {
+    world: { ...world, store: "etcd", ablation: nothingAblated },
+    faults: [{ kind: "store-leader", at, a: 0, b: 0, lasts: seconds(6), size: electedAfterMs }],
+    healAt: at + seconds(15),
+    broken: null,
+    resumesWithin: null,
+    changesMax: 0,
   };
 }

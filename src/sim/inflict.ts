@@ -232,6 +232,7 @@ export class Inflictor {
       case "store-voter":
       case "store-leader": {
         const voter = store.voters.get(fault.kind === "store-leader" ? store.leader : site.region);
+        if (fault.kind === "store-leader") store.electedFrom = kernel.now + millis(fault.size);
         voter?.stop();
         store.reconsider();
         return this.#until(fault.lasts, () => {

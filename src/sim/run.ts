@@ -42,7 +42,7 @@ export function run(plan: Plan, coverage?: Coverage): RunResult {
     if (plan.changesMax !== null && changes > plan.changesMax)
       kernel.violate(
         "S12",
-        `${changes} changes of primary for one fault, at most ${plan.changesMax} were needed`,
+        `the primary changed ${changes} times for one fault, and ${plan.changesMax} would do`,
       );
   } catch (error) {
     // A failed invariant of the core: in production the agent would stop here, and another would take over.

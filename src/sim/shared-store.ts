@@ -29,7 +29,8 @@ export interface Watcher {
   readonly life: number;
   /** Told of each change, in order. */
   readonly onChange: (stored: Stored) => void;
-  readonly onSeen: () => void;
+  /** Alive, and nothing new. */
+  readonly onHeard: () => void;
 }
 
 interface OpenWatch extends Watcher {
@@ -40,6 +41,7 @@ interface OpenWatch extends Watcher {
 }
 
 const logMax = 4096;
+const signOfLifeEvery = millis(300);
 
 export class SharedStore {
   readonly kind: "embedded" | "etcd";
@@ -48,6 +50,8 @@ export class SharedStore {
   /** A voter in each region (etcd). */
   readonly voters = new Map<string, Process>();
   leader: string;
+  /** Votes are split, or disks are slow: nobody is elected before (etcd). */
+  electedFrom: Micros = 0;
   /** Regions for which it does not answer (embedded), and all of them. */
   readonly deaf = new Set<string>();
   /** Regions whose writes do not arrive, while they hear of those of others. */
@@ -183,7 +187,8 @@ export class SharedStore {
     for (const watch of this.#watches) this.#pump(watch);
     if (this.kind === "embedded" || this.#electing || this.#canLead(this.leader)) return;
     this.#electing = true;
-    this.#kernel.after(millis(this.#chance.between(500, 1500)), () => {
+    const span = Math.max(millis(this.#chance.between(500, 1500)), this.electedFrom - this.#kernel.now);
+    this.#kernel.after(span, () => {
       this.#electing = false;
       if (this.#canLead(this.leader)) return;
       const able = this.#regions.filter((region) => this.#canLead(region));
@@ -309,15 +314,21 @@ export class SharedStore {
   }
 
   #progress(watch: OpenWatch): void {
-    this.#kernel.after(millis(900), () => {
+    this.#kernel.after(signOfLifeEvery, () => {
       if (watch.process.life !== watch.life) return;
-      if (this.#kernel.now - watch.toldAt >= millis(900)) {
+      if (this.#kernel.now - watch.toldAt >= signOfLifeEvery) {
         this.#pump(watch);
-        if (!watch.busy && this.#path(watch.region) !== null)
-          watch.process.deliverTo(watch.life, watch.onSeen);
+        if (!watch.busy && this.#givesSignOfLife(watch.region))
+          watch.process.deliverTo(watch.life, watch.onHeard);
       }
       this.#progress(watch);
     });
+  }
+
+  /** A voter of etcd tells its watchers that there is nothing new whether or not it hears of what is. */
+  #givesSignOfLife(region: string): boolean {
+    if (this.kind === "embedded" || this.deaf.has(region)) return this.#path(region) !== null;
+    return this.#lives(region) || this.#path(region) !== null;
   }
 
   #close(watch: OpenWatch): void {

@@ -74,7 +74,7 @@ test("C1: what an event's commands bring about waits until the event is done", (
     // A port that answers at once, in the middle of a step.
     if (seenInside.length > 0) return;
     seenInside.push(at.events.length);
-    at.controller.tell({ kind: "store-seen" });
+    at.controller.tell({ kind: "store-heard" });
     seenInside.push(at.events.length);
   });
   at.controller.tell({ kind: "store-loaded" });
@@ -82,19 +82,19 @@ test("C1: what an event's commands bring about waits until the event is done", (
   at.controller.close();
   assert.equal(seenInside.length, 2, "some command was performed");
   assert.equal(seenInside[0], seenInside[1]);
-  assert.ok(at.kinds().includes("store-seen"));
+  assert.ok(at.kinds().includes("store-heard"));
 });
 
 test("C2: after a pause the time is told before what waited for it, and after none it is not", () => {
   const at = place();
-  at.controller.tell({ kind: "store-seen" });
+  at.controller.tell({ kind: "store-heard" });
   at.pass(100);
-  at.controller.tell({ kind: "store-seen" });
-  assert.deepEqual(at.kinds(), ["store-seen", "store-seen"]);
+  at.controller.tell({ kind: "store-heard" });
+  assert.deepEqual(at.kinds(), ["store-heard", "store-heard"]);
   at.pass(101);
-  at.controller.tell({ kind: "store-seen" });
+  at.controller.tell({ kind: "store-heard" });
   at.controller.close();
-  assert.deepEqual(at.kinds().slice(2), ["woken", "store-seen"]);
+  assert.deepEqual(at.kinds().slice(2), ["woken", "store-heard"]);
 });
 
 test("C3: when a step fails, the agent is told once and takes no event any more", () => {
@@ -108,7 +108,7 @@ test("C3: when a step fails, the agent is told once and takes no event any more"
     at.pass(2000);
     at.controller.tell({ kind: "woken" });
     const told = at.kinds().length;
-    at.controller.tell({ kind: "store-seen" });
+    at.controller.tell({ kind: "store-heard" });
     assert.equal(at.bugs.length, 1);
     assert.equal(at.kinds().length, told);
   } finally {
@@ -119,7 +119,7 @@ test("C3: when a step fails, the agent is told once and takes no event any more"
 test("after its end it takes no event", () => {
   const at = place();
   at.controller.close();
-  at.controller.tell({ kind: "store-seen" });
+  at.controller.tell({ kind: "store-heard" });
   assert.deepEqual(at.kinds(), []);
 });
 
@@ -129,7 +129,7 @@ test("what was recorded, run again, comes out the same to the letter; and a line
     { kind: "store-loaded" },
     looked,
     { kind: "probed", service: "orders", region: "central", ok: true },
-    { kind: "store-seen" },
+    { kind: "store-heard" },
   ];
   for (const body of story) {
     at.pass(60);

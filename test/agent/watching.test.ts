@@ -85,7 +85,7 @@ test("a poisoned record is told to nobody but the log, and what was known stays 
     },
     { kind: "progress", revision: 2 },
   ]);
-  assert.deepEqual(lines, ["lease/db@1", "store-loaded", "store-seen"]);
+  assert.deepEqual(lines, ["lease/db@1", "store-loaded", "store-heard"]);
   assert.match(
     log.join("\n"),
     /alarm: a record was refused and changes nothing: lease\/db does not fit: epoch/,

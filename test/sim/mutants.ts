@@ -270,6 +270,20 @@ export const mutants: readonly Mutant[] = [
     replace: "patchTenure(keeper, { extendedAt: turn.at + 1500 });",
   },
   {
+    name: "a renewal that nobody waited for counts from later than it was sent",
+    trap: 0,
+    file: "machine/lease-write.ts",
+    find: "if (write) confirmRenewal(keeper, write);",
+    replace: "if (write) confirmRenewal(keeper, { ...write, sentAt: write.sentAt + 2000 });",
+  },
+  {
+    name: "whoever says that nothing is new is taken for a store that takes writes",
+    trap: 0,
+    file: "machine/machine.ts",
+    find: "      turn.state.storeHeardAt = turn.at;\n      return wasBlind",
+    replace: "      seeStore(turn);\n      return wasBlind",
+  },
+  {
     name: "a promise is given after the vote",
     trap: 0,
     file: "machine/asking.ts",

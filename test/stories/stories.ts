@@ -110,6 +110,15 @@ export const stories: readonly Story[] = [
     gapMaxMs: 2500,
   },
   {
+    name: "store-elects-late",
+    moral:
+      "The store's leader stops and nobody is elected for twice the lease: the voters that are left say that nothing is new, which is no sign that anything can be written. The other agents promise the primary to wait, and writes go on (L6).",
+    plan: plan([{ kind: "store-leader", lasts: seconds(10), size: 3000 }], { shape: { profile: "fast" } }),
+    says: [/leads the store/],
+    never: [/epoch 2/, /writes are held/],
+    gapMaxMs: 1000,
+  },
+  {
     name: "switchover",
     moral: "A planned change: announce, hold, drain, stop in order, and the one who is named leads.",
     plan: plan([{ kind: "switchover", a: 2 }], { untilS: 10 }),

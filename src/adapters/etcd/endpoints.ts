@@ -7,7 +7,9 @@
  * E2. An attempt that was perhaps done is repeated only if that does no harm (reads).
  * E3. After silence the connection is not used again, also when the endpoint comes back: what was sent on it may
  *     still arrive, but nothing new waits behind it.
- * E4. No keepalive pings: etcd ends a connection that pings more often than every 5 s. Silence is seen by deadlines
+ * E4. Who has been silent since it last answered comes last: each try of one that stands still costs an attempt. It is asked
+ *     in the background whether it answers again.
+ * E5. No keepalive pings: etcd ends a connection that pings more often than every 5 s. Silence is seen by deadlines
  *     and by the heartbeat of a watch.
  */
 import { setTimeout as pause } from "node:timers/promises";
@@ -57,6 +59,8 @@ const MEASURE_WITHIN_MS = 600;
 const FARTHEST = 1_000_000;
 /** A nearer endpoint that was left is tried again so often. */
 const RETURN_MS = 10_000;
+/** One that fell silent is asked so often whether it is back. */
+const ASK_SILENT_MS = 1000;
 /** A connection that fell silent is kept this long for the calls that still wait on it. */
 const LINGER_MS = 1000;
 
@@ -65,9 +69,12 @@ export class Endpoints {
   readonly #connections = new Map<string, Connection>();
   readonly #lingering = new Map<NodeJS.Timeout, Connection>();
   readonly #closing = new AbortController();
+  /** By the clock of this process; without those that have answered since. */
+  readonly #silentSince = new Map<string, number>();
   #order: readonly Near[];
   #current = 0;
   #returning: NodeJS.Timeout | undefined;
+  #asking: NodeJS.Timeout | undefined;
   #token: string | null = null;
 
   constructor(options: EndpointsOptions) {
@@ -122,19 +129,36 @@ export class Endpoints {
     const far = this.#order[this.#current] as Near;
     for (const [index, { url, step }] of this.#order.entries()) {
       if (far.step <= step) return;
-      try {
-        const connection = await this.#connect(url, this.closing);
-        const headers = await this.#headers(connection, this.closing);
-        const options = { headers, timeoutMs: this.#options.callTimeoutMs, signal: this.closing };
-        const { leader } = await connection.maintenance.status({}, options);
-        if (leader === 0n) continue;
-      } catch {
-        this.#drop(url);
-        continue;
-      }
+      if (!(await this.#hasLeader(url))) continue;
       if (this.#order[this.#current] === far) this.#current = index;
       return;
     }
+  }
+
+  async #hasLeader(url: string): Promise<boolean> {
+    try {
+      const connection = await this.#connect(url, this.closing);
+      const headers = await this.#headers(connection, this.closing);
+      const timeoutMs = this.#options.callTimeoutMs + this.#wayMs(url);
+      const { leader } = await connection.maintenance.status(
+        {},
+        { headers, timeoutMs, signal: this.closing },
+      );
+      if (leader === 0n) return false;
+      this.#silentSince.delete(url);
+      return true;
+    } catch {
+      this.#drop(url);
+      return false;
+    }
+  }
+
+  /** E4. */
+  #askTheSilent(): void {
+    for (const url of this.#silentSince.keys()) if (url !== this.#url) void this.#hasLeader(url);
+    if (this.#silentSince.size > 0) return;
+    clearInterval(this.#asking);
+    this.#asking = undefined;
   }
 
   /** Aborted when the store is closed. */
@@ -189,7 +213,9 @@ export class Endpoints {
         if (over.aborted) return { kind: "failed", failure: timedOut(null, true), error: null };
         sent = true;
         const timeoutMs = this.#options.callTimeoutMs + this.#wayMs(url);
-        return { kind: "answered", value: await attempt(connection, { headers, timeoutMs, signal: life }) };
+        const value = await attempt(connection, { headers, timeoutMs, signal: life });
+        this.#silentSince.delete(url);
+        return { kind: "answered", value };
       } catch (error) {
         const failure = toFailure(error);
         if (failure.next === "authenticate") this.#token = null;
@@ -218,7 +244,16 @@ export class Endpoints {
   /** The next call goes elsewhere, and never again over this connection (E3). */
   leave(url: string): void {
     this.#drop(url);
-    if (url === this.#url) this.#current = (this.#current + 1) % this.#order.length;
+    this.#silentSince.set(url, performance.now());
+    if (!this.closing.aborted)
+      this.#asking ??= setInterval(() => this.#askTheSilent(), ASK_SILENT_MS).unref();
+    if (url === this.#url) this.#current = this.#next();
+  }
+
+  /** E4: of those that are not known to be silent the nearest, else the one that was left first. */
+  #next(): number {
+    const since = this.#order.map(({ url }) => this.#silentSince.get(url) ?? Number.NEGATIVE_INFINITY);
+    return since.indexOf(Math.min(...since));
   }
 
   #drop(url: string): void {
@@ -236,6 +271,7 @@ export class Endpoints {
   close(): void {
     this.#closing.abort();
     clearInterval(this.#returning);
+    clearInterval(this.#asking);
     for (const [timer, connection] of this.#lingering) {
       clearTimeout(timer);
       connection.session.abort();

@@ -3,12 +3,14 @@
  * of a majority, its own included, it goes on for one more lease from when it asked.
  *
  * A1. A promise says: I see no store either, I have not called this lease expired, nor did my life before, and I will not
- *     before a full lease from now.
+ *     before a full lease from now. A store is seen when it takes a write or tells of one: a member of etcd that has no
+ *     leader to hear of goes on saying that nothing is new.
  * A2. A claim needs the votes of a majority (see `claim.ts`). Two majorities share a region; that one has promised and
  *     so does not vote. Whoever restarts and forgets its promise observes a full lease first (L2), which outlasts it.
  */
 import type { RegionName } from "../model/id.ts";
 import { confirmedAt, petGuards } from "./guards.ts";
+import { holdsBeatBack } from "./own-record.ts";
 import { type KeeperDraft, nextId, patchTenure, type Turn, wakeKeeperAt } from "./turn.ts";
 
 /** As many asks are remembered as fit into a lease; older ones extend nothing any more. */
@@ -70,8 +72,9 @@ export function answerPeer(
   const refuse = (because: string) =>
     turn.commands.push({ kind: "answer-peer", id: question.id, promised: false, because });
   if (!turn.state.storeLoaded || !lease) return void refuse("this agent has not read the store yet");
-  if (turn.at - turn.state.storeSeenAt <= turn.state.timing.storeLostMs)
-    return void refuse(`this agent saw the store ${Math.round(turn.at - turn.state.storeSeenAt)} ms ago`);
+  const unseenMs = turn.at - turn.state.storeSeenAt;
+  if (unseenMs <= turn.state.timing.storeLostMs || holdsBeatBack(turn))
+    return void refuse(`this agent saw the store ${Math.round(unseenMs)} ms ago`);
   if (lease.record.epoch !== question.epoch || lease.record.phase === "vacant")
     return void refuse(`this agent knows epoch ${lease.record.epoch} (${lease.record.phase})`);
   // What its life before told stands in the store, and counts there, until it is told otherwise.

@@ -30,8 +30,8 @@ export type AgentEventBody =
     }
   /** All records have been told at least once: what was not told does not exist. */
   | { readonly kind: "store-loaded" }
-  /** The store answered: a watch that is alive, or a call that succeeded. */
-  | { readonly kind: "store-seen" }
+  /** A watch is alive, and there was nothing to tell: whether anything can be written is another question. */
+  | { readonly kind: "store-heard" }
   | { readonly kind: "write-replied"; readonly id: number; readonly outcome: WriteOutcome }
   /** `startedAt`: before the measurement began; what is older than the last change made here is dropped (trap 9). */
   | {

@@ -68,9 +68,9 @@ function whyBlind(turn: Turn, keeper: KeeperDraft, lease: SeenLease): string {
     wakeKeeperAt(keeper, keeper.promisedUntil);
     return `this agent has promised ${lease.record.holder} to wait another ${Math.ceil(keeper.promisedUntil - turn.at)} ms`;
   }
-  const unseenMs = turn.at - turn.state.storeSeenAt;
-  if (unseenMs > turn.state.timing.storeLostMs)
-    return `the store has not answered this agent for ${Math.round(unseenMs)} ms`;
+  const unheardMs = turn.at - turn.state.storeHeardAt;
+  if (unheardMs > turn.state.timing.storeLostMs)
+    return `the store has not answered this agent for ${Math.round(unheardMs)} ms`;
   return "";
 }
 

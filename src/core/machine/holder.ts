@@ -37,6 +37,7 @@ export function beginTenure(
     since: at,
     promoteFrom: at,
     renewedAt,
+    unanswered: [],
     extendedAt: Number.NEGATIVE_INFINITY,
     nextRenewAt: at,
     frozen: "",

@@ -34,6 +34,9 @@ export function writeLease(
   });
 }
 
+/** Two to a freeze span are sent; a store that stalls and goes on has some more. */
+const unansweredKept = 8;
+
 /** What a confirmed write of ours makes true. Everything that a lease write leads to begins here. */
 export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOutcome): LeaseWrite | null {
   const write = keeper.write;
@@ -44,6 +47,8 @@ export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOu
     // the same revision, so that at most one of the two can be. One that went over a renewal may be also when that stands;
     // it vacates, and who sent it has ended its member and leads no more in this epoch.
     keeper.doubtful = keeper.lease?.revision ?? 0;
+    const { tenure } = keeper;
+    if (tenure) patchTenure(keeper, { unanswered: [...tenure.unanswered, write].slice(-unansweredKept) });
     wakeKeeperAt(keeper, turn.at);
     return null;
   }
@@ -63,6 +68,16 @@ export function takeLeaseReply(turn: Turn, keeper: KeeperDraft, outcome: WriteOu
 export function isDoubtful({ write, doubtful, lease, tenure }: KeeperDraft): boolean {
   const isNew = tenure?.renewedAt === Number.NEGATIVE_INFINITY;
   return write !== null || doubtful >= (lease?.revision ?? 0) || isNew;
+}
+
+/**
+ * A write of ours that nobody waited for any more, and that the store now tells of: it is as good as answered. Far from the
+ * store, or where its disk is slow, that is what becomes of most writes without an answer.
+ */
+export function takeUnanswered(keeper: KeeperDraft, { stamp }: LeaseRecord): boolean {
+  const write = keeper.tenure?.unanswered.find(({ record }) => record.stamp === stamp);
+  if (write) confirmRenewal(keeper, write);
+  return write !== undefined;
 }
 
 /** L1: the holder counts from before it sent. Any write of ours that stands is a renewal. */

@@ -22,7 +22,7 @@ import type { AgentEvent, MemberOutcome, MemberSight, WriteOutcome } from "./eve
 import { advanceFollower, bootstrap, companions } from "./follower.ts";
 import { petGuards } from "./guards.ts";
 import { advanceHolder, beginTenure } from "./holder.ts";
-import { takeLeaseReply } from "./lease-write.ts";
+import { takeLeaseReply, takeUnanswered } from "./lease-write.ts";
 import { advanceOwnRecord, isTelling, takeOwnReply } from "./own-record.ts";
 import { rememberPublication } from "./publication.ts";
 import { reportOf, takeTold, tellSeal } from "./reports.ts";
@@ -59,18 +59,18 @@ function absorb(turn: Turn, event: AgentEvent): void {
       return forAll(turn, () => {});
     case "store-loaded":
       turn.state.storeLoaded = true;
-      turn.state.storeSeenAt = turn.at;
+      seeStore(turn);
       return forAll(turn, () => {});
-    case "store-seen": {
-      const wasBlind = turn.at - turn.state.storeSeenAt > turn.state.timing.storeLostMs;
-      turn.state.storeSeenAt = turn.at;
+    case "store-heard": {
+      const wasBlind = turn.at - turn.state.storeHeardAt > turn.state.timing.storeLostMs;
+      turn.state.storeHeardAt = turn.at;
       return wasBlind ? forAll(turn, () => {}) : undefined;
     }
     case "record-changed":
-      turn.state.storeSeenAt = turn.at;
+      seeStore(turn);
       return takeRecord(turn, event.key, event.revision, event.record);
     case "write-replied":
-      if (event.outcome.kind !== "unknown") turn.state.storeSeenAt = turn.at;
+      if (event.outcome.kind !== "unknown") seeStore(turn);
       return takeWriteReply(turn, event.id, event.outcome);
     case "member-inspected":
       return forMember(turn, event.member, (keeper) => takeSight(turn, keeper, event.seen, event.startedAt));
@@ -123,6 +123,11 @@ function absorb(turn: Turn, event: AgentEvent): void {
   }
 }
 
+function seeStore(turn: Turn): void {
+  turn.state.storeSeenAt = turn.at;
+  turn.state.storeHeardAt = turn.at;
+}
+
 function takeRecord(turn: Turn, key: string, revision: number, record: unknown): void {
   const [room, name] = splitKey(key);
   switch (room) {
@@ -172,7 +177,8 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
   // L2: a record that vanished is not a lease that expired. What was known of it stays unknown, and nobody claims.
   keeper.lease = record ? { record, revision, seenAt: turn.at } : null;
   const write = keeper.write;
-  // Not merely the same content: an earlier try of the same renewal was sent earlier, and may stand in its place (L1).
+  // Not merely the same content: an earlier try of the same renewal was sent earlier, and may stand in its place (L1); it
+  // is told apart by its stamp.
   const standing = write !== null && record?.stamp === write.record.stamp;
   if (!standing) keeper.overSince = null;
   if (record?.phase === "committed") keeper.heardAt = turn.at;
@@ -188,6 +194,7 @@ function takeLease(turn: Turn, keeper: KeeperDraft, revision: number, record: Le
   )
     touchRouting(turn);
   if (standing) takeStanding(turn, keeper, revision, before ?? null);
+  else if (record && takeUnanswered(keeper, record)) petGuards(turn, keeper);
 }
 
 function seeClaim(turn: Turn, keeper: KeeperDraft, record: LeaseRecord): SeenClaim {

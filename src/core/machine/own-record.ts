@@ -64,6 +64,11 @@ function nearExpiry(turn: Turn): InstantMs {
   return until;
 }
 
+/** Whether nothing is asked of the store just now: its silence then says nothing. */
+export function holdsBeatBack(turn: Turn): boolean {
+  return turn.state.own.pending === null && turn.at < nearExpiry(turn);
+}
+
 export function takeOwnReply(turn: Turn, outcome: WriteOutcome): void {
   const { own, self } = turn.state;
   const written = own.pending?.record;

@@ -44,8 +44,10 @@ export interface AgentState {
   readonly wakeAt: InstantMs;
   /** Whether all records have been told at least once. */
   readonly storeLoaded: boolean;
-  /** When the store last answered (self-awareness: who cannot see accuses nobody). */
+  /** When the store last told of a write, or took one: what only a store that has its quorum does. */
   readonly storeSeenAt: InstantMs;
+  /** When anything was last heard of it. A member of etcd says "nothing new" also while nothing can be written. */
+  readonly storeHeardAt: InstantMs;
   readonly agents: Readonly<Record<RegionName, SeenAgent>>;
   /** What other agents said directly of their sealed members (T1). */
   readonly told: Readonly<Record<MemberName, ToldReport>>;
@@ -167,6 +169,8 @@ export interface Tenure {
   readonly promoteFrom: InstantMs;
   /** When the last confirmed renewal was sent (L1); -Infinity after a restart, until the first. */
   readonly renewedAt: InstantMs;
+  /** Writes of ours that had no answer in time, the last few: any of them may stand. */
+  readonly unanswered: readonly LeaseWrite[];
   /** When the last question was sent that a majority of peers answered with a promise (L6). */
   readonly extendedAt: InstantMs;
   readonly nextRenewAt: InstantMs;
@@ -310,6 +314,7 @@ export function initialState(options: {
     wakeAt: at,
     storeLoaded: false,
     storeSeenAt: Number.NEGATIVE_INFINITY,
+    storeHeardAt: Number.NEGATIVE_INFINITY,
     agents: {},
     told: {},
     requests: {},

@@ -71,6 +71,44 @@ inCluster("an endpoint that is far is not taken for one that is silent", async (
   }
 });
 
+inCluster(
+  "an endpoint that stands still is not gone back to when another one answers again",
+  async (cluster) => {
+    await using relays = new AsyncDisposableStack();
+    const [near, next, far] = await Promise.all(
+      cluster.endpoints.map(async (endpoint, index) =>
+        relays.use(await startRelay(Number(new URL(endpoint).port), 15 * index)),
+      ),
+    );
+    assert.ok(near && next && far);
+    const store = await openEtcdStore({
+      ...optionsOf(cluster),
+      endpoints: [near, next, far].map(({ port }) => `http://127.0.0.1:${port}`),
+      callTimeoutMs: 300,
+    });
+    /** One attempt at what stalls, whose outcome is not known; all that follow go to one that answers. */
+    const leaves = async (stalling: Relay, key: string) => {
+      stalling.stall(true);
+      assert.equal((await store.compareAndSwap(`${key} first`, 0, key, deadline())).kind, "unknown");
+      for (const then of ["second", "third"]) {
+        const outcome = await store.compareAndSwap(`${key} ${then}`, 0, key, deadline());
+        assert.equal(outcome.kind, "succeeded", JSON.stringify(outcome));
+      }
+    };
+    try {
+      await leaves(near, "near");
+      await leaves(next, "next");
+      next.stall(false);
+      const before = next.bytes;
+      await eventually("it is asked whether it is back", () => before < next.bytes);
+      await setTimeout(200);
+      await leaves(far, "far");
+    } finally {
+      await store.close();
+    }
+  },
+);
+
 inCluster("a leader that is killed costs an election, and no event", async (cluster) => {
   const leader = await cluster.leader();
   const gapMs = await underLoad(cluster, othersAfter(cluster, leader.url), async (written) => {
