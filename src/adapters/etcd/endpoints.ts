@@ -281,10 +281,10 @@ export class Endpoints {
     this.#connections.clear();
   }
 
-  /** Whether the one in use is nearer than `url`. */
+  /** Whether the one in use is nearer than `url`, and is not silent. */
   isNearer(url: string): boolean {
     const step = this.#order.find((each) => each.url === url)?.step ?? 0;
-    return (this.#order[this.#current] as Near).step < step;
+    return (this.#order[this.#current] as Near).step < step && !this.#silentSince.has(this.#url);
   }
 
   /** To the endpoint and back, as measured: what is far is not silent. */
