@@ -251,8 +251,8 @@ export const mutants: readonly Mutant[] = [
     name: "a promise to a peer is forgotten",
     trap: 0,
     file: "machine/follower.ts",
-    find: "if (turn.at < keeper.promisedUntil) {",
-    replace: "if (turn.at < keeper.promisedUntil - 3_600_000) {",
+    find: "const isPromised = turn.at < keeper.promisedUntil &&",
+    replace: "const isPromised = turn.at < keeper.promisedUntil - 3_600_000 &&",
   },
   {
     name: "one promise is a majority",

@@ -4,7 +4,8 @@
  * F1. A member that is not the holder's never accepts writes: if it runs as a primary it is ended, first of all.
  * F2. Nobody follows, or rewinds to, a primary that has not committed (trap 10).
  * F3. Sealed copies stay sealed until the primary that they were sealed against renews, or another one commits.
- * F4. An agent that does not see the store, or has promised a holder to wait (L6), neither votes nor seals nor claims.
+ * F4. An agent that does not hear the store, or has promised a holder to wait (L6), neither votes nor seals nor claims,
+ *     before that holder itself gives up.
  * F5. A data store begins with nothing only where nothing is left, nor remembered, of a primary.
  */
 import type { QuorumSet } from "../act/quorum.ts";
@@ -64,7 +65,9 @@ export function advanceFollower(turn: Turn, keeper: KeeperDraft): void {
 
 /** F4. */
 function whyBlind(turn: Turn, keeper: KeeperDraft, lease: SeenLease): string {
-  if (turn.at < keeper.promisedUntil) {
+  // Whoever asked has given up since: nothing is left to wait for.
+  const isPromised = turn.at < keeper.promisedUntil && lease.record.phase !== "vacant";
+  if (isPromised) {
     wakeKeeperAt(keeper, keeper.promisedUntil);
     return `this agent has promised ${lease.record.holder} to wait another ${Math.ceil(keeper.promisedUntil - turn.at)} ms`;
   }

@@ -3,9 +3,11 @@
  * that it can follow. PostgreSQL itself would wait for it for good, or write it into the history of the next.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { readControlFile } from "../../../src/adapters/postgres/control-file.ts";
+import { unwrittenHistories } from "../../../src/adapters/postgres/own-history.ts";
 import { until } from "../../../src/adapters/postgres/until.ts";
 import { formatLsn } from "../../../src/core/model/lsn.ts";
 import { eventually, ok, within } from "../../contract/database.ts";
@@ -136,3 +138,32 @@ void test("one that its own history is no part of is not its own", options, asyn
   ok(await c.follow({ upstream: lab.upstream("pg-b", 4), promotedAt: null }, within(10_000)));
   assert.deepEqual([...(await acknowledges(lab, "pg-b"))].sort(), ["after", "before"]);
 });
+
+void test(
+  "the history of the timeline that its last checkpoint was on stays, even without WAL of it",
+  options,
+  async () => {
+    await using lab = await Lab.make(binDir);
+    const [a, b] = await lab.cluster(1);
+    assert.ok(a && b);
+    ok(await a.end(within(3000)));
+    ok(await b.seal({ basis: 1 }, within(3000)));
+    const { fork } = ok(await b.promote({ epoch: 2, acknowledgements: 0, standbys: [] }, within(5000)));
+    assert.ok(fork);
+    const { dataDir } = lab.member("pg-b");
+    // The checkpoint that ends a recovery comes after the promotion.
+    await until(
+      () => Promise.resolve(readControlFile(dataDir)?.timeline === 2 || undefined),
+      20,
+      within(20_000),
+    );
+    ok(await b.end(within(3000)));
+    const wal = walOf(lab, "pg-b");
+    for (const file of readdirSync(wal)) {
+      if (/^00000002[0-9A-F]{16}$/.test(file)) rmSync(join(wal, file));
+      if (file.endsWith(".partial")) renameSync(join(wal, file), join(wal, file.replace(".partial", "")));
+    }
+    writeFileSync(join(wal, "00000003.history"), `2\t${formatLsn(fork.at)}\tno recovery target specified\n`);
+    assert.deepEqual(unwrittenHistories(dataDir, fork.at), [join(wal, "00000003.history")]);
+  },
+);

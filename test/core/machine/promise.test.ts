@@ -7,7 +7,7 @@ import { type AgentRecord, recordKeys } from "../../../src/core/model/record.ts"
 import { plainShape, storeName, topologyOf } from "../../../src/sim/shapes.ts";
 import { startAgent, type ToldAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
-import { agentRecord } from "../parts/member.ts";
+import { agentRecord, sightOf } from "../parts/member.ts";
 
 const revision = 9;
 const leaseKey = recordKeys.lease(storeName);
@@ -87,4 +87,21 @@ test("a store that is far, and not asked while a lease may expire, is not taken 
     assert.equal(ask(agent), false, `the store was seen ${agent.at - seenAt} ms ago`);
   }
   assert.ok(lostMs < longestUnseenMs, `or nothing is shown: ${longestUnseenMs}`);
+});
+
+test("a promise ends with the lease that it was given for: whoever asked has given up", () => {
+  for (const phase of ["committed", "vacant"] as const) {
+    const agent = startAgent("central");
+    load(agent);
+    agent.look("pg-central", sightOf("c#1", { state: "standby", streaming: true, position: 200 }));
+    const blindFrom = agent.at + 2000;
+    while (agent.at < blindFrom) agent.tell({ kind: "woken" });
+    assert.equal(ask(agent), true);
+    const record = { ...committedLease, phase };
+    const commands = agent.tell({ kind: "record-changed", key: leaseKey, revision: revision + 1, record });
+    const isSealed = commands.some(
+      ({ kind, ...rest }) => kind === "member" && "op" in rest && rest.op.kind === "seal",
+    );
+    assert.equal(isSealed, phase === "vacant", JSON.stringify(commands));
+  }
 });
