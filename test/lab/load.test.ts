@@ -161,6 +161,19 @@ test("an edge that is silent costs one attempt, then it is asked last for a whil
   assert.ok(requests.every(({ failure }) => failure === ""));
 });
 
+test("each silence is borne twice as long as the one before", async () => {
+  await using silent = await startEdge(() => true);
+  await using load = startLoad(
+    request([silent.url], { unsafeShare: 0, attemptTimeoutMs: 100, deadlineMs: 1_500, avoidMs: 0 }),
+  );
+  const requests = await runUntil(load, 20);
+  // 100, 200, 400 ms, and what is left of the deadline; ten without it.
+  for (const { failure, tries } of requests) {
+    assert.equal(failure, "timeout");
+    assert.ok(4 <= tries && tries <= 5, `${tries}`);
+  }
+});
+
 test("an answer that is no success is final and named; an acknowledgement without a receipt is none", async () => {
   await using edge = await startEdge((request, response) => {
     if (request.method === "GET") response.writeHead(503).end("<h1>busy</h1>");
