@@ -6,7 +6,8 @@
  *     begins where the endpoint can have answered: its distance comes on top.
  * E2. An attempt that was perhaps done is repeated only if that does no harm (reads).
  * E3. After silence the connection is not used again, also when the endpoint comes back: what was sent on it may
- *     still arrive, but nothing new waits behind it.
+ *     still arrive, but nothing new waits behind it. A stream has a connection of its own: a call that is slow ends no
+ *     watch, which may be all that tells what became of it.
  * E4. Who has been silent since it last answered comes last: each try of one that stands still costs an attempt. It is asked
  *     in the background whether it answers again.
  * E5. No keepalive pings: etcd ends a connection that pings more often than every 5 s. Silence is seen by deadlines
@@ -33,6 +34,12 @@ export interface Clients {
   readonly watch: Client<typeof Watch>;
   readonly auth: Client<typeof Auth>;
   readonly maintenance: Client<typeof Maintenance>;
+}
+
+export interface StreamPlace extends Disposable {
+  readonly url: string;
+  readonly clients: Clients;
+  readonly headers: Record<string, string>;
 }
 
 interface Near {
@@ -70,7 +77,7 @@ export class Endpoints {
   readonly #lingering = new Map<NodeJS.Timeout, Connection>();
   readonly #closing = new AbortController();
   /** By the clock of this process; without those that have answered since. */
-  readonly #silentSince = new Map<string, number>();
+  readonly #silent = new Map<string, number>();
   #order: readonly Near[];
   #current = 0;
   #returning: NodeJS.Timeout | undefined;
@@ -145,7 +152,7 @@ export class Endpoints {
         { headers, timeoutMs, signal: this.closing },
       );
       if (leader === 0n) return false;
-      this.#silentSince.delete(url);
+      this.#silent.delete(url);
       return true;
     } catch {
       this.#drop(url);
@@ -155,8 +162,8 @@ export class Endpoints {
 
   /** E4. */
   #askTheSilent(): void {
-    for (const url of this.#silentSince.keys()) if (url !== this.#url) void this.#hasLeader(url);
-    if (this.#silentSince.size > 0) return;
+    for (const url of this.#silent.keys()) if (url !== this.#url) void this.#hasLeader(url);
+    if (this.#silent.size > 0) return;
     clearInterval(this.#asking);
     this.#asking = undefined;
   }
@@ -214,7 +221,7 @@ export class Endpoints {
         sent = true;
         const timeoutMs = this.#options.callTimeoutMs + this.#wayMs(url);
         const value = await attempt(connection, { headers, timeoutMs, signal: life });
-        this.#silentSince.delete(url);
+        this.#silent.delete(url);
         return { kind: "answered", value };
       } catch (error) {
         const failure = toFailure(error);
@@ -226,16 +233,17 @@ export class Endpoints {
     return { outcome: run(), isSent: () => sent };
   }
 
-  /** Clients of the endpoint in use, for a stream; `leave(url)` when it fails. */
-  async forStream(
-    signal: AbortSignal,
-  ): Promise<{ readonly url: string; readonly clients: Clients; readonly headers: Record<string, string> }> {
+  /** The endpoint in use, for a stream, over a connection of its own (E3): `leave(url)` when it fails. */
+  async forStream(signal: AbortSignal): Promise<StreamPlace> {
     const url = this.#url;
     const over = AbortSignal.any([signal, this.closing]);
+    const connection = this.#make(url);
     try {
-      const clients = await this.#connect(url, over);
-      return { url, clients, headers: await this.#headers(clients, over) };
+      await this.#untilOpen(url, connection, over);
+      const headers = await this.#headers(connection, over);
+      return { url, clients: connection, headers, [Symbol.dispose]: () => connection.session.abort() };
     } catch (error) {
+      connection.session.abort();
       this.leave(url);
       throw error;
     }
@@ -244,7 +252,7 @@ export class Endpoints {
   /** The next call goes elsewhere, and never again over this connection (E3). */
   leave(url: string): void {
     this.#drop(url);
-    this.#silentSince.set(url, performance.now());
+    this.#silent.set(url, performance.now());
     if (!this.closing.aborted)
       this.#asking ??= setInterval(() => this.#askTheSilent(), ASK_SILENT_MS).unref();
     if (url === this.#url) this.#current = this.#next();
@@ -252,7 +260,7 @@ export class Endpoints {
 
   /** E4: of those that are not known to be silent the nearest, else the one that was left first. */
   #next(): number {
-    const since = this.#order.map(({ url }) => this.#silentSince.get(url) ?? Number.NEGATIVE_INFINITY);
+    const since = this.#order.map(({ url }) => this.#silent.get(url) ?? Number.NEGATIVE_INFINITY);
     return since.indexOf(Math.min(...since));
   }
 
@@ -281,10 +289,15 @@ export class Endpoints {
     this.#connections.clear();
   }
 
+  /** When `url` was left, by the clock of this process; undefined: it has answered since. */
+  silentSince(url: string): number | undefined {
+    return this.#silent.get(url);
+  }
+
   /** Whether the one in use is nearer than `url`, and is not silent. */
   isNearer(url: string): boolean {
     const step = this.#order.find((each) => each.url === url)?.step ?? 0;
-    return (this.#order[this.#current] as Near).step < step && !this.#silentSince.has(this.#url);
+    return (this.#order[this.#current] as Near).step < step && !this.#silent.has(this.#url);
   }
 
   /** To the endpoint and back, as measured: what is far is not silent. */
@@ -314,7 +327,14 @@ export class Endpoints {
 
   /** Resolves when requests can be sent. Until then nothing was, so a failure here is certain. */
   async #connect(url: string, signal: AbortSignal): Promise<Connection> {
-    const connection = this.#connections.get(url) ?? this.#open(url);
+    const known = this.#connections.get(url);
+    if (known) return this.#untilOpen(url, known, signal);
+    const made = this.#make(url);
+    this.#connections.set(url, made);
+    return this.#untilOpen(url, made, signal);
+  }
+
+  async #untilOpen(url: string, connection: Connection, signal: AbortSignal): Promise<Connection> {
     const known = connection.session.state();
     if (known === "open" || known === "idle") return connection;
     // Half of an attempt: a packet that is swallowed costs less than one that is accepted and not answered.
@@ -334,7 +354,7 @@ export class Endpoints {
     return connection;
   }
 
-  #open(url: string): Connection {
+  #make(url: string): Connection {
     const { ca, certificate, key } = this.#options.tls ?? {};
     const session = new Http2SessionManager(
       url,
@@ -346,15 +366,13 @@ export class Endpoints {
       },
     );
     const transport = createGrpcTransport({ baseUrl: url, sessionManager: session });
-    const connection: Connection = {
+    return {
       session,
       kv: createClient(KV, transport),
       watch: createClient(Watch, transport),
       auth: createClient(Auth, transport),
       maintenance: createClient(Maintenance, transport),
     };
-    this.#connections.set(url, connection);
-    return connection;
   }
 }
 

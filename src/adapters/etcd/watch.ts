@@ -24,6 +24,8 @@ const LOST_AFTER_MS = 1000;
 /** So long silent and the stream is opened elsewhere: more than one beat and a round trip and early enough for a
  * second endpoint to answer before the watch is lost. */
 const SILENCE_MAX_MS = 700;
+/** So long "nothing new" from an endpoint that calls have left, and the stream is opened elsewhere: it may be cut off. */
+const EMPTY_MAX_MS = 500;
 /** Between attempts, so that a dead store is asked 20 times a second at most. */
 const RETRY_MS = 50;
 
@@ -71,9 +73,11 @@ export async function* watchPrefix(
         yield { kind: "snapshot", records, revision };
         heardAt = performance.now();
       }
-      const place = await source.endpoints.forStream(attempt);
+      using place = await source.endpoints.forStream(attempt);
       url = place.url;
       using stream = new WatchStream(place.clients, place.headers, source.keys.all, cursor + 1, signal);
+      let toldUpTo = cursor;
+      let toldAt = performance.now();
       while (!inSnapshot) {
         const silenceMs = lost ? SILENCE_MAX_MS : Math.min(SILENCE_MAX_MS, untilLostMs(heardAt));
         const response = await stream.next(silenceMs, signal);
@@ -91,8 +95,11 @@ export async function* watchPrefix(
         }
         // The reader's own slowness is no silence of the store.
         heardAt = performance.now();
-        // A nearer one answers again: it goes on there, from where it is.
-        if (source.endpoints.isNearer(url)) break;
+        if (cursor !== toldUpTo) toldAt = heardAt;
+        toldUpTo = cursor;
+        // A nearer one answers again, or calls find this one silent and it tells of nothing: it goes on there, from where it is.
+        const leftAt = source.endpoints.silentSince(url) ?? Number.POSITIVE_INFINITY;
+        if (source.endpoints.isNearer(url) || Math.max(leftAt, toldAt) + EMPTY_MAX_MS < heardAt) break;
       }
     } catch (error) {
       if (signal.aborted) return;

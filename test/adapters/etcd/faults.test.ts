@@ -109,6 +109,40 @@ inCluster(
   },
 );
 
+inCluster("a call that had no answer in time ends no watch that goes on telling", async (cluster) => {
+  const leader = await cluster.leader();
+  const [one, other] = cluster.members.filter((member) => member !== leader);
+  assert.ok(one && other);
+  await using near = await startRelay(Number(new URL(one.url).port));
+  await using far = await startRelay(Number(new URL(other.url).port), 30);
+  const endpoints = [near, far].map(({ port }) => `http://127.0.0.1:${port}`);
+  const store = await openEtcdStore({ ...optionsOf(cluster), endpoints, callTimeoutMs: 150 });
+  const writer = await open(cluster, [other.url]);
+  using reader = new Reader(store, "", 0);
+  const write = async (key: string): Promise<void> => {
+    const outcome = await writer.compareAndSwap(key, 0, key, deadline());
+    if (outcome.kind !== "succeeded") return write(`${key} again`);
+    await reader.reaches(outcome.revision);
+  };
+  try {
+    await reader.sees("snapshot", 1);
+    leader.signal("SIGSTOP");
+    assert.equal((await store.compareAndSwap("slow", 0, "slow", deadline(300))).kind, "unknown");
+    leader.signal("SIGCONT");
+    // Longer than a connection that was left is kept, and than it is asked whether it answers again.
+    for (let n = 0; n < 25; n += 1) {
+      await write(`meanwhile ${n}`);
+      await setTimeout(100);
+    }
+    const before = near.bytes;
+    await write("then");
+    assert.ok(before < near.bytes, "the watch left the nearest endpoint");
+  } finally {
+    await store.close();
+    await writer.close();
+  }
+});
+
 inCluster("a leader that is killed costs an election, and no event", async (cluster) => {
   const leader = await cluster.leader();
   const gapMs = await underLoad(cluster, othersAfter(cluster, leader.url), async (written) => {
