@@ -132,6 +132,10 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     logger: (text, details) => log("info", text, details),
   });
   if (address) await api.listen(address);
+  // Before it says that it is there: whoever reads that may end it at once.
+  const askedToEnd = new Promise<void>((resolve) => {
+    process.once("SIGTERM", resolve).once("SIGINT", resolve);
+  });
   agent = startAgent({
     topology,
     region,
@@ -145,7 +149,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
 
   const stopping = new AbortController();
   void openLate(agent.addMember, stopping.signal);
-  await new Promise<void>((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));
+  await askedToEnd;
   stopping.abort();
   await api.close();
   await agent.close();

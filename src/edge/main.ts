@@ -20,7 +20,6 @@ setUpCollector();
 try {
   const edge = await start();
   const { http, https, admin, tcp, gates } = edge;
-  console.log(JSON.stringify({ event: "edge-started", pid: process.pid, http, https, admin, tcp, gates }));
   let ending = false;
   const end = (): void => {
     if (ending) return;
@@ -38,6 +37,8 @@ try {
   process.stdout.on("error", () => undefined);
   process.stderr.on("error", () => undefined);
   process.on("SIGHUP", () => void edge.reload());
+  // Last: whoever reads it may send a signal at once.
+  console.log(JSON.stringify({ event: "edge-started", pid: process.pid, http, https, admin, tcp, gates }));
 } catch (error) {
   if (!(error instanceof ConfigError || error instanceof ListenError)) throw error;
   console.error(`${error.code}: ${error.message}`);

@@ -200,8 +200,8 @@ export const mutants: readonly Mutant[] = [
     name: "the holder counts from the reply",
     trap: 0,
     file: "machine/lease-write.ts",
-    find: "confirmRenewal(keeper, write);",
-    replace: "confirmRenewal(keeper, { ...write, sentAt: turn.at });",
+    find: "  confirmRenewal(keeper, write);\n  return write;",
+    replace: "  confirmRenewal(keeper, { ...write, sentAt: turn.at });\n  return write;",
   },
   {
     name: "the holder stops when the lease ends, not before",

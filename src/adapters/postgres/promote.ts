@@ -6,9 +6,10 @@ import { readCanary, writeCanary } from "./canary.ts";
 import type { Commits } from "./commits.ts";
 import { DatabaseError } from "./database-error.ts";
 import type { MemberFile } from "./member-file.ts";
-import { readFork } from "./own-history.ts";
+import { readFork, unwrittenHistories } from "./own-history.ts";
 import type { Server } from "./server.ts";
 import { quorumNames } from "./settings.ts";
+import { positionOfStandby, sealStandby } from "./standby.ts";
 import { until } from "./until.ts";
 
 export interface Promotion {
@@ -43,7 +44,7 @@ export async function promoteMember(
       `cannot promote ${member.name}: it has no data; rejoin it first`,
     );
   const isStandby = await inRecovery(server);
-  const canary = await readCanary(server);
+  const [canary, hasHeard] = await Promise.all([readCanary(server), isStandby && hasUnwritten(server)]);
   if (canary !== null && (epoch < canary.epoch || (epoch === canary.epoch && canary.member !== member.name)))
     throw new DatabaseError(
       "HOLDFAST_PG_EPOCH",
@@ -57,6 +58,8 @@ export async function promoteMember(
   const { acknowledgements, standbys } = request;
   const quorum = { epoch, acknowledgements, standbys };
   if (isStandby) {
+    // Sealed, it has forgotten them; the target of a planned change was never sealed.
+    if (hasHeard) await sealStandby(server, file, 0, signal);
     // Both are there before it is a primary: its floor, and whom its commits wait for. Nobody bears these names yet, since
     // nobody follows a primary before its lease is committed.
     commits.forget();
@@ -86,6 +89,11 @@ export async function promoteMember(
     incarnation: memory.incarnation,
     ...(fork && { fork }),
   };
+}
+
+/** Timelines that it has heard of and has nothing of: its own would name the last of them as its parent. */
+async function hasUnwritten(server: Server): Promise<boolean> {
+  return unwrittenHistories(server.dataDir, await positionOfStandby(server)).length > 0;
 }
 
 async function inRecovery(server: Server): Promise<boolean> {

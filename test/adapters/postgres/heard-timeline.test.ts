@@ -101,21 +101,22 @@ for (const how of ["follow", "rejoin"] as const)
     assert.equal((await acknowledges(lab, "pg-a")).size, 4);
   });
 
-void test(
-  "promoted, it has never been on one, and whoever has more parts with it where it ended",
-  options,
-  async () => {
-    await using lab = await Lab.make(binDir);
-    const { a, c, end } = await withHeardTimeline(lab, "pg-b");
-    ok(await c.seal({ basis: 2 }, within(10_000)));
-    const { fork } = ok(await c.promote({ epoch: 3, acknowledgements: 0, standbys: [] }, within(5000)));
-    assert.deepEqual(fork, { timeline: 2, parent: 1, at: end });
-    const upstream = lab.upstream("pg-c", 3);
-    const { divergence } = ok(await a.rejoin({ upstream, onProgress: () => undefined }, within(60_000)));
-    assert.equal(divergence?.forkedAt, end);
-    assert.equal(divergence.transactions.length, 2);
-  },
-);
+for (const how of ["sealed", "as it was, as in a planned change,"] as const)
+  void test(
+    `promoted ${how} it has never been on one, and whoever has more parts with it where it ended`,
+    options,
+    async () => {
+      await using lab = await Lab.make(binDir);
+      const { a, c, end } = await withHeardTimeline(lab, "pg-b");
+      if (how === "sealed") ok(await c.seal({ basis: 2 }, within(10_000)));
+      const { fork } = ok(await c.promote({ epoch: 3, acknowledgements: 0, standbys: [] }, within(10_000)));
+      assert.deepEqual(fork, { timeline: 2, parent: 1, at: end });
+      const upstream = lab.upstream("pg-c", 3);
+      const { divergence } = ok(await a.rejoin({ upstream, onProgress: () => undefined }, within(60_000)));
+      assert.equal(divergence?.forkedAt, end);
+      assert.equal(divergence.transactions.length, 2);
+    },
+  );
 
 void test("one that its own history is no part of is not its own", options, async () => {
   await using lab = await Lab.make(binDir);
