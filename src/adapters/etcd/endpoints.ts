@@ -64,6 +64,8 @@ const MEASURES = 2;
 /** Who has not answered by then is as far as can be, until it does. */
 const MEASURE_WITHIN_MS = 600;
 const FARTHEST = 1_000_000;
+/** So many times more, a second apart; then as often as a nearer one that was left is tried. */
+const MEASURE_SOON = 10;
 /** A nearer endpoint that was left is tried again so often. */
 const RETURN_MS = 10_000;
 /** One that fell silent is asked so often whether it is back. */
@@ -95,9 +97,23 @@ export class Endpoints {
     await this.#measure();
     this.#current = 0;
     const isEven = this.#order.every(({ step }) => step === this.#order[0]?.step);
-    if (isEven || this.closing.aborted) return;
+    if ((isEven && !this.#isUnmeasured) || this.closing.aborted) return;
     this.#returning = setInterval(() => void this.#goBack(), RETURN_MS);
     this.#returning.unref();
+    void this.#measureSoon();
+  }
+
+  /** Members that are started with the agent answer a moment later. */
+  async #measureSoon(): Promise<void> {
+    for (let tries = 0; tries < MEASURE_SOON && this.#isUnmeasured; tries += 1) {
+      await pause(ASK_SILENT_MS, undefined, { signal: this.closing, ref: false }).catch(() => {});
+      if (this.closing.aborted) return;
+      await this.#goBack();
+    }
+  }
+
+  get #isUnmeasured(): boolean {
+    return this.#order.some(({ step }) => step === FARTHEST);
   }
 
   /** Those of which nothing is known: a member may start with the agent beside it, or later. */
@@ -132,7 +148,7 @@ export class Endpoints {
 
   /** Not before it has answered as a member of a quorum does; whoever streams from the far one asks `isNearer`. */
   async #goBack(): Promise<void> {
-    if (this.#order.some(({ step }) => step === FARTHEST)) await this.#measure();
+    if (this.#isUnmeasured) await this.#measure();
     const far = this.#order[this.#current] as Near;
     for (const [index, { url, step }] of this.#order.entries()) {
       if (far.step <= step) return;

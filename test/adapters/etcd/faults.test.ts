@@ -50,6 +50,34 @@ inCluster("an endpoint that was not there at the start is measured when it answe
   comesBack(cluster, true),
 );
 
+inCluster(
+  "where none answered at the start, as with etcd started a moment later, the nearest is found",
+  async (cluster) => {
+    const [one, other] = cluster.members;
+    assert.ok(one && other);
+    await using far = await startRelay(Number(new URL(one.url).port), 30);
+    await using near = await startRelay(Number(new URL(other.url).port));
+    for (const relay of [far, near]) relay.stall(true);
+    const opening = open(
+      cluster,
+      [far, near].map(({ port }) => `http://127.0.0.1:${port}`),
+    );
+    await setTimeout(1500);
+    far.stall(false);
+    const store = await opening;
+    near.stall(false);
+    try {
+      await eventuallyAsync(async () => {
+        const before = [far.bytes, near.bytes];
+        await store.get("any", deadline());
+        return far.bytes === before[0] && before[1] !== near.bytes;
+      });
+    } finally {
+      await store.close();
+    }
+  },
+);
+
 inCluster("an endpoint that is far is not taken for one that is silent", async (cluster) => {
   const [one, other] = cluster.members;
   assert.ok(one && other);
