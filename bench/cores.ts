@@ -24,6 +24,7 @@ const values = benchFlags(import.meta.url, {
   json: { type: "string" },
 });
 const seconds = numberFlag("seconds", values.seconds);
+const rounds = numberFlag("rounds", values.rounds);
 const counts = [1, numberFlag("processes", values.processes)];
 
 const busyRatio = await measureBusyRatio();
@@ -43,7 +44,7 @@ try {
   const results = new Map<number, Measured[]>(counts.map((processes) => [processes, []]));
   // The first seconds belong to the compiler of the JavaScript engine.
   for (const { url, pid } of subjects) await measure(url, pid, 2);
-  for (let round = 0; round < numberFlag("rounds", values.rounds); round++)
+  for (let round = 0; round < rounds; round++)
     for (const { processes, url, pid } of subjects)
       results.get(processes)?.push(await measure(url, pid, seconds));
   const table = [...results].map(([processes, measured]) => ({

@@ -22,6 +22,9 @@ const values = benchFlags(import.meta.url, {
   json: { type: "string" },
 });
 const wanted = numberFlag("requests", values.requests);
+const seed = numberFlag("seed", values.seed, 0);
+const clients = numberFlag("clients", values.clients);
+const forMs = numberFlag("minutes", values.minutes) * 60_000;
 const mb = 1024 * 1024;
 /** What the engine keeps of its own accord varies by some megabytes; a leak of 100 bytes a request would be 90 MB. */
 const growthMaxBytes = 32 * mb;
@@ -39,13 +42,13 @@ try {
   const began = performance.now();
   const result = await fuzz({
     port: edge.httpPort,
-    seed: numberFlag("seed", values.seed),
+    seed,
     requests: wanted,
-    clients: numberFlag("clients", values.clients),
-    forMs: numberFlag("minutes", values.minutes) * 60_000,
+    clients,
+    forMs,
     everyRequests: Math.ceil(wanted / 100),
     onProgress(sent) {
-      if (edge.hasEnded) throw new Error(`the edge ended after ${sent} requests of seed ${values.seed}`);
+      if (edge.hasEnded) throw new Error(`the edge ended after ${sent} requests of seed ${seed}`);
       seen.push({ sent, rss: rss() });
       if (seen.length % 10 === 0)
         console.log(
@@ -83,7 +86,7 @@ try {
   console.table(rows.map(({ met, ...row }) => ({ ...row, target: met ? "met" : "MISSED" })));
   console.log(`first answers of ${result.connections} connections:`, result.answers);
   for (const each of service.malformed.slice(0, 5)) console.log(`malformed at the service: ${each}`);
-  writeResults(values.json, { seed: numberFlag("seed", values.seed), rows, ...result, seen });
+  writeResults(values.json, { seed, rows, ...result, seen });
   if (rows.some(({ met }) => !met)) process.exitCode = 1;
 } finally {
   await edge.stop();

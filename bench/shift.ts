@@ -31,6 +31,7 @@ const values = benchFlags(import.meta.url, {
 const changes = numberFlag("changes", values.changes);
 const windows = numberFlag("windows", values.windows);
 const rate = numberFlag("rate", values.rate);
+const serviceCount = numberFlag("services", values.services);
 const restarts = 5;
 const targets = { shiftMs: 50, shareWithin: 0.99, failed: 0, appliedMs: 50, spikeMs: 20, restartMs: 1000 };
 
@@ -138,7 +139,7 @@ async function benchShifts() {
 }
 
 async function benchThousand() {
-  const services = serviceNames(numberFlag("services", values.services));
+  const services = serviceNames(serviceCount);
   let generation = 1;
   let [drained, holds]: [Region | null, readonly number[]] = [null, services.map(() => 10_000)];
   // Each on top of the last: only what it names is changed.
@@ -217,7 +218,7 @@ async function benchThousand() {
 
 /** From the start of the process to the first answer: what is on disk is all that it has. */
 async function benchRestart() {
-  const services = serviceNames(numberFlag("services", values.services));
+  const services = serviceNames(serviceCount);
   const place = join(folder, "restart");
   const first = await startEdgePlane(place);
   const table = makeTable({ generation: 1, drained: null, ports: origins, services });

@@ -44,6 +44,16 @@ test("a number that is none, and a file that is not there, are told with the fla
     assert.equal(status, 2, stderr);
     assert.ok(stderr.includes(`--hours takes a whole number from 1, not "${text}"`), stderr);
   }
+  // Before anything is started that would be left behind.
+  for (const [name, flag] of [
+    ["cores", "rounds"],
+    ["fuzz", "minutes"],
+    ["shift", "services"],
+  ] as const) {
+    const { status, stderr } = bench(name, `--${flag}=many`);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, new RegExp(`^--${flag} takes a whole number from 1, not "many"`));
+  }
   const { status, stderr } = bench("peers", "--runs", "0", "--with", "/nowhere/runs.json");
   assert.equal(status, 2, stderr);
   assert.match(stderr, /--with \/nowhere\/runs\.json: ENOENT/);

@@ -7,7 +7,7 @@ import { type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts"
 import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
-import { agentRecord, reportOn, sightOf } from "../parts/member.ts";
+import { agentRecord, leadingSight, reportOn, sightOf } from "../parts/member.ts";
 
 const key = recordKeys.lease(storeName);
 const { epoch, durable } = committedLease;
@@ -49,14 +49,7 @@ test("N2: a primary that finds an older store publishes anew, beyond what anybod
   const { tell, look } = agentOf("west", "pg-west", published(1));
   const standby = (name: string, publication: number) =>
     agentRecord(name, { members: { [`pg-${name}`]: reportOn(`${name[0]}#1`, { publication }) } });
-  const primary = sightOf("w#1", {
-    state: "primary",
-    streaming: false,
-    position: 200,
-    inserted: 230,
-    replicas: ["pg-central", "pg-east"].map((member) => ({ member, streaming: true, flushed: 200 })),
-    waitsFor: { acknowledgements: 1, standbys: ["pg-central", "pg-east"] },
-  });
+  const primary = leadingSight({ inserted: 230 });
   const writes: LeaseRecord[] = [];
   let revision = 20;
   const answer = (commands: readonly Command[]): void => {

@@ -7,18 +7,11 @@ import { type LeaseRecord, recordKeys } from "../../../src/core/model/record.ts"
 import { plainShape, storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
-import { sightOf } from "../parts/member.ts";
+import { leadingSight } from "../parts/member.ts";
 
 const { stopMs } = leaseProfiles[plainShape.profile];
 const key = recordKeys.lease(storeName);
-const primary = sightOf("w#1", {
-  state: "primary",
-  streaming: false,
-  position: 200,
-  inserted: 200,
-  replicas: ["pg-central", "pg-east"].map((member) => ({ member, streaming: true, flushed: 200 })),
-  waitsFor: { acknowledgements: 1, standbys: ["pg-central", "pg-east"] },
-});
+const primary = leadingSight();
 
 /** It leads; one renewal had no answer, and the next is on its way. */
 function unanswered() {

@@ -6,17 +6,10 @@ import { recordKeys } from "../../../src/core/model/record.ts";
 import { storeName } from "../../../src/sim/shapes.ts";
 import { startAgent } from "../parts/agent.ts";
 import { committedLease } from "../parts/lease.ts";
-import { sightOf } from "../parts/member.ts";
+import { leadingSight, sightOf } from "../parts/member.ts";
 
 const key = recordKeys.lease(storeName);
-const primary = sightOf("w#1", {
-  state: "primary",
-  streaming: false,
-  position: 200,
-  inserted: 200,
-  replicas: ["pg-central", "pg-east"].map((member) => ({ member, streaming: true, flushed: 200 })),
-  waitsFor: { acknowledgements: 1, standbys: ["pg-central", "pg-east"] },
-});
+const primary = leadingSight();
 const stopped = sightOf("w#1", { state: "stopped", streaming: false, position: 200 });
 
 type Write = Extract<Command, { kind: "write" }>;

@@ -27,6 +27,20 @@ export function sightOf(incarnation: string, more: Partial<MemberSight> = {}): M
   };
 }
 
+/** A primary that leads `committedLease`: both standbys stream, and one of them must acknowledge. */
+export function leadingSight(more: Partial<MemberSight> = {}): MemberSight {
+  const standbys = ["pg-central", "pg-east"];
+  return sightOf("w#1", {
+    state: "primary",
+    streaming: false,
+    position: 200,
+    inserted: 200,
+    replicas: standbys.map((member) => ({ member, streaming: true, flushed: 200 })),
+    waitsFor: { acknowledgements: 1, standbys },
+    ...more,
+  });
+}
+
 /** The same as its agent tells it. */
 export function reportOn(incarnation: string, more: Partial<MemberReport> = {}): MemberReport {
   return {
