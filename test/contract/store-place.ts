@@ -60,9 +60,13 @@ export function startClient(place: StorePlace, job: ClientJob): Client {
 }
 
 /** Polls until `condition` holds; rejects with `what` when it does not in time. */
-export async function eventually(what: string, condition: () => boolean, withinMs = 30_000): Promise<void> {
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  withinMs = 30_000,
+): Promise<void> {
   const endsAt = performance.now() + withinMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (endsAt < performance.now()) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }

@@ -1,6 +1,6 @@
 /** One watch stream of etcd, with a heartbeat: a member that is stopped keeps its connection open and says nothing. */
 import { create } from "@bufbuild/protobuf";
-import type { Clients } from "./endpoints.ts";
+import type { Clients } from "./connections.ts";
 import { EtcdFailure } from "./failure.ts";
 import { type WatchRequest, WatchRequestSchema, type WatchResponse } from "./generated/etcd_pb.js";
 import type { Range } from "./keys.ts";

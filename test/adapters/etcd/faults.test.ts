@@ -129,7 +129,11 @@ inCluster(
       next.stall(false);
       const before = next.bytes;
       await eventually("it is asked whether it is back", () => before < next.bytes);
-      await setTimeout(200);
+      await eventually("it has answered, and is asked no more", async () => {
+        const { bytes } = next;
+        await setTimeout(1200);
+        return bytes === next.bytes;
+      });
       await leaves(far, "far");
     } finally {
       await store.close();

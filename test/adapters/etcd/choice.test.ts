@@ -1,0 +1,67 @@
+/** Which endpoint of etcd is asked, without any etcd. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Choice } from "../../../src/adapters/etcd/choice.ts";
+
+const roundTrips = (...each: [string, number | null][]) => new Map(each);
+
+void test("until they are measured the first that was given is asked, and none is nearer", () => {
+  const choice = new Choice(["a", "b"]);
+  assert.equal(choice.url, "a");
+  assert.deepEqual(choice.nearer, []);
+  assert.equal(choice.isNearerThan("b"), false);
+  assert.equal(choice.wayMs("b"), 0);
+});
+
+void test("neighbours are alike; who is farther has that much longer to answer", () => {
+  const choice = new Choice(["far", "near", "beside"]);
+  choice.measured(roundTrips(["far", 83], ["near", 3.2], ["beside", 0.4]));
+  assert.equal(choice.url, "far");
+  assert.deepEqual(choice.nearer, ["near", "beside"]);
+  assert.equal(choice.wayMs("far"), 80);
+  choice.use("near");
+  assert.deepEqual(choice.nearer, []);
+  assert.equal(choice.isNearerThan("far"), true);
+  assert.equal(choice.isNearerThan("beside"), false);
+});
+
+void test("who could not be measured is the farthest, gets no longer for it, and is measured again", () => {
+  const choice = new Choice(["down", "far"]);
+  choice.measured(roundTrips(["down", null], ["far", 83]));
+  assert.deepEqual(choice.unmeasured, ["down"]);
+  assert.deepEqual(choice.nearer, ["far"]);
+  assert.equal(choice.wayMs("down"), 0);
+  choice.use("far");
+  choice.measured(roundTrips(["down", 1]));
+  assert.deepEqual(choice.unmeasured, []);
+  assert.equal(choice.url, "far");
+  assert.deepEqual(choice.nearer, ["down"]);
+});
+
+void test("who falls silent is left for the nearest that is not; when all are, for the one that was left first", () => {
+  const choice = new Choice(["a", "b", "c"]);
+  choice.measured(roundTrips(["a", 0], ["b", 40], ["c", 80]));
+  choice.leave("a", 1);
+  assert.equal(choice.url, "b");
+  choice.leave("c", 2);
+  assert.equal(choice.url, "b", "the one in use stays when another is left");
+  choice.leave("b", 3);
+  assert.equal(choice.url, "a");
+  choice.leave("a", 4);
+  assert.equal(choice.url, "c");
+  assert.equal(choice.silentSince("a"), 4);
+  choice.answered("b");
+  assert.deepEqual([...choice.silent].sort(), ["a", "c"]);
+  choice.leave("c", 5);
+  assert.equal(choice.url, "b");
+});
+
+void test("one that is silent is nearer than nobody", () => {
+  const choice = new Choice(["near", "far"]);
+  choice.measured(roundTrips(["near", 0], ["far", 80]));
+  choice.leave("near", 1);
+  choice.use("near");
+  assert.equal(choice.isNearerThan("far"), false);
+  choice.answered("near");
+  assert.equal(choice.isNearerThan("far"), true);
+});
