@@ -14,6 +14,7 @@ import { untilRedundant } from "../rehearsal.ts";
 import { type Broken, breakIt, regionOf } from "./break.ts";
 import { etcdLeader, moveEtcdLeader } from "./etcd-leader.ts";
 import type { Lab } from "./lab.ts";
+import { MachineWatch } from "./machine-watch.ts";
 import type { Scenario, ScenarioFault } from "./scenario.ts";
 import { judge, type Verdict } from "./verdict.ts";
 
@@ -57,6 +58,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
   const parts = { world, network, primaryRegion: () => regionByMember[lease().holder] ?? "" };
 
   await placeEtcdLeader(options, parts);
+  await using machine = await MachineWatch.start(world.layout.root);
   const clients = startClients(options);
   const workload = scenario.topology.replication === "synchronous" ? startHistory(options) : null;
   try {
@@ -92,6 +94,8 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       },
     );
     await sleep(afterMs, undefined, { signal });
+    const faultAt = Math.min(...faults.map(({ at }) => at));
+    const stalls = machine.longest(faultAt);
     say("the clients stop; the oracle reads the database");
     workload?.stop();
     const written = await workload?.result;
@@ -106,11 +110,12 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       groups,
       stored: await readOrders(world.databaseUrl(primary.ports.gate, primary.host)),
       regionOf: regionByMember,
-      faultAt: Math.min(...faults.map(({ at }) => at)),
+      faultAt,
       healedAt,
       wholeAt,
       epoch: { before: before.epoch, after: after.epoch },
       loadAverage,
+      stalls,
       statusSaid: said === null ? null : await said,
       asked: faults.flatMap(({ asked }) => asked ?? []),
       history: written ? withProblems(checkHistory(written.history), written.problems) : null,

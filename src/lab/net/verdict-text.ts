@@ -1,4 +1,5 @@
 /** A verdict for people: line by line, or as one row of a table. */
+import type { Stall } from "./machine-watch.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** Colours a text, or leaves it as it is. */
@@ -26,6 +27,7 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
       return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
     }),
     `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed; load average ${figures.loadAverage.toFixed(1)}`,
+    `    the machine's own longest: ${stallText(figures.stalls.disk)} for a flush of its disk, ${stallText(figures.stalls.cpu)} without running the lab's process`,
     ...(figures.history === null
       ? []
       : [
@@ -39,6 +41,15 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
     "",
     "",
   ].join("\n");
+}
+
+/** A short one has no moment: none stands out. */
+const notableMs = 250;
+
+function stallText(stall: Stall | null): string {
+  if (stall === null) return "not measured";
+  const ms = `${Math.round(stall.ms)} ms`;
+  return stall.ms < notableMs ? ms : `${ms} (${(stall.at / 1000).toFixed(1)} s after the fault)`;
 }
 
 function firstLine(text: string): string {
@@ -63,10 +74,20 @@ export function tableOf(played: readonly Played[]): string {
       of("overlap"),
       of("safe-failed"),
       `${figures.epoch.before} -> ${figures.epoch.after}`,
+      String(Math.round(figures.stalls.disk?.ms ?? Number.NaN)),
     ];
   });
   const table = [
-    ["scenario", "verdict", "write gap ms", "lost", "overlap ms", "safe failed", "epoch"],
+    [
+      "scenario",
+      "verdict",
+      "write gap ms",
+      "lost",
+      "overlap ms",
+      "safe failed",
+      "epoch",
+      "disk's longest ms",
+    ],
     ...rows,
   ];
   const widths =

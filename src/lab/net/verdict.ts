@@ -17,6 +17,7 @@ import { lostAge } from "../oracle-orders.ts";
 import { checkWriters, type WriterTerm } from "../oracle-writers.ts";
 import type { Objective } from "../report.ts";
 import { type Asked, nameOf } from "./ask.ts";
+import type { Stall, Stalls } from "./machine-watch.ts";
 import type { Scenario } from "./scenario.ts";
 
 export interface ClientGroup {
@@ -38,6 +39,8 @@ export interface Evidence {
   readonly epoch: { readonly before: number; readonly after: number };
   /** Of the machine, the minute before the fault. */
   readonly loadAverage: number;
+  /** Of the machine, from the fault to the end. */
+  readonly stalls: Stalls;
   /** What an agent's status said while the fault lasted; null: nobody was asked. */
   readonly statusSaid: string | null;
   /** What people asked for meanwhile. */
@@ -76,6 +79,8 @@ export interface Figures {
   readonly epoch: Evidence["epoch"];
   /** Of the machine, the minute before the fault: figures of a busy one are the machine's. */
   readonly loadAverage: number;
+  /** Of the machine, from the fault to the end: the longest each, `at` from the fault. */
+  readonly stalls: Stalls;
 }
 
 export function judge(evidence: Evidence): Verdict {
@@ -235,6 +240,10 @@ export function judge(evidence: Evidence): Verdict {
       requested: asked.map(({ wish, answer }) => `${nameOf(wish)} ${answer.status}: ${answer.detail}`),
       epoch,
       loadAverage: evidence.loadAverage,
+      stalls: {
+        disk: since(evidence.stalls.disk, faultAt),
+        cpu: since(evidence.stalls.cpu, faultAt),
+      },
     },
     problems,
     violations: [
@@ -284,6 +293,10 @@ function lastOfOldPrimary({ groups, regionOf, epoch, faultAt }: Evidence): SpanM
 function firstAfter(terms: readonly WriterTerm[], epoch: number, faultAt: InstantMs): SpanMs | null {
   const later = terms.filter((term) => term.epoch > epoch).map((term) => term.firstAckAt);
   return later.length === 0 ? null : Math.min(...later) - faultAt;
+}
+
+function since(stall: Stall | null, faultAt: InstantMs): Stall | null {
+  return stall === null ? null : { ...stall, at: stall.at - faultAt };
 }
 
 function tally(requests: readonly RequestRecord[]): Record<string, number> {

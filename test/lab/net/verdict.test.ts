@@ -5,7 +5,7 @@ import type { LoadHistory, RequestRecord } from "../../../src/lab/load-record.ts
 import type { Asked } from "../../../src/lab/net/ask.ts";
 import { readScenario, type Scenario } from "../../../src/lab/net/scenario.ts";
 import { type Evidence, judge } from "../../../src/lab/net/verdict.ts";
-import { tableOf } from "../../../src/lab/net/verdict-text.ts";
+import { describeVerdict, tableOf } from "../../../src/lab/net/verdict-text.ts";
 
 const regionOf = { "pg-west": "west", "pg-central": "central" };
 const faultAt = 10_000;
@@ -103,6 +103,7 @@ function evidence(
     wholeAt: 22_000,
     epoch: { before: 1, after: 2 },
     loadAverage: 0,
+    stalls: { disk: null, cpu: null },
     statusSaid: null,
     asked: [],
     history: null,
@@ -143,6 +144,16 @@ test("a run in which everything went as it must is accepted, and measured", () =
   assert.equal(verdict.figures.writeGapMs, 1500);
   assert.equal(verdict.figures.oldPrimaryAcksMs, 990);
   assert.equal(verdict.figures.newPrimaryAcksMs, 2500);
+});
+
+test("what the machine itself did is told beside the figures, a long stall with its moment", () => {
+  const stalls = { disk: { at: faultAt + 10_300, ms: 1692 }, cpu: { at: faultAt + 40, ms: 12 } };
+  const verdict = judge(evidence(requests, [], { stalls }));
+  assert.deepEqual(verdict.figures.stalls.disk, { at: 10_300, ms: 1692 });
+  const text = describeVerdict(verdict, (_, plain) => plain);
+  assert.match(text, /1692 ms \(10\.3 s after the fault\) for a flush of its disk, 12 ms without running/);
+  const table = tableOf([{ name: "one", verdict, because: null }]);
+  assert.match(table, /disk's longest ms\n.* 1692\n/);
 });
 
 test("asynchronous data is judged by the age of what is lost, counted from who heard the old primary last", () => {
