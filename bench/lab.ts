@@ -75,6 +75,7 @@ const rows = scenarios.map((scenario) => {
     lost: sum("lost"),
     overlapMs: sum("overlap"),
     safeFailed: sum("safe-failed"),
+    diskMaxMs: Math.round(Math.max(...verdicts.map(({ figures }) => figures.stalls.disk?.ms ?? 0))),
     target: target === undefined ? "" : medianMs < target ? `< ${target} met` : `< ${target} MISSED`,
   };
 });

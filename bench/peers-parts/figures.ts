@@ -8,6 +8,7 @@
  * - B3. An acknowledged write that the last leader does not have is lost.
  */
 import type { LoadHistory } from "../../src/lab/load-record.ts";
+import type { Stalls } from "../../src/lab/net/machine-watch.ts";
 import type { FaultName } from "./faults.ts";
 import type { Acknowledgement, Term, WriterRecord } from "./writer-record.ts";
 
@@ -23,6 +24,8 @@ export interface Evidence {
   readonly loadAverage: number;
   /** Other labs on the machine when the fault struck. */
   readonly labsBeside: number;
+  /** Of the machine, from the fault to the end. */
+  readonly stalls: Stalls;
   /** Who led when the fault struck. */
   readonly before: Term;
   readonly faultAt: number;

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startLoad } from "../../src/lab/load.ts";
 import { monotonicMs } from "../../src/lab/monotonic.ts";
 import { findLabs } from "../../src/lab/net/labs.ts";
+import { MachineWatch } from "../../src/lab/net/machine-watch.ts";
 import type { FaultName } from "./faults.ts";
 import { strike } from "./faults.ts";
 import { type Evidence, type Figures, figuresOf } from "./figures.ts";
@@ -64,6 +65,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
   await using outside = startOutside(running, run);
   await using inside = startInside(running, run, region);
   await using load = startHttp(running, run);
+  await using machine = await MachineWatch.start(running.folder);
   await untilWritten([outside, inside], signal);
   await sleep(baselineMs, undefined, { signal });
 
@@ -86,6 +88,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     await struck.end();
   }
   await sleep(returnMs, undefined, { signal });
+  const stalls = machine.longest(struck.at);
   const [outsideRecord, insideRecord, http] = await Promise.all([outside.stop(), inside.stop(), load.stop()]);
   const evidence: Evidence = {
     system: system.name,
@@ -95,6 +98,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     mayLose: system.rpoMs === null ? null : writesWithin(system.rpoMs, running.regions.length),
     loadAverage,
     labsBeside,
+    stalls,
     before,
     faultAt: struck.at,
     endedAt,

@@ -102,6 +102,7 @@ function figures(told: {
     mayLose: 0,
     loadAverage: 0,
     labsBeside: 0,
+    stalls: { disk: null, cpu: null },
     before: old,
     faultAt: 1000,
     endedAt: 9000,
