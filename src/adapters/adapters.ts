@@ -2,6 +2,7 @@
 import { createPublicKey } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { RegionName } from "../core/model/id.ts";
 import { etcdAttemptMs } from "../core/model/profile.ts";
 import type { RoutingTable, SignedTable } from "../core/model/routing.ts";
 import type { ForeignRouter, Topology } from "../core/model/topology.ts";
@@ -10,6 +11,7 @@ import { canonicalJson } from "../core/traffic/canonical.ts";
 import { orderTargets } from "../core/traffic/choose.ts";
 import type { Router } from "../ports/router.ts";
 import type { Store } from "../ports/store.ts";
+import { inTurn } from "./etcd/choice.ts";
 import { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd.ts";
 import { askEtcdStatus, type EtcdStatus } from "./etcd/status.ts";
 import { HaproxyRouter } from "./haproxy/haproxy-router.ts";
@@ -121,8 +123,9 @@ export async function openStore(
   topology: Topology,
   secretsDir: string,
   callTimeoutMs: number,
+  region?: RegionName,
 ): Promise<Store> {
-  const store = await openMarkedStore(topology, secretsDir, callTimeoutMs);
+  const store = await openMarkedStore(topology, secretsDir, callTimeoutMs, region);
   try {
     await refuseIfMoved(store, placeOf(topology.store), AbortSignal.timeout(openTimeoutMs));
     return store;
@@ -143,22 +146,28 @@ export function placeOf(store: Topology["store"]): string {
 /**
  * Also one that its records have left: for who moves them. `secretsDir`: for etcd, where `etcd-ca.pem`, `etcd-cert.pem`,
  * `etcd-key.pem` and `etcd-user.json` ({user, password}) are looked for; what is missing is not used. `callTimeoutMs`: what
- * the caller gives one call.
+ * the caller gives one call. `region`: whose agent asks; of endpoints that are equally near each begins with another.
  */
 export function openMarkedStore(
-  topology: Topology,
+  { name, store, regions }: Topology,
   secretsDir: string,
   callTimeoutMs: number,
+  region?: RegionName,
 ): Promise<Store> {
-  const { store } = topology;
   switch (store.kind) {
     case "embedded":
       mkdirSync(join(store.path, ".."), { recursive: true });
-      return openSqliteStore({ path: store.path, topology: topology.name });
+      return openSqliteStore({ path: store.path, topology: name });
     case "etcd":
       return openEtcdStore({
-        endpoints: store.endpoints,
-        topology: topology.name,
+        endpoints: inTurn(
+          store.endpoints,
+          Math.max(
+            0,
+            regions.findIndex((each) => each.name === region),
+          ),
+        ),
+        topology: name,
         ...etcdAccess(secretsDir),
         callTimeoutMs: etcdAttemptMs(callTimeoutMs),
       });

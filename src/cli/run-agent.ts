@@ -55,7 +55,12 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     logger.log(level === "alarm" ? "error" : level === "warning" ? "warn" : "info", text, fields);
   const secrets = loadOrMakeSecrets(options.secretsDir);
   keepNames(join(options.stateDir, namesFile), hostsOf(topology));
-  const store = await openStore(topology, options.secretsDir, timing(topology.profile).storeTimeoutMs);
+  const store = await openStore(
+    topology,
+    options.secretsDir,
+    timing(topology.profile).storeTimeoutMs,
+    region,
+  );
   const journal = new FileJournal({ path: options.journalFile });
   const edges = topology.edges.filter((edge) => edge.region === region);
   const routers = (topology.routers ?? []).filter((router) => router.region === region);

@@ -12,6 +12,15 @@ const STEP_MS = 5;
 /** Who was not measured is as far as can be. */
 const FARTHEST = 1_000_000;
 
+/**
+ * For the region of that index. Endpoints that are equally near keep the order that they are given in: if each region begins
+ * with another, a member that vanishes with its region takes nobody else's watch with it.
+ */
+export function inTurn(urls: readonly string[], index: number): readonly string[] {
+  const first = index % urls.length;
+  return [...urls.slice(first), ...urls.slice(0, first)];
+}
+
 export class Choice {
   /** The nearest first. */
   #order: readonly Near[];

@@ -1,9 +1,21 @@
 /** Which endpoint of etcd is asked, without any etcd. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Choice } from "../../../src/adapters/etcd/choice.ts";
+import { Choice, inTurn } from "../../../src/adapters/etcd/choice.ts";
 
 const roundTrips = (...each: [string, number | null][]) => new Map(each);
+
+void test("each region begins with another of those that are alike, and has all of them", () => {
+  const urls = ["a", "b", "c"];
+  assert.deepEqual(
+    [0, 1, 2, 3].map((index) => inTurn(urls, index).join("")),
+    ["abc", "bca", "cab", "abc"],
+  );
+  assert.deepEqual(inTurn(["a"], 2), ["a"]);
+  const choice = new Choice(inTurn(urls, 1));
+  choice.measured(roundTrips(["a", 0.1], ["b", 1.2], ["c", 0.1]));
+  assert.equal(choice.url, "b");
+});
 
 void test("until they are measured the first that was given is asked, and none is nearer", () => {
   const choice = new Choice(["a", "b"]);
