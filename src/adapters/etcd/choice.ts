@@ -2,15 +2,10 @@
  * Which of etcd's endpoints is asked: the nearest of those that are not known to be silent (E4). No I/O, and no clock.
  */
 
-interface Near {
-  readonly url: string;
-  /** A round trip, in steps: neighbours are alike, and keep the order that they were given in. */
-  readonly step: number;
-}
-
-const STEP_MS = 5;
-/** Who was not measured is as far as can be. */
-const FARTHEST = 1_000_000;
+/** Neighbours are alike, and keep the order that they are given in. */
+const stepMs = 5;
+/** Who has never answered is as far as can be. */
+const farthest = Number.MAX_SAFE_INTEGER;
 
 /**
  * For the region of that index. Endpoints that are equally near keep the order that they are given in: if each region begins
@@ -22,14 +17,18 @@ export function inTurn(urls: readonly string[], index: number): readonly string[
 }
 
 export class Choice {
-  /** The nearest first. */
-  #order: readonly Near[];
-  #url: string;
+  readonly #given: readonly string[];
+  /** Of a round trip, the quickest that was measured. */
+  readonly #steps = new Map<string, number>();
   readonly #silent = new Map<string, number>();
+  /** The nearest first. */
+  #order: readonly string[];
+  #url: string;
 
-  /** `urls`: at least one; until they are measured they are alike. */
+  /** `urls`: at least one. */
   constructor(urls: readonly string[]) {
-    this.#order = urls.map((url) => ({ url, step: 0 }));
+    this.#given = urls;
+    this.#order = urls;
     this.#url = urls[0] as string;
   }
 
@@ -38,41 +37,31 @@ export class Choice {
     return this.#url;
   }
 
-  /** Takes round trips in milliseconds; `null`: it did not answer. The one in use stays. */
+  /** Takes round trips in milliseconds; `null`: it did not answer. Of several the quickest tells of distance. The one in use stays. */
   measured(roundTrips: ReadonlyMap<string, number | null>): void {
-    this.#order = this.#order
-      .map(({ url, step }) => {
-        const ms = roundTrips.get(url);
-        if (ms === undefined) return { url, step };
-        return { url, step: ms === null ? FARTHEST : Math.floor(ms / STEP_MS) };
-      })
-      .sort((a, b) => a.step - b.step);
+    for (const [url, ms] of roundTrips)
+      if (ms !== null) this.#steps.set(url, Math.min(this.#stepOf(url), Math.floor(ms / stepMs)));
+    this.#order = this.#given.toSorted((a, b) => this.#stepOf(a) - this.#stepOf(b));
   }
 
-  /** Those of which nothing is known: they did not answer when they were measured. */
+  /** Those that have never answered. */
   get unmeasured(): readonly string[] {
-    return this.#order.filter(({ step }) => step === FARTHEST).map(({ url }) => url);
+    return this.#given.filter((url) => !this.#steps.has(url));
   }
 
-  /** All are equally far. */
-  get isEven(): boolean {
-    return this.#order.every(({ step }) => step === this.#order[0]?.step);
+  /** Those that would rather be asked than the one in use, the best first. */
+  get better(): readonly string[] {
+    return this.#order.slice(0, this.#order.indexOf(this.#url));
   }
 
-  /** Those that are nearer than the one in use, the nearest first. */
-  get nearer(): readonly string[] {
-    return this.#order.filter(({ step }) => step < this.#stepOf(this.#url)).map(({ url }) => url);
-  }
-
-  /** Whether the one in use is nearer than `url`, and is not silent. */
-  isNearerThan(url: string): boolean {
-    return this.#stepOf(this.#url) < this.#stepOf(url) && !this.#silent.has(this.#url);
+  /** Whether the one in use would rather be asked than `url`, and is not silent. */
+  isBetterThan(url: string): boolean {
+    return this.#order.indexOf(this.#url) < this.#order.indexOf(url) && !this.#silent.has(this.#url);
   }
 
   /** To the endpoint and back, as measured: what is far is not silent. */
   wayMs(url: string): number {
-    const step = this.#stepOf(url);
-    return step === FARTHEST ? 0 : step * STEP_MS;
+    return (this.#steps.get(url) ?? 0) * stepMs;
   }
 
   use(url: string): void {
@@ -87,8 +76,8 @@ export class Choice {
   leave(url: string, at: number): void {
     this.#silent.set(url, at);
     if (url !== this.#url) return;
-    const since = this.#order.map((each) => this.#silent.get(each.url) ?? Number.NEGATIVE_INFINITY);
-    this.#url = (this.#order[since.indexOf(Math.min(...since))] as Near).url;
+    const since = this.#order.map((each) => this.#silent.get(each) ?? Number.NEGATIVE_INFINITY);
+    this.#url = this.#order[since.indexOf(Math.min(...since))] as string;
   }
 
   get silent(): readonly string[] {
@@ -101,6 +90,6 @@ export class Choice {
   }
 
   #stepOf(url: string): number {
-    return this.#order.find((each) => each.url === url)?.step ?? 0;
+    return this.#steps.get(url) ?? farthest;
   }
 }

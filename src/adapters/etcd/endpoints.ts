@@ -1,6 +1,6 @@
 /**
- * etcd's endpoints as one: a call goes to the one that answered last, and moves on when that falls silent; where one is
- * nearer than others it begins there, and goes back when that one answers again. E3 and E5: `connections.ts`.
+ * etcd's endpoints as one: it begins with the nearest, moves on when that falls silent, and goes back when it answers again.
+ * E3 and E5: `connections.ts`.
  *
  * E1. Every attempt has a deadline of its own: clients of etcd hang for ever on a member that is stopped or cut off. It
  *     begins where the endpoint can have answered: its distance comes on top.
@@ -35,13 +35,12 @@ type Outcome<T> =
 
 /** Between rounds in which every endpoint failed at once: fast enough for an election, slow enough for a dead store. */
 const ROUND_PAUSE_MS = 50;
-/** Of several, the quickest tells of distance. */
 const MEASURES = 2;
 /** Who has not answered by then counts as the farthest, until it does. */
 const MEASURE_WITHIN_MS = 600;
-/** So many times more, a second apart; then as often as a nearer one that was left is tried. */
+/** So many times more, a second apart; then, who has never answered, as often as a better one that was left is tried. */
 const MEASURE_SOON = 10;
-/** A nearer endpoint that was left is tried again so often. */
+/** A better endpoint that was left is tried again so often. */
 const RETURN_MS = 10_000;
 /** One that fell silent is asked so often whether it is back. */
 const ASK_SILENT_MS = 1000;
@@ -64,20 +63,22 @@ export class Endpoints {
   /** Begins with the nearest: each call to one that is far, and each event from it, takes a way more. */
   async arrange(): Promise<void> {
     await this.#measure(this.#options.endpoints);
-    const [nearest] = this.#choice.nearer;
+    const [nearest] = this.#choice.better;
     if (nearest !== undefined) this.#choice.use(nearest);
-    if ((this.#choice.isEven && this.#choice.unmeasured.length === 0) || this.closing.aborted) return;
+    if (this.#options.endpoints.length === 1 || this.closing.aborted) return;
     this.#returning = setInterval(() => void this.#goBack(), RETURN_MS);
     this.#returning.unref();
     void this.#measureSoon();
   }
 
-  /** Members that are started with the agent answer a moment later. */
+  /** Members that are started with the agent answer a moment later, and on a machine that starts much, late. */
   async #measureSoon(): Promise<void> {
-    for (let tries = 0; tries < MEASURE_SOON && this.#choice.unmeasured.length > 0; tries += 1) {
+    for (let tries = 0; tries < MEASURE_SOON; tries += 1) {
       await pause(ASK_SILENT_MS, undefined, { signal: this.closing, ref: false }).catch(() => {});
       if (this.closing.aborted) return;
-      await this.#goBack();
+      const known = this.#choice.better.join();
+      await this.#measure(this.#options.endpoints);
+      if (this.#choice.better.join() !== known) await this.#goBack();
     }
   }
 
@@ -103,13 +104,13 @@ export class Endpoints {
     }
   }
 
-  /** Not before it has answered as a member of a quorum does; whoever streams from the far one asks `isNearer`. */
+  /** Not before it has answered as a member of a quorum does; whoever streams from another asks `isBetter`. */
   async #goBack(): Promise<void> {
     await this.#measure(this.#choice.unmeasured);
-    const far = this.#choice.url;
-    for (const url of this.#choice.nearer) {
+    const before = this.#choice.url;
+    for (const url of this.#choice.better) {
       if (!(await this.#hasLeader(url))) continue;
-      if (this.#choice.url === far) this.#choice.use(url);
+      if (this.#choice.url === before) this.#choice.use(url);
       return;
     }
   }
@@ -242,9 +243,9 @@ export class Endpoints {
     return this.#choice.silentSince(url);
   }
 
-  /** Whether the one in use is nearer than `url`, and is not silent. */
-  isNearer(url: string): boolean {
-    return this.#choice.isNearerThan(url);
+  /** Whether the one in use would rather be asked than `url`, and is not silent. */
+  isBetter(url: string): boolean {
+    return this.#choice.isBetterThan(url);
   }
 
   #connect(url: string, signal: AbortSignal): Promise<Connection> {

@@ -97,9 +97,9 @@ export async function* watchPrefix(
         heardAt = performance.now();
         if (cursor !== toldUpTo) toldAt = heardAt;
         toldUpTo = cursor;
-        // A nearer one answers again, or calls find this one silent and it tells of nothing: it goes on there, from where it is.
+        // A better one answers again, or calls find this one silent and it tells of nothing: it goes on there, from where it is.
         const leftAt = source.endpoints.silentSince(url) ?? Number.POSITIVE_INFINITY;
-        if (source.endpoints.isNearer(url) || Math.max(leftAt, toldAt) + EMPTY_MAX_MS < heardAt) break;
+        if (source.endpoints.isBetter(url) || Math.max(leftAt, toldAt) + EMPTY_MAX_MS < heardAt) break;
       }
     } catch (error) {
       if (signal.aborted) return;
