@@ -138,7 +138,8 @@ export interface Database {
   remember(seen: { readonly epoch: Epoch; readonly publication: number }): Promise<void>;
   /**
    * Writes the floor to disk (fsync), sets what commits wait for, promotes, and commits the canary row that carries the
-   * epoch (locally: it waits for no standby). On a member that is already primary of this epoch: confirms and succeeds.
+   * epoch (locally: it waits for no standby). On a member that is already primary of this epoch: commits wait for whom this
+   * request says, no freeze is in force, and it succeeds.
    */
   promote(
     request: {

@@ -97,9 +97,7 @@ export class Operations {
         return takes(7, 25, () => {
           if (!this.#member.isPrimary || this.#member.disk.ledEpoch !== op.epoch)
             return fail(`it does not lead epoch ${op.epoch}`);
-          this.#member.disk.acknowledgements = op.acknowledgements;
-          this.#member.disk.standbys = op.standbys;
-          this.#member.release();
+          this.#member.waitFor(op);
           succeed();
         });
       case "freeze":
@@ -180,13 +178,21 @@ export class Operations {
         incarnation: disk.incarnation as string,
         timeline: disk.timeline?.number ?? 0,
       });
-    if (this.#member.isPrimary && disk.ledEpoch === op.epoch) return done();
+    const isPromoted = () => this.#member.isPrimary && disk.ledEpoch === op.epoch;
+    // Whoever asks again may have another set in mind: an agent that was started anew since.
+    const again = () => {
+      disk.frozen = false;
+      this.#member.waitFor(op);
+      done();
+    };
+    if (isPromoted())
+      return takes(7, 25, () => (isPromoted() ? again() : fail(`it does not lead epoch ${op.epoch}`)));
     if (!this.#member.isStandby) return fail("it is not a running standby");
     if (op.epoch <= disk.floor && op.epoch !== disk.floor)
       return fail(`epoch ${op.epoch} is below the floor ${disk.floor}`);
     raiseFloor(disk, op.epoch);
     takes(30, 600, () => {
-      if (this.#member.isPrimary && disk.ledEpoch === op.epoch) return done();
+      if (isPromoted()) return again();
       if (!this.#member.isStandby || !disk.timeline) return fail("it is not a running standby");
       if (disk.floor > op.epoch) return fail(`epoch ${op.epoch} is below the floor ${disk.floor}`);
       const { number } = disk.timeline;

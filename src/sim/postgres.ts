@@ -50,6 +50,8 @@ const reconnectEvery: Micros = millis(100);
 /** `wal_receiver_timeout` and `wal_sender_timeout`. */
 const receiverTimeout: Micros = millis(3000);
 
+type LeadOp = Extract<MemberOp, { kind: "promote" }>;
+
 export class Postgres {
   readonly member: Member;
   readonly region: string;
@@ -216,6 +218,12 @@ export class Postgres {
         this.release();
       });
     this.#cluster.kernel.after(Math.round(millis(0.3 + this.#chance.fraction()) * this.diskSlowness), flush);
+  }
+
+  waitFor({ acknowledgements, standbys }: Pick<LeadOp, "acknowledgements" | "standbys">): void {
+    this.disk.acknowledgements = acknowledgements;
+    this.disk.standbys = standbys;
+    this.release();
   }
 
   /** PostgreSQL releases waiting commits in the order of their positions, as far as the quorum has flushed. */
@@ -435,7 +443,7 @@ export class Postgres {
   }
 
   /** A standby becomes the primary of a history of its own, which begins with the row that carries the epoch. */
-  lead(timeline: Timeline, op: Extract<MemberOp, { kind: "promote" }>): void {
+  lead(timeline: Timeline, op: LeadOp): void {
     const { disk } = this;
     this.disconnect();
     disk.upstream = null;
