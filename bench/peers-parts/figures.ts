@@ -24,7 +24,7 @@ export interface Evidence {
   readonly loadAverage: number;
   /** Other labs on the machine when the fault struck. */
   readonly labsBeside: number;
-  /** Of the machine, from the fault to the end. */
+  /** Of the machine, from before the fault to the end. */
   readonly stalls: Stalls;
   /** Who led when the fault struck. */
   readonly before: Term;

@@ -88,7 +88,7 @@ async function measureRunning(request: RunRequest, running: RunningSystem): Prom
     await struck.end();
   }
   await sleep(returnMs, undefined, { signal });
-  const stalls = machine.longest(struck.at);
+  const stalls = machine.longest;
   const [outsideRecord, insideRecord, http] = await Promise.all([outside.stop(), inside.stop(), load.stop()]);
   const evidence: Evidence = {
     system: system.name,

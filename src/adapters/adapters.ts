@@ -154,19 +154,14 @@ export function openMarkedStore(
   callTimeoutMs: number,
   region?: RegionName,
 ): Promise<Store> {
+  const index = regions.findIndex((each) => each.name === region);
   switch (store.kind) {
     case "embedded":
       mkdirSync(join(store.path, ".."), { recursive: true });
       return openSqliteStore({ path: store.path, topology: name });
     case "etcd":
       return openEtcdStore({
-        endpoints: inTurn(
-          store.endpoints,
-          Math.max(
-            0,
-            regions.findIndex((each) => each.name === region),
-          ),
-        ),
+        endpoints: inTurn(store.endpoints, Math.max(0, index)),
         topology: name,
         ...etcdAccess(secretsDir),
         callTimeoutMs: etcdAttemptMs(callTimeoutMs),

@@ -94,8 +94,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       },
     );
     await sleep(afterMs, undefined, { signal });
-    const faultAt = Math.min(...faults.map(({ at }) => at));
-    const stalls = machine.longest(faultAt);
+    const stalls = machine.longest;
     say("the clients stop; the oracle reads the database");
     workload?.stop();
     const written = await workload?.result;
@@ -110,7 +109,7 @@ export async function play(options: PlayOptions): Promise<Verdict> {
       groups,
       stored: await readOrders(world.databaseUrl(primary.ports.gate, primary.host)),
       regionOf: regionByMember,
-      faultAt,
+      faultAt: Math.min(...faults.map(({ at }) => at)),
       healedAt,
       wholeAt,
       epoch: { before: before.epoch, after: after.epoch },

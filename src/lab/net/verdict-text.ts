@@ -27,7 +27,7 @@ export function describeVerdict(verdict: Verdict, paint: Paint): string {
       return `  ${mark} ${label.padEnd(40)} ${shown.padStart(12)}   (at most ${atMost}${unit === "ms" ? " ms" : ""})`;
     }),
     `    ${figures.acknowledged.outside} orders acknowledged outside, ${figures.acknowledged.inside} inside of regions; ${figures.unsafeFailed} that nobody may repeat failed; load average ${figures.loadAverage.toFixed(1)}`,
-    `    the machine's own longest: ${stallText(figures.stalls.disk)} for a flush of its disk, ${stallText(figures.stalls.cpu)} without running the lab's process`,
+    `    the machine's own longest: ${stallText(figures.stalls.disk)} for a flush of its disk, ${stallText(figures.stalls.cpu)} too late for a thread with nothing to do`,
     ...(figures.history === null
       ? []
       : [
@@ -49,7 +49,8 @@ const notableMs = 250;
 function stallText(stall: Stall | null): string {
   if (stall === null) return "not measured";
   const ms = `${Math.round(stall.ms)} ms`;
-  return stall.ms < notableMs ? ms : `${ms} (${(stall.at / 1000).toFixed(1)} s after the fault)`;
+  const side = stall.at < 0 ? "before" : "after";
+  return stall.ms < notableMs ? ms : `${ms} (${Math.abs(stall.at / 1000).toFixed(1)} s ${side} the fault)`;
 }
 
 function firstLine(text: string): string {

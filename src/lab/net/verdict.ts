@@ -39,7 +39,7 @@ export interface Evidence {
   readonly epoch: { readonly before: number; readonly after: number };
   /** Of the machine, the minute before the fault. */
   readonly loadAverage: number;
-  /** Of the machine, from the fault to the end. */
+  /** Of the machine, from before the clients began to the end. */
   readonly stalls: Stalls;
   /** What an agent's status said while the fault lasted; null: nobody was asked. */
   readonly statusSaid: string | null;
@@ -79,7 +79,7 @@ export interface Figures {
   readonly epoch: Evidence["epoch"];
   /** Of the machine, the minute before the fault: figures of a busy one are the machine's. */
   readonly loadAverage: number;
-  /** Of the machine, from the fault to the end: the longest each, `at` from the fault. */
+  /** Of the machine, from before the clients began to the end: the longest each, `at` from the fault. */
   readonly stalls: Stalls;
 }
 

@@ -151,7 +151,12 @@ test("what the machine itself did is told beside the figures, a long stall with 
   const verdict = judge(evidence(requests, [], { stalls }));
   assert.deepEqual(verdict.figures.stalls.disk, { at: 10_300, ms: 1692 });
   const text = describeVerdict(verdict, (_, plain) => plain);
-  assert.match(text, /1692 ms \(10\.3 s after the fault\) for a flush of its disk, 12 ms without running/);
+  assert.match(text, /1692 ms \(10\.3 s after the fault\) for a flush of its disk, 12 ms too late/);
+  const early = { ...stalls, disk: { at: faultAt - 1400, ms: 1340 } };
+  assert.match(
+    describeVerdict(judge(evidence(requests, [], { stalls: early })), (_, plain) => plain),
+    /1340 ms \(1\.4 s before the fault\)/,
+  );
   const table = tableOf([{ name: "one", verdict, because: null }]);
   assert.match(table, /disk's longest ms\n.* 1692\n/);
 });
