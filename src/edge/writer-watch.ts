@@ -6,11 +6,11 @@
  */
 import { connect, type Socket } from "node:net";
 import type { RoutingTable } from "../core/model/routing.ts";
+import type { SpanMs } from "../core/model/time.ts";
 import type { Address } from "../core/model/topology.ts";
 
 /** 50 looks a second at one address, only while something is wrong: what is held waits 10 ms longer on average. */
 const lookEveryMs = 20;
-const lookTimeoutMs = 250;
 /** PostgreSQL protocol, SSLRequest: length 8, code 80877103. */
 const sslRequest = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
@@ -20,11 +20,14 @@ export class WriterWatch {
   readonly #asked = new Map<string, { readonly gate: Address; readonly giveUp: () => void }>();
   readonly #tableOf: () => RoutingTable | null;
   readonly #onRecovered: () => void;
+  readonly #withinMs: SpanMs;
   #closed = false;
 
-  constructor(tableOf: () => RoutingTable | null, onRecovered: () => void) {
+  /** `withinMs`: a gate that has not answered by then is asked anew. */
+  constructor(tableOf: () => RoutingTable | null, onRecovered: () => void, withinMs: SpanMs = 250) {
     this.#tableOf = tableOf;
     this.#onRecovered = onRecovered;
+    this.#withinMs = withinMs;
   }
 
   isFailing(stores: readonly string[]): boolean {
@@ -88,7 +91,7 @@ export class WriterWatch {
         this.#asked.delete(name);
         resolve(told);
       };
-      const timer = setTimeout(settle, lookTimeoutMs, "shut");
+      const timer = setTimeout(settle, this.#withinMs, "shut");
       this.#asked.set(name, { gate, giveUp: () => settle("given up") });
       socket
         .on("connect", () => socket.write(sslRequest))

@@ -214,7 +214,7 @@ inCluster(
       assert.rejects(store.get("a", deadline(1000)), timedOut),
       assert.rejects(store.list("", deadline(1000)), timedOut),
     ]);
-    assert.ok(performance.now() - startedAt < 1500 + 250);
+    assert.ok(performance.now() - startedAt < 3000);
     assert.equal(outcome.kind, "unknown");
     await reader.sees("lost", 1);
     one!.start();

@@ -74,7 +74,7 @@ test("a fencer that says nothing costs the deadline and no more, and a late answ
     assert.rejects(client.disarm({ epoch: 1 }), { message }),
     assert.rejects(client.state(60), { message }),
   ]);
-  assert.ok(performance.now() - began < 500);
+  assert.ok(performance.now() - began < 2000);
   // Nothing piles up: beyond the bound all that waits is given up and the connection is made anew.
   const many = Array.from({ length: 300 }, () => client.pet({ epoch: 1, deadline: 1 }));
   const results = await Promise.allSettled(many);
