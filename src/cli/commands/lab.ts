@@ -12,7 +12,7 @@ import { enclose, ownEnclosure, wayInto, whyNoEnclosure } from "../../lab/net/en
 import { keepLogs } from "../../lab/net/keep-logs.ts";
 import { type Lab, startLab } from "../../lab/net/lab.ts";
 import { findLabs } from "../../lab/net/labs.ts";
-import { play } from "../../lab/net/play.ts";
+import { type PlayOptions, play } from "../../lab/net/play.ts";
 import { whatScenarioMisses, whyNoDisks } from "../../lab/net/requirements.ts";
 import { readScenario, type Scenario } from "../../lab/net/scenario.ts";
 import type { Verdict } from "../../lab/net/verdict.ts";
@@ -69,7 +69,10 @@ of its own, which nobody outside can reach; disks cannot break there. How to get
     .option("--scenarios <folder>", "where scenarios lie; default: those that come with Holdfast")
     .option("--for <span>", "every fault lasts so long, whatever its file says", parseSpan)
     .option("--json <file>", "write the verdicts as JSON")
-    .option("--logs <folder>", "keep logs and recordings there of every scenario that is not met")
+    .option(
+      "--logs <folder>",
+      "keep logs and recordings there of every scenario that is not met, or cannot be played",
+    )
     .addHelpText(
       "after",
       `
@@ -86,7 +89,11 @@ out for what this machine lacks.`,
   lab
     .command("chaos")
     .description("faults drawn at random, round after round in one lab, each with a verdict")
-    .option("--for <span>", "no round begins after so long, such as 1h; default: 10m", parseSpan)
+    .option(
+      "--for <span>",
+      "once the lab stands, no round begins after so long, such as 1h; default: 10m",
+      parseSpan,
+    )
     .option("--seed <n>", "the same seed draws the same faults; default: 1", parseSeed)
     .addOption(
       new Option("--profile <name>", "lease profile")
@@ -95,6 +102,10 @@ out for what this machine lacks.`,
     )
     .option("--rpo <span>", "such as 2s: asynchronous data; default: synchronous", parseSpan)
     .option("--json <file>", "write the verdicts as JSON, after each round")
+    .option(
+      "--logs <folder>",
+      "keep logs and recordings there of every round that is not met, or cannot be played",
+    )
     .addHelpText(
       "after",
       `
@@ -203,9 +214,8 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
     }
     const kept: { verdict: Verdict | null } = { verdict: null };
     const because = await inLab(scenario, async (lab, signal, say) => {
-      kept.verdict = await play({ lab, scenario, say, signal });
-      process.stdout.write(describeVerdict(kept.verdict, paintFor(process.stdout)));
-      if (!kept.verdict.met) keep(lab, scenario.name, options.logs);
+      kept.verdict = await playKeeping(options.logs, { lab, scenario, say, signal });
+      if (kept.verdict.met) process.stdout.write(describeVerdict(kept.verdict, paintFor(process.stdout)));
     });
     played.push({ name: scenario.name, verdict: kept.verdict, because });
     if (because === interrupted) break;
@@ -217,15 +227,31 @@ async function run(names: readonly string[], options: RunOptions): Promise<void>
   quitSoon();
 }
 
-/** Everything else of a lab is gone a moment later. */
+/** Of what is not met the verdict is told; of that, and of what could not be played, logs are kept: all else goes with the lab. */
+async function playKeeping(folder: string | undefined, options: PlayOptions): Promise<Verdict> {
+  const { lab, scenario, signal } = options;
+  let verdict: Verdict | null = null;
+  try {
+    verdict = await play(options);
+    return verdict;
+  } finally {
+    if (verdict?.met === false) process.stdout.write(describeVerdict(verdict, paintFor(process.stdout)));
+    if (!verdict?.met && !signal.aborted) keep(lab, scenario.name, folder);
+  }
+}
+
 function keep(lab: Lab, name: string, folder: string | undefined): void {
   if (folder === undefined)
     return void process.stderr.write(
       "to see why: play it again with --logs FOLDER, which keeps its logs and recordings\n",
     );
   const to = resolve(folder, name);
-  keepLogs(lab.world.layout, to);
-  process.stderr.write(`logs and recordings are in ${to}\n`);
+  try {
+    keepLogs(lab.world.layout, to);
+    process.stderr.write(`logs and recordings are in ${to}\n`);
+  } catch (error) {
+    process.stderr.write(`not all logs and recordings are in ${to}: ${(error as Error).message}\n`);
+  }
 }
 
 interface ChaosOptions {
@@ -234,6 +260,7 @@ interface ChaosOptions {
   readonly profile: Scenario["topology"]["profile"];
   readonly rpo?: number;
   readonly json?: string;
+  readonly logs?: string;
 }
 
 async function chaos(options: ChaosOptions): Promise<void> {
@@ -243,17 +270,16 @@ async function chaos(options: ChaosOptions): Promise<void> {
   const { profile, rpo = 0 } = options;
   const topology: Scenario["topology"] =
     rpo > 0 ? { ...plain, profile, replication: "asynchronous", rpo } : { ...plain, profile };
-  const until = Date.now() + forMs;
   const played: Played[] = [];
   const faults: string[] = [];
   const because = await inLab({ topology, links: noLinks, faults: [] }, async (lab, signal, say) => {
+    const until = Date.now() + forMs;
     while (Date.now() < until) {
       const scenario = drawRound(chance, played.length + 1, topology, noLinks);
       say(`--- ${scenario.name}: ${scenario.about}`);
-      const verdict = await play({ lab, scenario, say, signal });
+      const verdict = await playKeeping(options.logs, { lab, scenario, say, signal });
       faults.push(...scenario.faults.map(({ fault }) => fault));
       played.push({ name: `${scenario.name} ${scenario.about}`, verdict, because: null });
-      if (!verdict.met) process.stdout.write(describeVerdict(verdict, paintFor(process.stdout)));
       if (options.json) writeJson(resolve(options.json), played);
     }
   });
@@ -272,7 +298,7 @@ function describeChaos(played: readonly Played[], faults: readonly string[]): st
   const sum = (of: (verdict: Verdict) => number) => verdicts.reduce((all, verdict) => all + of(verdict), 0);
   const kinds = [...Map.groupBy(faults, (kind) => kind)].map(([kind, some]) => `${some.length} ${kind}`);
   return [
-    `${verdicts.length} rounds, ${verdicts.filter(({ met }) => met).length} of them met; ${faults.length} faults: ${kinds.join(", ")}`,
+    `${verdicts.length} ${verdicts.length === 1 ? "round" : "rounds"}, ${verdicts.filter(({ met }) => met).length} of them met; ${faults.length} faults: ${kinds.join(", ")}`,
     `${sum(({ figures }) => figures.epoch.after - figures.epoch.before)} changes of primary; ${sum(({ figures }) => figures.acknowledged.outside + figures.acknowledged.inside)} orders acknowledged; ${sum(({ figures }) => figures.history?.ok ?? 0)} statements in checked histories; ${sum(({ figures }) => figures.safeFailed)} repeatable requests failed`,
   ].join("\n");
 }

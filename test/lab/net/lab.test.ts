@@ -2,13 +2,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { regionNames } from "../../../src/lab/layout.ts";
 import { labsFolder } from "../../../src/lab/net/labs.ts";
 import { processesIn } from "../../../src/lab/net/network.ts";
+import type { Played } from "../../../src/lab/net/verdict-text.ts";
 import { holdfast } from "../../cli/run.ts";
 import { eventually } from "../demo-process.ts";
 import { isAlive, reaperOf, running } from "./lab-process.ts";
@@ -38,6 +40,50 @@ test("a scenario file with a mistake is refused before anything is started", asy
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+/** Of what holds on any machine, however busy. */
+const always = ["lost", "doubled", "other", "overlap", "epoch-shared", "no-promotion", "history"];
+
+test("a region vanishes: nothing is lost and another one leads; what is not met keeps logs and recordings", {
+  timeout: 300_000,
+}, async (context) => {
+  if (isLeftOut(context)) return;
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-scenarios-"));
+  try {
+    const scenario = {
+      name: "mine",
+      about: "The region of the primary vanishes, and nobody may notice: nobody can.",
+      faults: [{ fault: "blackhole", at: "primary", for: "6s" }],
+      expect: { promotion: "required", leaderChangesMax: 9, writeGapMax: "1ms", safeFailedMax: 9999 },
+    };
+    // YAML takes JSON.
+    writeFileSync(join(folder, "mine.yaml"), JSON.stringify(scenario));
+    const [json, logs] = [join(folder, "verdicts.json"), join(folder, "logs")];
+    const args = ["lab", "run", "mine", "--scenarios", folder, "--json", json, "--logs", logs];
+    const { code, stdout, stderr } = await holdfast(args, { timeoutMs: 240_000 });
+    assert.equal(code, 7, stderr);
+    const { played } = JSON.parse(readFileSync(json, "utf8")) as { played: Played[] };
+    const checks = new Map(played[0]?.verdict?.checks.map((check) => [check.id, check]));
+    for (const id of always) assert.equal(checks.get(id)?.met, true, `${id}: ${stdout}`);
+    assert.equal(checks.get("write-gap")?.met, false);
+    assert.match(stdout, /✗ Longest time without writes[\s\S]*the machine's own longest/);
+    assert.ok(stderr.includes(`logs and recordings are in ${join(logs, "mine")}`), stderr);
+    for (const region of regionNames)
+      for (const file of ["journal.jsonl", "agent.log", "etcd.log", "postgresql.log"])
+        assert.ok(0 < statSync(join(logs, "mine", region, file)).size, `${region} ${file}`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a round of faults drawn from a seed is played and judged", { timeout: 300_000 }, async (context) => {
+  if (isLeftOut(context)) return;
+  const { code, stdout, stderr } = await holdfast(["lab", "chaos", "--for", "1s", "--seed", "1"], {
+    timeoutMs: 290_000,
+  });
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, /^1 round, 1 of them met; \d faults: /m);
 });
 
 for (const [who, isReaperKilled] of [
