@@ -204,16 +204,19 @@ export async function takeTimeline(server: Server, fork: TimelineFork, signal: A
   await writeDurable(file, text, server.place.account);
   // It looks when it wakes with nothing to read.
   process.kill(row.startup, "SIGHUP");
-  const taken = new RegExp(`new target timeline is ${fork.timeline}\\b`);
+  // Taken, or refused for one of two reasons; its server speaks English (LC_ALL).
+  const judged = new RegExp(
+    `new (target timeline is ${fork.timeline}\\b|timeline ${fork.timeline} (is not a child|forked off))`,
+  );
   for (let look = 0; look < looksForTimeline; look++) {
     signal.throwIfAborted();
-    if (taken.test(readLog(logFile, () => saidBefore))) return;
+    if (judged.test(readLog(logFile, () => saidBefore))) return;
     await pause(2);
   }
 }
 
-/** Some 40 ms: it takes one or two, and what is said may be in another language. */
-const looksForTimeline = 20;
+/** A quarter of a second: it takes one or two looks, and on a busy machine longer. */
+const looksForTimeline = 125;
 
 /**
  * Receives from `upstream`; resolves when it streams. That their histories agree is for the caller to know. `forerunner`: one

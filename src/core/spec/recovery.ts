@@ -1,5 +1,4 @@
 /** How long a recovery takes at worst, step by step, before anything has run. */
-import type { LeaseProfile } from "../model/profile.ts";
 import type { SpanMs } from "../model/time.ts";
 import type { ControlStore, Topology } from "../model/topology.ts";
 
@@ -52,7 +51,7 @@ const routeMs = 50;
 
 export function recoveryFrom(fault: Fault, topology: Topology, assumptions: Assumptions): Recovery {
   const { roundTripMs } = assumptions;
-  const detect = fault === "silence" ? silence(topology.profile, roundTripMs) : crash(roundTripMs);
+  const detect = fault === "silence" ? silence(topology, roundTripMs) : crash(roundTripMs);
   const steps: readonly RecoveryStep[] = [
     ...detect,
     {
@@ -73,15 +72,17 @@ export function recoveryFrom(fault: Fault, topology: Topology, assumptions: Assu
   return { fault, steps, detectMs: sum(detect), recoverMs: sum(steps) };
 }
 
-function silence(profile: LeaseProfile, roundTripMs: SpanMs): readonly RecoveryStep[] {
+function silence({ profile, store }: Topology, roundTripMs: SpanMs): readonly RecoveryStep[] {
   // L1: observers wait for the whole lease by their own clock, from the last renewal that they saw.
   const leaseMs = profile.leaseMs * (1 + profile.maxClockDriftRatio);
   const drift = `${profile.maxClockDriftRatio * 100} % clock drift`;
+  // A renewal that was on its way is committed by the next leader, and seen then. How long an election takes, etcd alone knows.
+  const election = store.kind === "etcd" ? "; if etcd must elect, that comes on top" : "";
   return [
     {
       name: "lease",
       worstMs: leaseMs,
-      because: `${profile.leaseMs} ms of profile ${profile.name}, and ${drift}`,
+      because: `${profile.leaseMs} ms of profile ${profile.name}, and ${drift}${election}`,
     },
     { name: "vote", worstMs: roundTripMs, because: "a majority says in the store that it expired" },
   ];

@@ -69,6 +69,17 @@ test("the worst case of each profile keeps promise P1 on the embedded store", ()
   assert.ok(worst("fast").recoverMs < 3000 && worst("balanced").recoverMs < 8000);
 });
 
+test("on etcd the worst case says what it cannot reckon with: an election", () => {
+  const lease = (text: string) =>
+    recoveryFrom("silence", topologyOf(text), { roundTripMs: 2 }).steps[0]?.because ?? "";
+  const onEtcd = three.replace(
+    / {4}embedded:\n {6}path: .*\n/,
+    "    etcd:\n      endpoints: [http://10.0.0.1:2379]\n",
+  );
+  assert.match(lease(onEtcd), /if etcd must elect/);
+  assert.doesNotMatch(lease(three), /elect/);
+});
+
 test("a crash waits for no lease: its worst case is the same for every profile", () => {
   for (const profile of ["fast", "cautious"]) {
     const topology = topologyOf(edit(three, "leaseProfile: balanced", `leaseProfile: ${profile}`));
