@@ -39,6 +39,24 @@ test("a flush that a disk holds up is told with its moment", { timeout: 60_000 }
   }
 });
 
+test("a lab that is busy itself is not told as a machine that stands still", {
+  timeout: 60_000,
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "holdfast-watch-"));
+  try {
+    await using watch = await MachineWatch.start(folder);
+    await eventually("it has looked", 10_000, () => watch.longest.cpu !== null);
+    const busyMs = 2000;
+    const from = monotonicMs();
+    while (monotonicMs() - from < busyMs);
+    // What the thread has told meanwhile is read now.
+    await sleep(200);
+    assert.ok((watch.longest.cpu?.ms ?? busyMs) < busyMs / 2, JSON.stringify(watch.longest));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("a process that is stopped is told, as one or the other", { timeout: 60_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "holdfast-watch-"));
   const code = `
